@@ -1,0 +1,99 @@
+"""The same as the command, from Python: pandas data frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from pythia_geometry.analysis.summary import summarise
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.runs.local import walk
+from pythia_geometry.runs.plan import Request, default_out, plan_suite
+from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.suites.checkpoint import Suite
+from pythia_geometry.suites.named import OFFLINE, find_suites
+
+
+def pythia(name: str, seed: int = 0) -> Suite:
+    """A Pythia training run on the Hub.
+
+    Args:
+        name: `160m`, `pythia-1b`, `pythia-410m-deduped`, `pythia-160m-weight-seed1` …
+        seed: 1 to 9 for the sizes that have seeds.
+
+    Raises:
+        PythiaGeometryError: If there is no such model.
+    """
+    from pythia_geometry.suites.pythia import SIZES, parse_name
+
+    if parse_name(name) is None:
+        raise PythiaGeometryError(f"{name!r} is no Pythia model. Sizes: {', '.join(SIZES)}; others: hub(…)")
+    return find_suites(name, (seed,) if seed else ())[0]
+
+
+def hub(repository: str) -> Suite:
+    """Any Hub repository whose branches name steps (`step1000`, `stage1-step1000-tokens5B`)."""
+    return find_suites(repository)[0]
+
+
+def local(folder: str | Path) -> Suite:
+    """A folder of `step<N>/` checkpoints in the Hub's file layout."""
+    from pythia_geometry.suites.local import LocalSuite
+
+    return LocalSuite(folder)
+
+
+def offline() -> Suite:
+    """The small trained suite that ships."""
+    return find_suites(OFFLINE)[0]
+
+
+def probes(*names: str) -> list[Probe]:
+    """Probes by name (`core`, `all`, `syntax`, `syntax/agreement_2:shuffled`) or from a file."""
+    return load_probes(names)
+
+
+def measure(
+    suite: Suite,
+    probes: Sequence[Probe] = (),
+    steps: str = "all",
+    out: str | Path | None = None,
+    request: Request | None = None,
+) -> Tables:
+    """Walks a suite: geometry of every layer and behaviour, from the same forward passes.
+
+    Args:
+        suite: From `pythia`, `local`, `hub` or `offline`.
+        probes: From `probes`; the suite's own default where empty.
+        steps: Selection as after `--steps`.
+        out: Run folder, continued if it exists; `runs/<model>` where None.
+        request: Everything else, such as `pg.Request(position="mean", dtype="bfloat16")`; its steps and
+            models are not read.
+
+    Returns:
+        The run folder's tables `geometry`, `behaviour`, `checkpoints` and `answers` as data frames. Summary
+        file and pictures are the command's.
+    """
+    plan = plan_suite(suite, replace(request or Request(), steps=steps), probes)
+    return walk(plan, out or default_out(plan))
+
+
+def read(folder: str | Path) -> Tables:
+    """The tables of a run folder, finished or not.
+
+    Raises:
+        PythiaGeometryError: If it is no run folder.
+    """
+    run = RunFolder(folder)
+    if not run.manifest():
+        raise PythiaGeometryError(f"{folder} is no run folder: it has no manifest.json")
+    return run.tables()
+
+
+def summary(tables: Tables) -> pd.DataFrame:
+    """Floor, recovery and rise, one row a run and task: the table at the end of a walk."""
+    return summarise(tables.geometry, tables.behaviour)

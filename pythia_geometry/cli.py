@@ -1,0 +1,153 @@
+"""The command `pythia-geom`. Heavy imports happen inside commands: `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pythia_geometry.errors import EXIT_GAPS, EXIT_INTERRUPTED, EXIT_OK, PythiaGeometryError
+
+STOPPED = "\nStopped. What was finished is kept: type the same command to continue."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""Walk the training checkpoints of a model: geometry of every layer and behaviour on every probe.
+
+Without arguments it walks the small trained suite that ships, offline, in about a minute and a half.
+
+Examples: `pythia-geom` · `pythia-geom --model pythia-160m --steps log` ·
+`pythia-geom --model ./my-suite --probes my-probes.jsonl --steps 0,1000-10000:1000,last`
+
+Exit codes: 0 done, 2 something to mend in what was typed, 3 done with gaps, 4 network or disk, 130 Ctrl-C.""",
+)
+
+Model = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="pythia-SIZE, organisation/name, a folder, or offline. May be repeated."),
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Seeds of a Pythia size, such as 1-9 (0: the original run).")]
+Steps = Annotated[
+    str, typer.Option("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")
+]
+Probes = Annotated[
+    list[str] | None,
+    typer.Option("--probes", "-p", help="core, all, a set, set/task, name:shuffled, or a file. [default: the suite's]"),
+]
+Measures = Annotated[str, typer.Option("--measures", help="Names joined by commas. [default: all]")]
+Out = Annotated[str, typer.Option("--out", "-o", help="Run folder, continued if it exists. [default: runs/MODEL]")]
+Position = Annotated[str, typer.Option("--position", help="Where activations are read: last prompt token, or mean.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads of a forward pass; 0 chooses.")]
+Batch = Annotated[int, typer.Option("--batch", help="Sequences a forward pass.")]
+Duplicates = Annotated[
+    str, typer.Option("--duplicates", help="Steps that hold another step's weights: refuse or keep.")
+]
+Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+
+
+@app.callback(invoke_without_command=True)
+def walk(
+    context: typer.Context,
+    model: Model = None,
+    seeds: Seeds = "",
+    steps: Steps = "all",
+    probes: Probes = None,
+    measures: Measures = "",
+    out: Out = "",
+    position: Position = "last",
+    dtype: Dtype = "float32",
+    device: Device = "auto",
+    threads: Threads = 0,
+    batch: Batch = 128,
+    duplicates: Duplicates = "refuse",
+    activations: Activations = "keep",
+    dry_run: DryRun = False,
+    version: Version = False,
+) -> None:
+    """Walks the chosen checkpoints (see the app's own help)."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("pythia-geometry"))
+        raise typer.Exit(EXIT_OK)
+    if context.invoked_subcommand is not None:
+        return
+    from pythia_geometry.runs.plan import Request
+    from pythia_geometry.session import run_session
+    from pythia_geometry.suites.named import OFFLINE, parse_seeds
+
+    request = Request(
+        models=tuple(model or (OFFLINE,)),
+        seeds=tuple(parse_seeds(seeds)) if seeds else (),
+        steps=steps,
+        probes=tuple(name for given in probes or () for name in given.split(",")),
+        measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        position=position,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        batch=batch,
+        duplicates=duplicates,
+        activations=activations,
+    )
+    raise typer.Exit(EXIT_GAPS if run_session(request, out, dry_run) else EXIT_OK)
+
+
+@app.command("steps")
+def list_steps(model: Annotated[str, typer.Argument(help="A model, as after --model.")]) -> None:
+    """List the training steps of a model, with the published faults of its checkpoints."""
+    from pythia_geometry.suites.named import find_suites
+    from pythia_geometry.suites.pythia import parse_name
+
+    run = parse_name(model)
+    found = [run.step_of(label) for label in run.labels] if run else find_suites(model)[0].steps()
+    typer.echo(f"{run.name if run else model}: {len(found)} steps")
+    typer.echo(", ".join(map(str, found)))
+    for note in run.notes[:1] if run else find_suites(model)[0].notes:
+        typer.echo(f"  {note}")
+    for fault in run.faults if run else ():
+        steps = f" at {len(fault.steps)} steps: {', '.join(map(str, fault.steps))}" if fault.steps else ""
+        typer.echo(f"  {fault.what} ({fault.source}){steps}")
+
+
+@app.command("probes")
+def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after --probes.")] = "all") -> None:
+    """List probe sets and their tasks, or show three items of each task of one set."""
+    from pythia_geometry.extraction.probes import ALGORITHMIC, ALL, CORE, load_probes
+
+    detailed = name not in (ALL, CORE)
+    for probe in load_probes((name, ALGORITHMIC) if name == ALL else (name,)):
+        typer.echo(
+            f"{probe.name:36s} {len(probe.items):4d} rows  chance {probe.chance:.2f}  majority {probe.majority:.2f}"
+        )
+        for item in probe.items[:3] if detailed else ():
+            rest = f"  not {', '.join(map(repr, item.distractors))}" if item.distractors else ""
+            typer.echo(f"    {item.prompt!r} → {item.target!r}{rest}")
+
+
+def main() -> None:
+    """Entry point: user errors become one message and an exit code."""
+    try:
+        app()
+    except PythiaGeometryError as error:
+        typer.echo(f"pythia-geom: {error}", err=True)
+        sys.exit(error.exit_code)
+    except SystemExit as stop:  # typer has already turned Ctrl-C into this
+        if stop.code == EXIT_INTERRUPTED:
+            typer.echo(STOPPED, err=True)
+        raise
+    except KeyboardInterrupt:
+        typer.echo(STOPPED, err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

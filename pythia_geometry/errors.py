@@ -1,0 +1,40 @@
+"""What a user is told when something is wrong, and the exit code that goes with it.
+
+Every message says what was wrong, what was expected, and what to type next. The command line
+prints it without a traceback. Exit codes are documented in docs/errors.md.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_UNEXPECTED = 1
+EXIT_USER = 2
+EXIT_GAPS = 3
+EXIT_MACHINE = 4
+EXIT_INTERRUPTED = 130
+
+
+class PythiaGeometryError(Exception):
+    """A mistake that the user can mend: an unknown name, a malformed file, an empty selection."""
+
+    exit_code = EXIT_USER
+
+
+class MachineError(PythiaGeometryError):
+    """The machine stopped the run: no network, a full disk, a folder that cannot be written."""
+
+    exit_code = EXIT_MACHINE
+
+
+class CheckpointError(PythiaGeometryError):
+    """One checkpoint cannot be used. A walk turns it into a row and goes on.
+
+    Attributes:
+        status: What the `checkpoints` table records: missing, corrupt or failed.
+    """
+
+    exit_code = EXIT_GAPS
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,1 @@
+"""One checkpoint, one probe set: activations and answers out."""

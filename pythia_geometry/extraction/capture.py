@@ -1,0 +1,230 @@
+"""Runs a probe through one checkpoint once: pooled activations of every layer, and the answers.
+
+Shape letters: B sequences of a batch, T their common length, D width, L layers with `embed` and
+`final_norm`, N items. Sequences of one length are batched together, so nothing is ever padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.encoding import EncodedProbe, Ids
+from pythia_geometry.extraction.models import SuiteModel
+
+LAST, MEAN = "last", "mean"
+POSITIONS = (LAST, MEAN)
+BATCH = 128
+TARGET = 0  # an item's answers are its target, then its distractors
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of each item, arrays [N].
+
+    Attributes:
+        log_prob: Natural-log probability of the whole target after the prompt (assumption A4).
+        margin: log_prob minus the mean log-probability of the distractors; NaN without distractors.
+        choice: 1 where the target beats every distractor, 0 where not; NaN without distractors.
+        exact: 1 where greedy decoding gives the target, 0 where not.
+    """
+
+    log_prob: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    choice: NDArray[np.float64]
+    exact: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Activations [L, N, D] in float32 and the answers of one probe at one checkpoint."""
+
+    activations: NDArray[np.float32]
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """One forward input: an item's prompt with all but the last token of one answer.
+
+    Attributes:
+        item: Index of the item.
+        ids: Token ids.
+        n_prompt: Prompt tokens; the answer's first token is predicted at n_prompt − 1.
+        scored: Answers read off this sequence, as (index among the item's answers, token ids).
+    """
+
+    item: int
+    ids: Ids
+    n_prompt: int
+    scored: tuple[tuple[int, Ids], ...]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether geometry is read here: the prompt with its target, one for each item."""
+        return self.scored[0][0] == TARGET
+
+
+def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batch: int = BATCH) -> Capture:
+    """Runs every item of a probe through the model.
+
+    Args:
+        model: The suite's model with a checkpoint's weights.
+        encoded: The probe under the suite's tokenizer.
+        position: `last` prompt token, or the `mean` over the prompt's tokens (assumption A14).
+        batch: Sequences a forward pass.
+
+    Returns:
+        Activations and answers. Non-finite values stay in them: the measures report them with a reason.
+    """
+    sequences = sorted(_sequences(encoded), key=lambda s: len(s.ids))
+    n_items, n_layers = len(encoded.items), len(model.shape.layers)
+    activations = np.full((n_layers, n_items, model.shape.width), np.nan, dtype=np.float32)
+    scores = [np.full(1 + len(item.distractors), np.nan) for item in encoded.items]
+    exact = np.full(n_items, np.nan)
+    with torch.inference_mode(), _Pooling(model) as pooling:
+        for group in _batches(sequences, batch):
+            final_BTD = pooling.run(group, position)
+            main = [row for row, s in enumerate(group) if s.is_main]
+            if main:
+                activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
+            for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD):
+                scores[sequence.item][index] = log_prob
+                if index == TARGET:
+                    exact[sequence.item] = is_greedy
+    return Capture(activations, _answers(scores, exact))
+
+
+def check_head(model: SuiteModel, encoded: EncodedProbe) -> None:
+    """Makes sure that the output head alone gives the model's logits, on one prompt.
+
+    Some architectures scale or cap their logits (Granite, Cohere, Gemma 2); scored here, their
+    log-probabilities would be silently wrong.
+
+    Raises:
+        PythiaGeometryError: If they differ.
+    """
+    ids = torch.tensor([encoded.items[0].prompt], device=model.device)
+    with torch.inference_mode():
+        own = model.module(input_ids=ids, use_cache=False).logits.float()
+        ours = model.module.get_output_embeddings()(
+            model.base(input_ids=ids, use_cache=False).last_hidden_state
+        ).float()
+    if torch.isfinite(own).all() and not torch.allclose(own, ours, rtol=1e-2, atol=1e-3):
+        raise PythiaGeometryError(
+            f"{type(model.module).__name__} changes its logits after the output head; its log-probabilities cannot "
+            "be read off here. Known to work: GPT-NeoX, GPT-2, Llama, OLMo"
+        )
+
+
+def _sequences(encoded: EncodedProbe) -> Iterator[_Sequence]:
+    """One sequence an item scores the target and all one-token distractors; longer ones need their own."""
+    for index, item in enumerate(encoded.items):
+        answers = [item.target, *item.distractors]
+        short = [(k, ids) for k, ids in enumerate(answers) if k == TARGET or len(ids) == 1]
+        yield _Sequence(index, item.prompt + item.target[:-1], len(item.prompt), tuple(short))
+        for k, ids in enumerate(answers):
+            if k != TARGET and len(ids) > 1:
+                yield _Sequence(index, item.prompt + ids[:-1], len(item.prompt), ((k, ids),))
+
+
+def _batches(ordered: Sequence[_Sequence], batch: int) -> Iterator[list[_Sequence]]:
+    for _, same_length in groupby(ordered, key=lambda s: len(s.ids)):
+        while group := list(islice(same_length, batch)):
+            yield group
+
+
+class _Pooling:
+    """Forward hooks that keep, of every layer, the pooled rows of the current batch and nothing else."""
+
+    def __init__(self, model: SuiteModel) -> None:
+        self.model = model
+        self.rows: list[Tensor] = []
+        self.pool: Callable[[Tensor], Tensor] = torch.clone
+        self.handles: list[Any] = []
+
+    def __enter__(self) -> _Pooling:
+        blocks = self.model.blocks
+        self.handles = [blocks[0].register_forward_pre_hook(self._before_first, with_kwargs=True)]
+        self.handles += [block.register_forward_hook(self._after_block) for block in blocks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _before_first(self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.rows.append(self.pool(args[0] if args else kwargs["hidden_states"]))
+
+    def _after_block(self, _: object, __: object, output: Any) -> None:
+        self.rows.append(self.pool(output[0] if isinstance(output, tuple) else output))
+
+    def run(self, group: Sequence[_Sequence], position: str) -> Tensor:
+        """One forward pass; returns the hidden states after the final norm [B, T, D]."""
+        device = self.model.device
+        ids_BT = torch.tensor([s.ids for s in group], device=device)
+        n_prompt_B = torch.tensor([s.n_prompt for s in group], device=device)
+        self.rows = []
+        self.pool = partial(_pool, n_prompt_B=n_prompt_B, position=position)
+        return self.model.base(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
+
+    def pooled(self, main: Sequence[int], final_BTD: Tensor) -> NDArray[np.float32]:
+        """Pooled activations [L, len(main), D] of the batch's main sequences."""
+        stacked_LBD = torch.stack([*self.rows, self.pool(final_BTD)])
+        return stacked_LBD[:, list(main)].cpu().numpy()
+
+
+def _pool(hidden_BTD: Tensor, n_prompt_B: Tensor, position: str) -> Tensor:
+    """Pools over the prompt's tokens, in float32; a copy, so that the whole tensor can be freed."""
+    rows_B = torch.arange(len(hidden_BTD), device=hidden_BTD.device)
+    if position == LAST:
+        return hidden_BTD[rows_B, n_prompt_B - 1].float().clone()
+    inside_BT = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device) < n_prompt_B[:, None]
+    return (hidden_BTD.float() * inside_BT[..., None]).sum(1) / n_prompt_B[:, None]
+
+
+def _score(
+    model: SuiteModel, group: Sequence[_Sequence], final_BTD: Tensor
+) -> Iterator[tuple[_Sequence, int, float, bool]]:
+    """Log-probability of every scored answer; logits only at the positions that predict its tokens."""
+    rows: list[int] = []
+    positions: list[int] = []
+    predicting: list[int] = []  # for every scored token, which of the P positions predicts it
+    tokens: list[int] = []
+    lengths: list[int] = []
+    for row, sequence in enumerate(group):
+        first, n_answer = len(rows), len(sequence.ids) - sequence.n_prompt + 1
+        rows += [row] * n_answer
+        positions += range(sequence.n_prompt - 1, sequence.n_prompt - 1 + n_answer)
+        for _, ids in sequence.scored:
+            predicting += range(first, first + len(ids))
+            tokens += ids
+            lengths.append(len(ids))
+    logits_PV = model.module.get_output_embeddings()(final_BTD[rows, positions]).float()
+    greedy = (logits_PV.argmax(dim=-1)[predicting].cpu().numpy() == np.array(tokens)).astype(float)
+    log_probs = torch.log_softmax(logits_PV, dim=-1)[predicting, tokens].double().cpu().numpy()
+    starts = np.cumsum([0, *lengths[:-1]])
+    totals, all_greedy = np.add.reduceat(log_probs, starts), np.minimum.reduceat(greedy, starts)
+    scored = ((sequence, index) for sequence in group for index, _ in sequence.scored)
+    for (sequence, index), total, hit in zip(scored, totals, all_greedy, strict=True):
+        yield sequence, index, float(total), bool(hit)
+
+
+def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) -> Answers:
+    log_prob = np.array([s[TARGET] for s in scores])
+    margin, choice = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
+    for i, s in enumerate(scores):
+        if len(s) > 1 and np.isfinite(s).all():
+            margin[i] = s[TARGET] - s[1:].mean()
+            choice[i] = float(s[TARGET] > s[1:].max())
+    exact = np.where(np.isfinite(log_prob), exact, np.nan)
+    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact)

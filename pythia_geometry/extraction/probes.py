@@ -1,0 +1,159 @@
+"""Probe sets: prompts with targets, grouped into tasks of fixed size.
+
+A *probe set* is a file (`syntax`); a *probe* is one task of it (`syntax/agreement_2`), the unit that is
+measured. `syntax:shuffled` is its control: the tokens of every prompt permuted, all but the last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.probe_files import Item, read_items
+from pythia_geometry.shipped import data_folder
+
+SHUFFLED = ":shuffled"
+CORE, ALL = "core", "all"
+ALGORITHMIC = "algorithmic"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One task of a probe set.
+
+    Attributes:
+        set_name: The set, with `:shuffled` where it is the control.
+        task: The task.
+        items: Its rows, in the file's order.
+    """
+
+    set_name: str
+    task: str
+    items: tuple[Item, ...]
+
+    @property
+    def name(self) -> str:
+        """How the user names it: `syntax/agreement_2`, or `syntax/agreement_2:shuffled`."""
+        base = self.set_name.removesuffix(SHUFFLED)
+        return f"{base}/{self.task}" + (SHUFFLED if self.is_shuffled else "")
+
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether this is the token-shuffled control."""
+        return self.set_name.endswith(SHUFFLED)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the rows and of the shuffling."""
+        rows = [asdict(item) for item in self.items]
+        text = json.dumps([self.is_shuffled, rows], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: 1/(1 + distractors), averaged over items; 0 without distractors."""
+        return sum(1 / (1 + len(i.distractors)) if i.distractors else 0.0 for i in self.items) / len(self.items)
+
+    @property
+    def majority(self) -> float:
+        """Share of the most frequent target: what always giving one answer scores."""
+        return max(Counter(item.target for item in self.items).values()) / len(self.items)
+
+
+def load_probes(names: Sequence[str]) -> list[Probe]:
+    """The probes that a selection means, in order, each once.
+
+    Args:
+        names: `core`, `all`, a set, `set/task`, each with an optional `:shuffled`; or a file (JSONL, CSV,
+            Parquet) or the name of a dataset on the Hub.
+
+    Raises:
+        PythiaGeometryError: If a name is unknown or a file malformed.
+    """
+    found: dict[tuple[str, str], Probe] = {}
+    for name in names:
+        for probe in _named(name.strip()):
+            held = found.setdefault((probe.set_name, probe.task), probe)
+            if held.sha256 != probe.sha256:
+                raise PythiaGeometryError(
+                    f"Two different probes are called {probe.name}, one of them from {name!r}. Rename the file or "
+                    "its task: results are told apart by these names"
+                )
+    if not found:
+        raise PythiaGeometryError("No probes are selected. See what there is: pythia-geom probes")
+    return list(found.values())
+
+
+def shipped_sets() -> list[str]:
+    """Names of the probe sets that ship, the algorithmic one last."""
+    names = sorted(path.stem for path in _folder().glob("*.jsonl"))
+    return sorted(names, key=lambda name: (name == ALGORITHMIC, name))
+
+
+def language_sets() -> list[str]:
+    """The shipped sets for language models: what `all` means."""
+    return [name for name in shipped_sets() if name != ALGORITHMIC]
+
+
+def _folder() -> Path:
+    return data_folder() / "probes"
+
+
+def _named(name: str) -> Iterable[Probe]:
+    if not name:
+        raise PythiaGeometryError("--probes has an empty name. Expected core, all, or names: pythia-geom probes")
+    base, shuffled = name.removesuffix(SHUFFLED), name.endswith(SHUFFLED)
+    if base == CORE:
+        names = json.loads((_folder() / "core.json").read_text())["core"]
+        return [p for task in names for p in _from_shipped(task, shuffled)]
+    if base == ALL:
+        return [p for set_name in language_sets() for p in _from_shipped(set_name, shuffled)]
+    if base.partition("/")[0] in shipped_sets():
+        return _from_shipped(base, shuffled)
+    items = read_items(base)
+    if items is None:
+        raise PythiaGeometryError(_unknown(base))
+    return _grouped(Path(base).stem if Path(base).exists() else base, items, shuffled)
+
+
+def _from_shipped(name: str, shuffled: bool) -> list[Probe]:
+    set_name, slash, task = name.partition("/")
+    probes = _grouped(set_name, read_items(str(_folder() / f"{set_name}.jsonl")) or [], shuffled)
+    if not slash:
+        return probes
+    chosen = [probe for probe in probes if probe.task == task]
+    if not chosen:
+        tasks = ", ".join(probe.task for probe in probes)
+        raise PythiaGeometryError(f"Probe set {set_name!r} has no task {task!r}. Its tasks: {tasks}")
+    return chosen
+
+
+def _unknown(name: str) -> str:
+    known = [CORE, ALL, *shipped_sets()]
+    close = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return (
+        f"Unknown probe {name!r}. {hint}Expected {', '.join(known)}, set/task, a file ending in .jsonl, .csv or "
+        ".parquet, or a dataset as organisation/name. See: pythia-geom probes"
+    )
+
+
+def _grouped(set_name: str, items: Sequence[Item], shuffled: bool) -> list[Probe]:
+    tasks: dict[str, list[Item]] = {}
+    for item in items:
+        tasks.setdefault(item.task, []).append(item)
+    probes = [Probe(set_name + (SHUFFLED if shuffled else ""), t, tuple(rows)) for t, rows in tasks.items()]
+    for probe in probes:
+        if len(probe.items) < 2:
+            raise PythiaGeometryError(
+                f"Probe {probe.name} has {len(probe.items)} row. Geometry needs at least 2 rows a task, and "
+                "100 or more to mean anything"
+            )
+    return probes

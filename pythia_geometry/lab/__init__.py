@@ -1,0 +1,1 @@
+"""The comparison bench: small models, known tasks."""

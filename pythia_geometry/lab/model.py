@@ -1,0 +1,102 @@
+"""The lab's models: both architectures at every scale, through transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.tasks import VOCABULARY
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+GPT2, NEOX = "gpt2", "neox"
+ARCHITECTURES = (GPT2, NEOX)
+VOCAB_SIZE = CONTEXT = 32  # with these, nano has the paper's 404,992 parameters in both architectures
+
+assert len(VOCABULARY) <= VOCAB_SIZE
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Shape and peak learning rate of one size.
+
+    Attributes:
+        n_layers: Transformer blocks.
+        width: Residual stream dimension.
+        n_heads: Attention heads a block.
+        peak_rate: Peak learning rate; smaller where the model is wide.
+    """
+
+    n_layers: int
+    width: int
+    n_heads: int
+    peak_rate: float = 1e-3
+
+
+SCALES = {
+    "smoke": Scale(2, 64, 4),
+    "nano": Scale(2, 128, 4),
+    "quad": Scale(4, 128, 4),  # nano with four blocks: layer order needs more than two
+    "micro": Scale(4, 256, 4),
+    "small": Scale(6, 384, 6, 6e-4),
+    "medium": Scale(8, 512, 8, 6e-4),
+    "large": Scale(12, 768, 12, 3e-4),
+    "xl": Scale(12, 1024, 16, 3e-4),
+}
+
+
+def scale_named(name: str) -> Scale:
+    """The scale of this name.
+
+    Raises:
+        PythiaGeometryError: If there is none.
+    """
+    if name not in SCALES:
+        raise PythiaGeometryError(f"There is no scale {name!r}. Scales: {', '.join(SCALES)} (pythia-geom lab plan)")
+    return SCALES[name]
+
+
+def make_config(scale: Scale, architecture: str) -> PretrainedConfig:
+    """The config of one scale in one architecture.
+
+    GPT-2 has tied embeddings and learnt positions, GPT-NeoX untied ones, rotary positions over a quarter
+    of each head and parallel residuals, as Pythia. GELU in the tanh form that both CPUs and GPUs do fast.
+
+    Raises:
+        PythiaGeometryError: If the architecture is unknown.
+    """
+    from transformers import GPT2Config, GPTNeoXConfig
+
+    shared: dict[str, Any] = {"vocab_size": VOCAB_SIZE, "bos_token_id": None, "eos_token_id": None}
+    if architecture == GPT2:
+        return GPT2Config(
+            n_layer=scale.n_layers, n_embd=scale.width, n_head=scale.n_heads, n_positions=CONTEXT,
+            activation_function="gelu_pytorch_tanh", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shared,
+        )  # fmt: skip
+    if architecture == NEOX:
+        rope = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
+        return GPTNeoXConfig(
+            num_hidden_layers=scale.n_layers, hidden_size=scale.width, num_attention_heads=scale.n_heads,
+            intermediate_size=4 * scale.width, max_position_embeddings=CONTEXT,
+            hidden_act="gelu_pytorch_tanh", rope_parameters=rope, **shared,
+        )  # fmt: skip
+    raise PythiaGeometryError(f"There is no architecture {architecture!r}. Architectures: {', '.join(ARCHITECTURES)}")
+
+
+def build_model(scale: Scale, architecture: str, seed: int) -> PreTrainedModel:
+    """A freshly initialised model; the seed alone decides its weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    return AutoModelForCausalLM.from_config(make_config(scale, architecture))  # type: ignore[no-any-return]
+
+
+def count_parameters(scale: Scale) -> int:
+    """Trainable parameters, tied ones once; the same in both architectures, since vocabulary = context."""
+    d = scale.width
+    block = 12 * d * d + 13 * d
+    embeddings = 2 * VOCAB_SIZE * d  # tokens and positions in GPT-2, tokens and output head in NeoX
+    return scale.n_layers * block + 2 * d + embeddings

@@ -1,0 +1,184 @@
+"""Eight algorithmic tasks at three levels each: exact generators with exact answers.
+
+A task turns a level's *size* (digits, bits or a modulus) and a random generator into a prompt and
+its answer, both lists of tokens. Text is tokens joined by single spaces: `MOD 5 , 4 % 7 =` → `2`.
+The format is assumption A12 in docs/assumptions.md; the vocabulary fits 32 ids.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from pythia_geometry.errors import PythiaGeometryError
+
+DIGITS = tuple("0123456789")
+EQUALS, COMMA, PERCENT = "=", ",", "%"
+LESS, GREATER, SAME = "<", ">", "same"
+PAD = "[PAD]"
+
+Problem = tuple[list[str], list[str]]
+"""Prompt tokens and answer tokens."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One algorithmic task.
+
+    Attributes:
+        name: Upper-case name, also its first token.
+        sizes: The size of each level, easiest first.
+        unit: What a size counts ("digits", "bits", "modulus").
+        make: Draws one problem of the given size.
+        space: How many different inputs a size has.
+        answers: The closed set of answers, empty where the answer is a string of digits.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    unit: str
+    make: Callable[[Random, int], Problem]
+    space: Callable[[int], int]
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskLevel:
+    """A task at one level, such as MOD2 (addition modulo 23)."""
+
+    task: Task
+    level: int
+
+    @property
+    def name(self) -> str:
+        """The label used in every table, such as `MOD2`."""
+        return f"{self.task.name}{self.level}"
+
+    @property
+    def size(self) -> int:
+        """Digits, bits or modulus of this level."""
+        return self.task.sizes[self.level - 1]
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a tenth of the inputs is kept from training (assumption A13: spaces of 5,000 or more)."""
+        return self.task.space(self.size) >= 5_000
+
+    def problems(self, rng: Random, held_out: bool) -> Iterator[Problem]:
+        """Draws problems for ever, from the held-out inputs or from the training inputs.
+
+        Where the space is too small to hold anything out, both draw from the whole space.
+        """
+        while True:
+            prompt, answer = self.task.make(rng, self.size)
+            if not self.holds_out or is_held_out(prompt) == held_out:
+                yield prompt, answer
+
+
+def is_held_out(prompt: list[str]) -> bool:
+    """Whether this input belongs to the tenth that training never sees."""
+    return zlib.crc32(" ".join(prompt).encode()) % 10 == 0
+
+
+def _digits(number: int, width: int) -> list[str]:
+    return list(f"{number:0{width}d}")
+
+
+def _draw(rng: Random, n_digits: int) -> list[str]:
+    return rng.choices(DIGITS, k=n_digits)
+
+
+def _copy(rng: Random, n_digits: int) -> Problem:
+    operand = _draw(rng, n_digits)
+    return ["COPY", *operand, EQUALS], operand
+
+
+def _reverse(rng: Random, n_digits: int) -> Problem:
+    operand = _draw(rng, n_digits)
+    return ["REV", *operand, EQUALS], operand[::-1]
+
+
+def _sort(rng: Random, n_digits: int) -> Problem:
+    operand = _draw(rng, n_digits)
+    return ["SORT", *operand, EQUALS], sorted(operand)
+
+
+def _compare(rng: Random, n_digits: int) -> Problem:
+    """Two numbers with a shared prefix of uniform random length, else nearly none would be the same."""
+    shared = rng.randint(0, n_digits)
+    a = _draw(rng, n_digits)
+    b = a[:shared] + _draw(rng, n_digits - shared)
+    answer = LESS if a < b else GREATER if a > b else SAME
+    return ["CMP", *a, COMMA, *b, EQUALS], [answer]
+
+
+def _parity(rng: Random, n_bits: int) -> Problem:
+    bits = rng.choices("01", k=n_bits)
+    return ["PAR", *bits, EQUALS], [str(bits.count("1") % 2)]
+
+
+def _add(rng: Random, n_digits: int) -> Problem:
+    a, b = (rng.randrange(10**n_digits) for _ in range(2))
+    operands = [*_digits(a, n_digits), COMMA, *_digits(b, n_digits)]
+    return ["ADD", *operands, EQUALS], _digits(a + b, n_digits + 1)
+
+
+def _modular_add(rng: Random, modulus: int) -> Problem:
+    width = len(str(modulus))
+    a, b = rng.randrange(modulus), rng.randrange(modulus)
+    operands = [*_digits(a, width), COMMA, *_digits(b, width), PERCENT, *_digits(modulus, width)]
+    return ["MOD", *operands, EQUALS], _digits((a + b) % modulus, width)
+
+
+def _multiply(rng: Random, size: int) -> Problem:
+    """Level sizes 1, 2, 3 are 1 × 1, 2 × 1 and 2 × 2 digits."""
+    left, right = {1: (1, 1), 2: (2, 1), 3: (2, 2)}[size]
+    a, b = rng.randrange(10**left), rng.randrange(10**right)
+    operands = [*_digits(a, left), COMMA, *_digits(b, right)]
+    return ["MUL", *operands, EQUALS], _digits(a * b, left + right)
+
+
+def _power_space(exponent: int) -> int:
+    return int(10**exponent)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("COPY", (4, 6, 8), "digits", _copy, _power_space),
+        Task("REV", (4, 6, 8), "digits", _reverse, _power_space),
+        Task("SORT", (4, 6, 8), "digits", _sort, _power_space),
+        Task("CMP", (2, 3, 4), "digits", _compare, lambda n: 10 ** (2 * n), (LESS, GREATER, SAME)),
+        Task("PAR", (3, 4, 6), "bits", _parity, lambda n: 2**n, ("0", "1")),
+        Task("ADD", (1, 2, 3), "digits", _add, lambda n: 10 ** (2 * n)),
+        Task("MOD", (7, 23, 97), "modulus", _modular_add, lambda p: p * p),
+        Task("MUL", (1, 2, 3), "digit product", _multiply, lambda n: 10 ** (n + 1)),
+    )
+}
+
+TASK_LEVELS: tuple[TaskLevel, ...] = tuple(
+    TaskLevel(task, level) for task in TASKS.values() for level in range(1, len(task.sizes) + 1)
+)
+
+VOCABULARY: tuple[str, ...] = (PAD, *DIGITS, EQUALS, COMMA, PERCENT, LESS, GREATER, SAME, *TASKS)
+
+
+def levels_named(names: tuple[str, ...]) -> tuple[TaskLevel, ...]:
+    """Task-levels by name (`MOD2`, or `MOD` for all its levels); all 24 where empty.
+
+    Raises:
+        PythiaGeometryError: If a name is unknown.
+    """
+    known = {level.name: level for level in TASK_LEVELS}
+    chosen: list[TaskLevel] = []
+    for name in names:
+        found = [level for level in TASK_LEVELS if name in (level.name, level.task.name)]
+        if not found:
+            raise PythiaGeometryError(
+                f"There is no task-level {name!r}. Tasks: {', '.join(TASKS)}, each alone or with a level: "
+                f"{', '.join(known)}"
+            )
+        chosen += found
+    return tuple(chosen) or TASK_LEVELS

@@ -1,0 +1,191 @@
+"""The two pictures of a walk: where in depth and time RankMe falls, and how behaviour moves beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import vl_convert
+
+INK, FAINT = "#222222", "#d9d9d9"
+FONT = "Helvetica, Arial, sans-serif"
+PALETTE = ["#3b6fb6", "#e07b39", "#4d9d6a", "#c2427a", "#7a5fb0", "#8c6d46", "#2aa1a6", "#b4a03b"]
+TICKS = [0, 10, 100, 1_000, 10_000, 100_000]
+ROUND = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+SHORT_STEP = "datum.value < 1000 ? format(datum.value, 'd') : format(datum.value / 1000, '~g') + 'k'"
+METRICS = {"accuracy": "accuracy", "log_prob": "log-prob. of target (nats)"}
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "rankme") -> Any:
+    """Layer × step, one panel a task, colour the measure on a log scale.
+
+    Args:
+        geometry: Rows of one run.
+        run: Its name, for the title.
+        tasks: (probe, task) of each panel.
+        measure: A measure whose values are positive.
+
+    Returns:
+        A chart that `save` or a notebook renders.
+    """
+    rows = geometry[(geometry["measure"] == measure) & _among(geometry, tasks)].dropna(subset=["value"])
+    rows = rows.assign(panel=_panel(rows, tasks))
+    steps = sorted(rows["step"].unique())
+    top = max(float(rows["value"].max()), 2.0) if len(rows) else 2.0
+    layers = list(rows.sort_values("layer_index", ascending=False)["layer"].unique())
+    cells = alt.Chart(_records(rows, ["step", "layer", "panel", "value", "error", "ceiling", "n"])).mark_rect()
+    panels = cells.encode(
+        x=alt.X("step:O", sort=steps, title="training step", axis=_sparse_axis(steps)),
+        y=alt.Y("layer:N", sort=layers, title=None),
+        color=alt.Color(
+            "value:Q",
+            scale=alt.Scale(type="log", scheme="viridis", domain=[1, top], nice=False),
+            title="RankMe" if measure == "rankme" else measure,
+            legend=alt.Legend(gradientLength=180, format="~g", values=[v for v in ROUND if v <= top]),
+        ),
+        tooltip=["step:O", "layer:N", "value:Q", "error:Q", "ceiling:Q", "n:Q"],
+    ).properties(
+        width=alt.Step(max(2, round(275 / max(1, len(steps))))),
+        height=26 * len(layers) if len(layers) <= 8 else 230,
+    )
+    ceiling, n = (rows["ceiling"].min(), int(rows["n"].max())) if len(rows) else (float("nan"), 0)
+    subtitle = f"{_position(rows)}, uncentred; {n} prompts a task; range 1 to {ceiling:.0f}; "
+    subtitle += "tasks from the first to rise to the last; one column a step"
+    return _styled(
+        panels.facet(facet=alt.Facet("panel:N", sort=_names(tasks), title=None), columns=min(3, max(1, len(tasks)))),
+        f"RankMe by layer and step — {run}",
+        subtitle,
+    )
+
+
+def curves(geometry: pd.DataFrame, behaviour: pd.DataFrame, run: str, tasks: Pairs) -> Any:
+    """RankMe after the final norm, accuracy and log-probability by step, one line a task.
+
+    Bands are one standard error over prompts.
+
+    Args:
+        geometry: Rows of one run.
+        behaviour: Rows of the same run.
+        run: Its name, for the title.
+        tasks: (probe, task) of each line.
+    """
+    final = geometry[(geometry["layer"] == "final_norm") & _among(geometry, tasks)]
+    spoken = behaviour[_among(behaviour, tasks)]
+    last_step = max(_last_step(final), _last_step(spoken))
+    shown = [
+        (final[final["measure"] == "rankme"], "RankMe", True),
+        (final[final["measure"] == "rankme_centred"], "RankMe, centred", True),
+        *((spoken[spoken["metric"] == metric], title, False) for metric, title in METRICS.items()),
+    ]
+    panels = [
+        _panel_lines(rows, tasks, title, log, ("training step" if i == len(shown) - 1 else None, last_step))
+        for i, (rows, title, log) in enumerate(shown)
+    ]
+    subtitle = f"{_position(final)}, after the final norm; bands: one standard error over prompts; n = 1 seed"
+    return _styled(alt.vconcat(*panels, spacing=14), f"Geometry and behaviour — {run}", subtitle)
+
+
+def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_axis: tuple[str | None, int]) -> Any:
+    rows = rows.dropna(subset=["value"])
+    rows = rows.assign(name=_panel(rows, tasks))
+    rows = rows.assign(low=rows["value"] - rows["error"], high=rows["value"] + rows["error"])
+    if log:
+        rows = rows.assign(low=rows["low"].clip(lower=1.0))
+    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
+    if rows.empty:
+        scale = alt.Scale(domain=[1, 10])  # a scale without data has no size
+    legend = alt.Legend(symbolOpacity=1, symbolType="stroke", symbolStrokeWidth=4)
+    color = alt.Color(
+        "name:N",
+        sort=_names(tasks),
+        scale=alt.Scale(domain=_names(tasks) or ["no task"], range=PALETTE),
+        title=None,
+        legend=legend,
+    )
+    step_scale = alt.Scale(type="symlog", constant=8, domain=[0, step_axis[1]], nice=False)
+    x = alt.X("step:Q", scale=step_scale, title=step_axis[0], axis=alt.Axis(values=TICKS, labelExpr=SHORT_STEP))
+    base = alt.Chart(_records(rows, ["step", "name", "value", "low", "high"]))
+    band = base.mark_area(opacity=0.18).encode(
+        x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=color
+    )
+    line = base.mark_line(strokeWidth=1.8).encode(
+        x=x,
+        y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g")),
+        color=color,
+        tooltip=["name:N", "step:Q", "value:Q"],
+    )
+    dots = base.mark_circle(size=11, opacity=1).encode(x=x, y=alt.Y("value:Q", scale=scale), color=color)
+    return alt.layer(band, line, dots).properties(width=680, height=150)
+
+
+def save(chart: Any) -> dict[str, bytes]:
+    """The chart as PNG and SVG, by file ending; needs no browser."""
+    spec = chart.to_dict()
+    return {
+        "png": vl_convert.vegalite_to_png(spec, scale=2),
+        "svg": vl_convert.vegalite_to_svg(spec).encode(),
+    }
+
+
+def _styled(chart: Any, title: str, subtitle: str) -> Any:
+    return (
+        chart.properties(
+            title=alt.TitleParams(
+                title, subtitle=subtitle, anchor="start", fontSize=17, subtitleFontSize=12, subtitleColor="#666666",
+                offset=14,
+            ),
+            padding=18,
+            background="white",
+        )
+        .configure(font=FONT)
+        .configure_axis(
+            labelColor=INK, titleColor=INK, gridColor="#eeeeee", domainColor=FAINT, tickColor=FAINT,
+            titleFontWeight="normal", labelFontSize=11, titleFontSize=12,
+        )
+        .configure_header(labelFontSize=12, labelFontWeight="bold", labelColor=INK, labelAnchor="start")
+        .configure_legend(labelFontSize=12, titleFontWeight="normal")
+        .configure_view(stroke=None)
+    )  # fmt: skip
+
+
+def _among(frame: pd.DataFrame, tasks: Pairs) -> pd.Series[bool]:
+    wanted = set(tasks)
+    among = [pair in wanted for pair in zip(frame["probe"], frame["task"], strict=True)]
+    return pd.Series(among, frame.index, dtype=bool)
+
+
+def _names(tasks: Pairs) -> list[str]:
+    """Task names; with the probe set before them where several sets are shown."""
+    several = len({probe for probe, _ in tasks}) > 1
+    return [f"{probe}/{task}" if several else task for probe, task in tasks]
+
+
+def _panel(rows: pd.DataFrame, tasks: Pairs) -> list[str]:
+    names = dict(zip(tasks, _names(tasks), strict=True))
+    return [names[pair] for pair in zip(rows["probe"], rows["task"], strict=True)]
+
+
+def _position(rows: pd.DataFrame) -> str:
+    positions = set(rows["position"])
+    return "mean over prompt tokens" if positions == {"mean"} else "last prompt token"
+
+
+def _last_step(rows: pd.DataFrame) -> int:
+    return max(int(rows["step"].max()), 1) if len(rows) else 1
+
+
+def _sparse_axis(steps: Sequence[int]) -> alt.Axis:
+    """About eight labels, spread over the columns."""
+    picks = np.unique(np.linspace(0, len(steps) - 1, min(8, len(steps))).round().astype(int))
+    return alt.Axis(values=[int(steps[i]) for i in picks], labelAngle=0, labelExpr=SHORT_STEP, ticks=False)
+
+
+def _records(frame: pd.DataFrame, columns: list[str]) -> alt.Data:
+    """Plain records: Altair's own pandas path refuses pandas' string type."""
+    tidy = frame[columns].astype(object).where(frame[columns].notna(), None)
+    return alt.Data(values=tidy.to_dict(orient="records"))

@@ -1,0 +1,34 @@
+"""What a walk leaves for a reader: the summary table and two pictures a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pythia_geometry.analysis.summary import by_run, summarise, telling_tasks
+from pythia_geometry.report.figures import curves, heat_map, save
+from pythia_geometry.store import RunFolder, Tables
+
+
+def write_outcome(folder: RunFolder, tables: Tables, position: str = "last") -> tuple[pd.DataFrame, list[Path]]:
+    """Writes `summary.csv` (all positions) and `figures/` (one); returns the summary and the pictures' paths."""
+    summary = summarise(tables.geometry, tables.behaviour)
+    folder.write_text("summary.csv", summary.to_csv(index=False, float_format="%.6g"))
+    pictures: list[Path] = []
+    at_position = summary[summary["position"] == position]
+    for run, rows in by_run(tables.geometry[tables.geometry["position"] == position]):
+        behaviour = dict(by_run(tables.behaviour)).get(run, tables.behaviour.iloc[:0])
+        tasks = telling_tasks(dict(by_run(at_position)).get(run, summary.iloc[:0]))
+        if not tasks:
+            continue
+        charts = {
+            "layers": heat_map(rows, run, tasks),
+            "curves": curves(rows, behaviour, run, tasks),
+        }
+        for name, chart in charts.items():
+            for ending, content in save(chart).items():
+                path = f"figures/{run}-{name}{'' if position == 'last' else f'-{position}'}.{ending}"
+                folder.write_bytes(path, content)
+                pictures.append(folder.path / path)
+    return summary, pictures

@@ -1,0 +1,1 @@
+"""The only place where suites, probes, measures and the store meet."""

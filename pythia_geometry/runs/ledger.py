@@ -1,0 +1,106 @@
+"""The ledger of one run's walk: what is done, and how rows and activations get into the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.geometry.cloud import Estimate
+from pythia_geometry.runs.plan import NONE, Request, RunPlan
+from pythia_geometry.runs.progress import Progress
+from pythia_geometry.runs.rows import Row, capture_id, checkpoint_row, geometry_row, probe_columns
+from pythia_geometry.store import RunFolder, cached_works, read_activations
+from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
+
+Measured = list[tuple[int, str, Estimate]]
+Arrays = dict[str, NDArray[np.floating]]
+
+
+@dataclass
+class Ledger:
+    """One run's part of a run folder.
+
+    Attributes:
+        run: The run's plan.
+        request: What the user asked for.
+        folder: The run folder, held for writing.
+        progress: Told of every step.
+        done: Identities of finished work.
+    """
+
+    run: RunPlan
+    request: Request
+    folder: RunFolder
+    progress: Progress
+    done: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.done = self.folder.done()
+
+    def capture_id(self, checkpoint: Checkpoint, probe: Probe) -> str:
+        """Identity of a probe's forward pass."""
+        return capture_id(checkpoint, probe, self.request)
+
+    def question(self, probe: Probe) -> str:
+        """What a piece of work answers: a probe at a position."""
+        return f"{probe.name} {self.request.position}"
+
+    def columns(self, checkpoint: Checkpoint, probe: Probe) -> Row:
+        """Run, step, probe, task and the forward pass that a row comes from."""
+        origin = {"work": self.capture_id(checkpoint, probe), "probe_sha256": probe.sha256[:16]}
+        return {**probe_columns(checkpoint, probe), **origin}
+
+    def geometry_rows(self, measured: Measured, rest: Row) -> list[Row]:
+        """Rows of the `geometry` table."""
+        layers = self.run.shape.layers
+        rest = {"reference_step": None, **rest, "position": self.request.position}
+        return [geometry_row(estimate, layers[i], i, name, rest) for i, name, estimate in measured]
+
+    def commit(self, checkpoint: Checkpoint, ids: Sequence[str], tables: Mapping[str, list[Row]]) -> None:
+        """Writes rows with the identities of the work that made them."""
+        self.folder.add_part(checkpoint.label, ids, tables)
+        self.done.update(ids)
+
+    def record(self, checkpoint: Checkpoint, current: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """Writes the checkpoint's row; what cannot be reached now does not undo what was walked before."""
+        was = self.folder.checkpoint(checkpoint.label)["row"].get("status")
+        if checkpoint.status in (MISSING, FAILED) and was == OK:
+            return
+        self.folder.set_checkpoint(checkpoint.label, checkpoint_row(checkpoint), current)
+
+    # -- cached activations ----------------------------------------------------------------------------
+
+    def file(self, checkpoint: Checkpoint) -> Path:
+        """Where the checkpoint's activations lie."""
+        kept = self.request.activations != NONE
+        return self.folder.activations_file(checkpoint.label, self.request.position, self.request.dtype, kept)
+
+    def cached_probes(self, checkpoint: Checkpoint) -> set[str]:
+        """Names of the probes whose cached activations come from the forward pass that is asked for."""
+        file = self.file(checkpoint)
+        works = cached_works(file) if file.exists() else {}
+        probes = [encoded.probe for encoded in self.run.probes]
+        return {p.name for p in probes if works.get(p.name) == self.capture_id(checkpoint, p)}
+
+    def read(self, checkpoint: Checkpoint) -> Arrays:
+        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out."""
+        fresh = self.cached_probes(checkpoint)
+        held = read_activations(self.file(checkpoint)) if fresh else {}
+        return {name: array for name, array in held.items() if name in fresh}
+
+    def cached_precision(self, array: NDArray[np.floating]) -> str:
+        """The `precision` of a number that was measured from the cache."""
+        return f"{self.request.dtype}, cached {array.dtype}"
+
+    def forget(self, checkpoint: Checkpoint | None) -> None:
+        """Removes activations that nothing needs any more, where the user does not keep them."""
+        if checkpoint is not None and self.request.activations == NONE:
+            file = self.file(checkpoint)
+            file.unlink(missing_ok=True)
+            if file.parent.is_dir() and not any(file.parent.iterdir()):
+                file.parent.rmdir()

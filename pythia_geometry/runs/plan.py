@@ -1,0 +1,218 @@
+"""What a walk will do, found out before it starts: checkpoints, probes, bytes, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
+from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
+from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.suites.checkpoint import DUPLICATE, OK, Checkpoint, Suite, run_name
+from pythia_geometry.suites.named import OFFLINE, find_suites
+from pythia_geometry.suites.steps import parse_steps
+
+KEEP, REFUSE, NONE = "keep", "refuse", "none"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        models: Each as after `--model`.
+        seeds: Seeds of a Pythia size; empty for the runs as named.
+        steps: Selection as after `--steps`.
+        probes: Selection as after `--probes`; empty for the suite's own default.
+        measures: Names of measures; empty for all.
+        position: Where activations are read: `last` prompt token or the `mean`.
+        dtype: Forward-pass precision.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …
+        threads: CPU threads of a forward pass; 0 chooses.
+        batch: Sequences a forward pass.
+        duplicates: `refuse` steps that hold another step's weights, or `keep` them.
+        activations: `keep` pooled activations, or `none`.
+    """
+
+    models: tuple[str, ...] = (OFFLINE,)
+    seeds: tuple[int, ...] = ()
+    steps: str = "all"
+    probes: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    position: str = LAST
+    dtype: str = "float32"
+    device: str = "auto"
+    threads: int = 0
+    batch: int = BATCH
+    duplicates: str = REFUSE
+    activations: str = KEEP
+
+    def __post_init__(self) -> None:
+        """Checks every word that has a closed set.
+
+        Raises:
+            PythiaGeometryError: If one is outside it.
+        """
+        _one_of("--position", self.position, POSITIONS)
+        _one_of("--dtype", self.dtype, tuple(DTYPES))
+        _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
+        _one_of("--activations", self.activations, (KEEP, NONE))
+        for name in self.measures:
+            _one_of("--measures", name, (*MEASURES, *COMPARISONS))
+        if self.batch < 1 or self.threads < 0:
+            raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
+
+    @property
+    def resolved_device(self) -> str:
+        """The device that computes.
+
+        Raises:
+            PythiaGeometryError: If a GPU is asked for and there is none.
+        """
+        import torch
+
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError as error:
+            raise PythiaGeometryError(f"--device {self.device!r} is not one of: auto, cpu, cuda, cuda:1 …") from error
+        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": False}
+        if not available.get(kind, False):
+            raise PythiaGeometryError(
+                f"--device {self.device}: this machine has no {kind.upper()} GPU. Pass --device cpu"
+            )
+        return self.device
+
+    @property
+    def chosen_measures(self) -> tuple[str, ...]:
+        """Measures of one checkpoint."""
+        return tuple(name for name in MEASURES if name in self.measures or not self.measures)
+
+    @property
+    def chosen_comparisons(self) -> tuple[str, ...]:
+        """Measures of two checkpoints."""
+        return tuple(name for name in COMPARISONS if name in self.measures or not self.measures)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The part of a plan that concerns one training run."""
+
+    suite: Suite
+    checkpoints: tuple[Checkpoint, ...]
+    probes: tuple[EncodedProbe, ...]
+    shape: Shape
+
+    @property
+    def name(self) -> str:
+        """The run's name, such as `pythia-160m-seed3`."""
+        return run_name(self.suite.model, self.suite.seed)
+
+    @property
+    def usable(self) -> list[Checkpoint]:
+        """Checkpoints to walk, ascending."""
+        return [c for c in self.checkpoints if c.status == OK]
+
+    @property
+    def gaps(self) -> list[Checkpoint]:
+        """Checkpoints that will not be walked, with their reasons."""
+        return [c for c in self.checkpoints if c.status != OK]
+
+    @property
+    def n_rows(self) -> int:
+        """Prompts of all probes."""
+        return sum(len(p.items) for p in self.probes)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens through the model at one checkpoint."""
+        return sum(p.n_tokens for p in self.probes)
+
+    @property
+    def bytes_of_activations(self) -> int:
+        """Pooled activations at one checkpoint, in float16, before compression."""
+        return 2 * self.n_rows * (self.shape.n_layers + 2) * self.shape.width
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one checkpoint's forward passes."""
+        return self.n_tokens * self.shape.flops_per_token + 2.0 * self.n_rows * self.shape.head
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a walk will do."""
+
+    request: Request
+    runs: tuple[RunPlan, ...]
+
+
+def make_plan(request: Request) -> Plan:
+    """Finds the suites, asks them for the chosen steps, and encodes the probes; downloads no weights.
+
+    Raises:
+        PythiaGeometryError: If a model, step or probe does not exist.
+    """
+    suites = [suite for model in request.models for suite in find_suites(model, request.seeds)]
+    return Plan(request, tuple(_plan_run(suite, request) for suite in suites))
+
+
+def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> Plan:
+    """A plan for one suite, and perhaps probes, that are already at hand."""
+    return Plan(request, (_plan_run(suite, request, probes),))
+
+
+def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> RunPlan:
+    name = run_name(suite.model, suite.seed)
+    steps = parse_steps(request.steps, suite.steps(), name)
+    probes = given or load_probes(request.probes or suite.default_probes)
+    found = suite.find(steps)
+    if request.duplicates == KEEP:
+        found = [replace(c, status=OK) if c.status == DUPLICATE else c for c in found]
+    config, tokenizer = suite.config_file(), suite.tokenizer_file()
+    shape = read_shape(config)
+    encoder = Encoder(tokenizer)
+    encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
+    _check_context(encoded, shape, name)
+    return RunPlan(suite, tuple(found), encoded, shape)
+
+
+def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:
+    for probe in probes:
+        longest = max(len(i.prompt) + max(map(len, (i.target, *i.distractors))) for i in probe.items)
+        if shape.context and longest > shape.context:
+            raise PythiaGeometryError(
+                f"Probe {probe.probe.name} has a prompt of {longest} tokens; {name} reads at most {shape.context}"
+            )
+
+
+def measured_flops_per_second(device: str, dtype: str) -> float:
+    """Rate of a square matrix product on this machine, for the time estimate; about a tenth of a second."""
+    import torch
+
+    a = torch.randn(1024, 1024, dtype=DTYPES[dtype], device=device)
+    a @ a
+    start, n = time.perf_counter(), 0
+    while time.perf_counter() - start < 0.1:
+        a @ a
+        n += 1
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return n * 2.0 * 1024**3 / (time.perf_counter() - start)
+
+
+def default_out(plan: Plan) -> Path:
+    """`runs/<model>`, whatever its seeds; several models are joined by a plus sign."""
+    return Path("runs") / "+".join(dict.fromkeys(run.suite.model for run in plan.runs))
+
+
+def _one_of(option: str, value: str, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise PythiaGeometryError(f"{option} {value!r} is not one of: {', '.join(allowed)}")

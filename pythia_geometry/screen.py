@@ -1,0 +1,148 @@
+"""What the user sees: the plan before, a progress bar during, the summary after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pythia_geometry.runs.plan import Plan
+    from pythia_geometry.suites.checkpoint import Checkpoint
+
+MAX_ROWS = 40
+
+
+class Bar:
+    """A progress bar with checkpoint, stage, rate and time left; plain lines where nobody watches a terminal."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console, self.total = console, total
+        self.count, self.began = 0, time.monotonic()
+        self.bar = Progress(
+            TextColumn("{task.fields[checkpoint]}", style="bold", markup=False),
+            TextColumn("{task.fields[stage]}", style="dim", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=total, checkpoint="", stage="", rate="")
+
+    def __enter__(self) -> Bar:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.__exit__(kind, error, trace)
+
+    def stage(self, checkpoint: str, stage: str) -> None:
+        """Shows where the walk is."""
+        self.bar.update(self.task, checkpoint=checkpoint, stage=stage)
+
+    def finished(self, checkpoint: str, detail: str) -> None:
+        """Counts a checkpoint; says why where it could not be used."""
+        self.count += 1
+        minutes = (time.monotonic() - self.began) / 60
+        self.bar.update(self.task, advance=1, rate=f"{self.count / minutes:.1f}/min" if minutes else "")
+        if detail:
+            self.console.print(f"[yellow]skipped[/] {escape(detail)}", highlight=False)
+        elif not self.console.is_terminal:
+            self.console.print(f"{self.count}/{self.total} {checkpoint}", highlight=False, markup=False)
+
+
+COUNTS = ("checkpoints", "gaps", "to do", "tasks", "prompts", "tokens")
+COSTS = ("download", "activations", "forward")
+
+
+def show_plan(
+    console: Console, plan: Plan, todo_of: Mapping[str, Sequence[Checkpoint]], out: Path, flops_per_second: float
+) -> None:
+    """What the walk will download, write and cost, less what the run folder already holds."""
+    table = Table(title=None, box=None, pad_edge=False, header_style="dim")
+    for column in ("run", *COUNTS, *COSTS):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    kept = plan.request.activations == "keep"
+    for run in plan.runs:
+        todo = todo_of[run.name]
+        counts = [len(run.usable), len(run.gaps), len(todo), len(run.probes), run.n_rows, run.n_tokens]
+        download = sum(run.suite.bytes_to_download(checkpoint) for checkpoint in todo)
+        written = len(todo) * run.bytes_of_activations if kept else 0
+        costs = [_bytes(download), _bytes(written), _seconds(len(todo) * run.flops / flops_per_second)]
+        table.add_row(run.name, *(f"{count:,}" for count in counts), *costs)
+    console.print(table)
+    multi = sum(1 for run in plan.runs for p in run.probes if p.single_token_share < 1)
+    if multi:
+        console.print(
+            f"Targets of several tokens, in {multi} of the tasks, are scored whole.", style="dim", highlight=False
+        )
+    for run in plan.runs:
+        for note in run.suite.notes:
+            console.print(f"{run.name}: {note}", style="dim", highlight=False, markup=False)
+    console.print(
+        f"Run folder {out}. 'forward' is the time of the matrix products at this machine's measured rate of "
+        f"{flops_per_second / 1e9:.0f} GFLOP/s: a lower bound.",
+        style="dim", highlight=False, markup=False,
+    )  # fmt: skip
+
+
+def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Path], out: Path) -> None:
+    """The summary table and where everything lies."""
+    table = Table(title="RankMe after the final norm, and accuracy", title_justify="left", box=None, pad_edge=False)
+    several = len(summary[["model", "seed"]].drop_duplicates()) > 1
+    sets = summary["probe"].nunique()
+    columns = ["task", "start", "floor", "at step", "recovered", "halfway", "accuracy", "rose between"]
+    for column in ["run", *columns] if several else columns:
+        table.add_column(column, justify="left" if column in ("run", "task") else "right")
+    for row in summary.head(MAX_ROWS).itertuples():
+        run = [f"{row.model} seed {row.seed}"] if several else []
+        task = f"{row.probe}/{row.task}" if sets > 1 else str(row.task)
+        rank = [_number(row.start), _number(row.floor), _whole(row.floor_step), _number(row.recovered)]
+        rose = str(row.rose) if isinstance(row.rose, str) else "–"
+        table.add_row(*run, escape(task), *rank, _whole(row.recovery_step), _number(row.accuracy), rose)
+    console.print(table)
+    if len(summary) > MAX_ROWS:
+        console.print(f"… and {len(summary) - MAX_ROWS} more rows in {out / 'summary.csv'}")
+    console.print(
+        "floor: lowest running median of 3; recovered: highest one after it; halfway: first step halfway back up "
+        "(log scale); rose: accuracy above its baseline by two standard errors for good. One seed a row; none of "
+        "this tests a lead.",
+        style="dim",
+        highlight=False,
+    )
+    for picture in pictures:
+        if picture.suffix == ".png":
+            console.print(f"picture  {picture} (and .svg)", highlight=False, markup=False)
+    console.print(f"tables   {out}/{{geometry,behaviour,checkpoints,answers}}.parquet", highlight=False, markup=False)
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+def _seconds(s: float) -> str:
+    return f"{s:.0f} s" if s < 100 else f"{s / 60:.0f} min" if s < 6000 else f"{s / 3600:.1f} h"
+
+
+def _number(value: Any) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
+
+
+def _whole(value: Any) -> str:
+    return "–" if pd.isna(value) else f"{value:.0f}"

@@ -1,0 +1,1 @@
+"""Which checkpoints exist? Give me one."""

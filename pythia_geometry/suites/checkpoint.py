@@ -1,0 +1,131 @@
+"""One checkpoint of a training run, and what every suite of them can do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
+"""What the `checkpoints` table can say of a step."""
+
+CONFIG_NAME = "config.json"
+TOKENIZER_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of weights: its name inside the revision, its size in bytes and its sha256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One point of one training run.
+
+    Attributes:
+        suite: Family of runs, such as `pythia` or the name of a local folder.
+        model: Run without its seed, such as `pythia-160m`.
+        seed: Training seed; 0 is the original run.
+        step: True optimiser step.
+        tokens: Training tokens seen, the axis that suites share; None where unknown.
+        source: Hub repository, or the folder's name.
+        revision: Branch or subfolder that holds this step.
+        commit: Resolved commit; None for a local folder.
+        files: Weight files of the one chosen format.
+        extra_files: Other files a loader needs (the shard index).
+        status: ok, missing, duplicate, corrupt or failed.
+        detail: Why, where the status is not ok.
+    """
+
+    suite: str
+    model: str
+    seed: int
+    step: int
+    tokens: int | None
+    source: str
+    revision: str
+    commit: str | None = None
+    files: tuple[WeightFile, ...] = ()
+    extra_files: tuple[str, ...] = field(default=(), compare=False)
+    status: str = OK
+    detail: str = ""
+
+    @property
+    def run(self) -> str:
+        """The training run's name as the user types it: `pythia-160m-seed3`."""
+        return run_name(self.model, self.seed)
+
+    @property
+    def label(self) -> str:
+        """How messages name this checkpoint: `pythia-160m@step512`."""
+        return f"{self.run}@step{self.step}"
+
+    @property
+    def weight_sha256(self) -> str:
+        """Identity of the weights: the file's sha256, or one over all shards in order of name.
+
+        Empty where a file's sha256 is not known before it is read (a Hub that keeps weights in git).
+        """
+        if not self.files or not all(f.sha256 for f in self.files):
+            return ""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        joined = "\n".join(f"{f.name} {f.sha256}" for f in sorted(self.files, key=lambda f: f.name))
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of weights."""
+        return sum(f.size for f in self.files)
+
+
+def run_name(model: str, seed: int) -> str:
+    """A model with its seed: the original run (seed 0) carries no suffix."""
+    return model if seed == 0 else f"{model}-seed{seed}"
+
+
+class Suite(Protocol):
+    """One training run whose checkpoints can be listed and opened."""
+
+    suite: str
+    model: str
+    seed: int
+    default_probes: tuple[str, ...]
+    origin: str
+    """The folder or repository: what tells two runs of one name apart."""
+    notes: tuple[str, ...]
+    """Facts that a reader of the results must know (training dtype, published faults)."""
+
+    def steps(self) -> list[int]:
+        """Every step that this run is known to have, ascending."""
+        ...
+
+    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
+        """The named steps with commits and hashes, one each; absent ones with status `missing`."""
+        ...
+
+    def open(self, checkpoint: Checkpoint, scratch: Path) -> AbstractContextManager[Path]:
+        """A folder that holds the checkpoint's weights while the context lasts.
+
+        What has to be fetched goes below `scratch` and is removed at the end.
+        """
+        ...
+
+    def config_file(self) -> Path:
+        """The one `config.json` of the whole suite."""
+        ...
+
+    def tokenizer_file(self) -> Path:
+        """The one `tokenizer.json` of the whole suite."""
+        ...
+
+    def bytes_to_download(self, checkpoint: Checkpoint) -> int:
+        """What opening this checkpoint will take from the network; 0 where it is on this machine."""
+        ...

@@ -1,0 +1,239 @@
+"""A repository on the Hugging Face Hub whose branches are training steps, as a suite."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
+from pythia_geometry.suites.checkpoint import (
+    CONFIG_NAME,
+    CORRUPT,
+    FAILED,
+    MISSING,
+    TOKENIZER_NAME,
+    Checkpoint,
+)
+from pythia_geometry.suites.duplicates import mark_duplicates
+from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing, patiently
+from pythia_geometry.suites.layout import StepLabel, parse_step, weight_layout
+from pythia_geometry.suites.pythia import PythiaRun
+
+
+class HubSuite:
+    """Checkpoints on the Hub.
+
+    Branches are listed and their commits resolved once; every later request goes by commit, so a branch
+    that moves during a walk cannot mix two versions. One weight format is fetched, into a scratch folder
+    that is emptied after use; what already lies in the user's Hub cache is used and never deleted.
+    """
+
+    default_probes: tuple[str, ...] = ("core",)
+
+    def __init__(self, repository: str, run: PythiaRun | None = None, endpoint: str | None = None) -> None:
+        """Names a repository; asks nothing yet.
+
+        Args:
+            repository: `organisation/name`.
+            run: The Pythia run it holds; None for any other repository with step-like branches.
+            endpoint: Another Hub than `HF_ENDPOINT` names.
+        """
+        self.repository = self.origin = repository
+        self.pythia_run = run
+        self.endpoint = endpoint
+        self.suite = "pythia" if run else "hub"
+        self.model = run.model if run else repository.split("/")[-1]
+        self.seed = run.seed if run else 0
+        self.notes: tuple[str, ...] = run.notes if run else ()
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self._listed[0]
+
+    @cached_property
+    def _branches(self) -> dict[str, str]:
+        return self._listed[1]
+
+    @cached_property
+    def _listed(self) -> tuple[Listing, dict[str, str]]:
+        online = OnlineListing(self.repository, self.endpoint)
+        try:
+            return online, online.branches()
+        except UNREACHABLE:
+            cached = CachedListing(self.repository)
+            return cached, cached.branches()
+        except HfHubHTTPError as error:
+            said = str(error).split("\n")[0]
+            raise MachineError(f"The Hub did not list {self.repository}: {said} Try again later") from error
+
+    @cached_property
+    def _labels(self) -> dict[int, tuple[str, StepLabel]]:
+        """Branch and label of every step; of several stages, the first (assumption A5)."""
+        read = {name: label for name in self._branches if (label := parse_step(name)) is not None}
+        first_stage = min((label.stage for label in read.values()), default=0)
+        return {self._true_step(label): (name, label) for name, label in read.items() if label.stage == first_stage}
+
+    def _true_step(self, label: StepLabel) -> int:
+        return self.pythia_run.step_of(label.step) if self.pythia_run else label.step
+
+    def steps(self) -> list[int]:
+        """Steps that ought to exist (Pythia's schedule) and those that do, ascending.
+
+        Raises:
+            PythiaGeometryError: If the repository has no step-like branch at all.
+        """
+        known = {self.pythia_run.step_of(label) for label in self.pythia_run.labels} if self.pythia_run else set()
+        if not known and not self._labels:
+            raise PythiaGeometryError(
+                f"{self.repository} has no branch that names a step, such as step1000 or "
+                f"stage1-step1000-tokens5B; it has {', '.join(sorted(self._branches)[:5])}"
+            )
+        return sorted(known | set(self._labels))
+
+    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
+        """Lists the files of the named steps: one request each, no download."""
+        found = [self._describe(step) for step in steps]
+        return mark_duplicates(found, max(self._labels, default=0), self._main_sha256())
+
+    def _main_sha256(self) -> str | None:
+        main = self._branches.get("main")
+        if main is None:
+            return None
+        blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", main)
+        return self._with_files(blank).weight_sha256 or None
+
+    def _describe(self, step: int) -> Checkpoint:
+        if step not in self._labels:
+            number = step * self.pythia_run.label_ratio if self.pythia_run else step
+            detail = f"{self.repository} has no branch step{number}{self._listing.caveat}"
+            blank = Checkpoint(self.suite, self.model, self.seed, step, None, self.repository, f"step{number}")
+            return replace(blank, status=MISSING, detail=detail)
+        branch, label = self._labels[step]
+        tokens = self.pythia_run.tokens_at(label.step) if self.pythia_run else label.tokens
+        commit = self._branches[branch]
+        found = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
+        return self._with_files(found)
+
+    def _with_files(self, checkpoint: Checkpoint) -> Checkpoint:
+        commit = checkpoint.commit or ""
+        try:
+            listed = {f.name: f for f in self._listing.files(commit)}
+            layout = weight_layout(listed, f"{self.repository} at {checkpoint.revision}")
+        except CheckpointError as error:
+            return replace(checkpoint, status=error.status, detail=str(error))
+        except (HfHubHTTPError, *UNREACHABLE) as error:
+            return replace(checkpoint, status=FAILED, detail=f"could not be listed: {error}")
+        files = tuple(listed[name] for name in layout.files)
+        return replace(checkpoint, files=files, extra_files=(layout.index,) if layout.index else ())
+
+    @contextmanager
+    def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
+        """Fetches the weights into `scratch`, or finds them in the Hub cache.
+
+        Raises:
+            CheckpointError: If the bytes are not those that the Hub listed, or cannot be fetched.
+            MachineError: If the disk is full.
+        """
+        cached = self._cached_folder(checkpoint)
+        if cached is not None:
+            _check_sha256(checkpoint, cached)
+            yield cached
+            return
+        folder = scratch / checkpoint.label
+        try:
+            self._fetch(checkpoint, folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+        paths = [
+            try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
+            for name in (*(f.name for f in checkpoint.files), *checkpoint.extra_files)
+        ]
+        held = [Path(path).parent for path in paths if isinstance(path, str)]
+        return held[0] if held and len(held) == len(paths) else None
+
+    def _fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Downloads and checks; a wrong byte is fetched once more, since the client accepts it in silence."""
+        for attempt in range(2):
+            for name in (*checkpoint.extra_files, *(f.name for f in checkpoint.files)):
+                self._download(checkpoint, name, folder)
+            try:
+                _check_sha256(checkpoint, folder)
+                return
+            except CheckpointError:
+                if attempt:
+                    raise
+                shutil.rmtree(folder)
+
+    def _download(self, checkpoint: Checkpoint, name: str, folder: Path) -> None:
+        def fetch() -> str:
+            return hf_hub_download(
+                self.repository, name, revision=checkpoint.commit, local_dir=folder, endpoint=self.endpoint
+            )
+
+        _fetching(lambda: patiently(fetch), f"{checkpoint.label}: {name}")
+
+    @cached_property
+    def _newest(self) -> str:
+        """Commit that config and tokenizer come from: `main`, else the last step."""
+        return self._branches.get("main") or self._branches[self._labels[max(self._labels)][0]]
+
+    def _small_file(self, name: str) -> Path:
+        def fetch() -> str:
+            return hf_hub_download(self.repository, name, revision=self._newest, endpoint=self.endpoint)
+
+        try:
+            return Path(_fetching(lambda: patiently(fetch), f"{self.repository}: {name}"))
+        except CheckpointError as error:
+            raise MachineError(str(error)) from error
+
+    def config_file(self) -> Path:
+        """The one `config.json` of the suite."""
+        return self._small_file(CONFIG_NAME)
+
+    def tokenizer_file(self) -> Path:
+        """The one `tokenizer.json` of the suite."""
+        return self._small_file(TOKENIZER_NAME)
+
+    def bytes_to_download(self, checkpoint: Checkpoint) -> int:
+        """The weight files' sizes, unless the Hub cache holds them."""
+        return 0 if self._cached_folder(checkpoint) else checkpoint.size
+
+
+def _fetching(call: Callable[[], str], what: str) -> str:
+    """Says in the user's words why a file could not be fetched."""
+    try:
+        return call()
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and the Hub cannot be reached", FAILED
+        ) from error
+    except EntryNotFoundError as error:
+        raise CheckpointError(f"{what} is not on the Hub", MISSING) from error
+    except (HfHubHTTPError, *UNREACHABLE) as error:
+        raise CheckpointError(f"{what} could not be fetched: {error}", FAILED) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise CheckpointError(f"{what} could not be fetched whole: {error}", CORRUPT) from error
+
+
+def _check_sha256(checkpoint: Checkpoint, folder: Path) -> None:
+    for file in checkpoint.files:
+        with (folder / file.name).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if file.sha256 and digest != file.sha256:
+            raise CheckpointError(
+                f"{checkpoint.label}: {file.name} has sha256 {digest[:8]}…, the Hub lists {file.sha256[:8]}…",
+                CORRUPT,
+            )

@@ -1,0 +1,88 @@
+"""From what the user types after --model to the suites it means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.shipped import data_folder
+from pythia_geometry.suites.checkpoint import Suite
+from pythia_geometry.suites.local import LocalSuite
+from pythia_geometry.suites.pythia import ORGANISATION, SIZES, checked, parse_name
+
+OFFLINE = "offline"
+_SEED = re.compile(r"[0-9]{1,3}")
+
+
+def find_suites(name: str, seeds: Sequence[int] = ()) -> list[Suite]:
+    """The suites that one `--model` means, one for each seed.
+
+    Args:
+        name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
+        seeds: Seeds of a Pythia size; 0 is the original run. Empty means the run as named.
+
+    Raises:
+        PythiaGeometryError: If nothing of this name can exist.
+    """
+    if name == OFFLINE or _is_folder(name):
+        if seeds:
+            raise PythiaGeometryError(f"--seeds needs a Pythia size; {name} is a local suite of one seed")
+        return [LocalSuite(data_folder() / "suites" / OFFLINE if name == OFFLINE else name)]
+    # The Hub client takes a second to import: only here.
+    from pythia_geometry.suites.hub import HubSuite
+
+    run = parse_name(name)
+    if run is not None:
+        chosen = [checked(replace(run, seed=seed)) for seed in seeds] if seeds else [run]
+        return [HubSuite(r.repository, r) for r in chosen]
+    if seeds:
+        raise PythiaGeometryError(f"--seeds needs a Pythia size, such as --model pythia-160m; got {name!r}")
+    return [HubSuite(_repository(name))]
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a NUL byte
+        return False
+
+
+def _repository(name: str) -> str:
+    """Checks that a name has the form of a Hub repository, so that it never becomes a path elsewhere."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        looks_like_path = True
+    if looks_like_path:
+        known = [OFFLINE, *(f"pythia-{size}" for size in SIZES)]
+        close = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise PythiaGeometryError(
+            f"Unknown model {name!r}. {hint}Expected offline, a folder that holds step0/, step100/, …, "
+            f"pythia-<size> ({', '.join(SIZES)}), or a Hub repository such as {ORGANISATION}/pythia-160m"
+        )
+    return name
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Reads `1-9`, `0,3,5` or both joined by commas.
+
+    Raises:
+        PythiaGeometryError: If a word is no seed or range of seeds.
+    """
+    seeds: set[int] = set()
+    for word in (part.strip() for part in text.split(",")):
+        first, dash, last = word.partition("-")
+        is_number = _SEED.fullmatch(first) and (not dash or _SEED.fullmatch(last))
+        if not is_number or (dash and int(last) < int(first)):
+            raise PythiaGeometryError(f"--seeds does not understand {word!r}. Expected 1-9, or 0,3,5")
+        seeds.update(range(int(first), int(last or first) + 1))
+    return sorted(seeds)

@@ -1,0 +1,108 @@
+"""Trains lab models, walks them, and writes their tables to data/reference: what the claims are compared with.
+
+    python scripts/lab_reference.py nano-gpt2-seed0 nano-gpt2-seed1     # these, in order
+    python scripts/lab_reference.py --list                              # all planned runs and their state
+
+Stopped at any moment, the same command continues. Suites and run folders stay under --work (not committed).
+Each table comes with a JSON file that names the command, commit, machine and CPU time that made it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+import pythia_geometry as pg
+from pythia_geometry.lab.train import Training, train
+from pythia_geometry.runs.plan import Request
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
+METRICS = ("accuracy", "exact_match", "log_prob")
+DROPPED = ["suite", "probe", "ceiling", "n", "position", "precision", "reference_step"]
+
+
+def planned() -> dict[str, Training]:
+    """Every reference run: NeoX learns these tasks at half GPT-2's pace, so it gets more steps."""
+    runs = [Training("nano", "gpt2", seed, 12_000) for seed in range(3)]
+    runs += [Training("nano", "neox", seed, 16_000) for seed in range(3)]
+    runs += [Training("quad", "neox", seed, 10_000) for seed in range(3)]
+    runs += [Training("micro", "gpt2", 0, 5_000), Training("smoke", "gpt2", 0, 12_000)]
+    return {run.name: run for run in runs}
+
+
+def make(training: Training, work: Path, out: Path) -> None:
+    """Trains, walks and writes one run."""
+    clock, began = time.process_time(), time.time()
+
+    def watch(step: int, loss: float) -> None:
+        if step % 250 == 0:
+            print(f"{training.name} step {step} loss {loss:.3f} {time.time() - began:.0f} s", flush=True)
+
+    folder = train(training, work / "suites", watch)
+    result = pg.measure(
+        pg.local(folder),
+        pg.probes("algorithmic"),
+        out=work / "runs" / training.name,
+        request=Request(measures=MEASURES, activations="none", threads=1),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    behaviour = result.behaviour[result.behaviour["metric"].isin(METRICS)]
+    for name, table in (("geometry", result.geometry), ("behaviour", behaviour)):
+        small(table).to_parquet(out / f"{training.name}.{name}.parquet", compression="zstd", index=False)
+    (out / f"{training.name}.json").write_text(json.dumps(provenance(training, result, clock), indent=2) + "\n")
+    print(f"{training.name} written", flush=True)
+
+
+def small(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that vary, numbers in float32 (seven digits)."""
+    kept = table.drop(columns=[c for c in DROPPED if c in table])
+    return kept.astype({c: "float32" for c in ("value", "error", "chance", "majority") if c in kept})
+
+
+def provenance(training: Training, result: object, clock: float) -> dict[str, object]:
+    """What made the tables."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=True)
+    return {
+        "command": f"python scripts/lab_reference.py {training.name}",
+        "commit": commit.stdout.strip(),
+        "training": {k: getattr(training, k) for k in ("scale", "architecture", "seed", "steps", "batch")},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "cpu_seconds_this_call": round(time.process_time() - clock),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def main() -> None:
+    """Makes the named runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "lab")
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference")
+    args = parser.parse_args()
+    plan = planned()
+    if unknown := [name for name in args.runs if name not in plan]:
+        sys.exit(f"No planned run {unknown[0]}. Planned: {', '.join(plan)}")
+    if args.list or not args.runs:
+        for name in plan:
+            print(name, "done" if (args.out / f"{name}.json").exists() else "to do")
+    import torch
+
+    torch.set_num_threads(1)
+    for name in args.runs:
+        if not (args.out / f"{name}.json").exists():
+            make(plan[name], args.work, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Builders of the shipped language probe sets, one module per kind."""

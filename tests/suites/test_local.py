@@ -1,0 +1,184 @@
+"""A folder of steps as a suite: what it says, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pythia_geometry.errors import EXIT_USER, PythiaGeometryError
+from pythia_geometry.suites.local import LocalSuite
+from tests.hub.checkpoints import pythia_config, write_checkpoint
+
+CONFIG = pythia_config("tiny", max_position_embeddings=8)
+
+
+def suite_folder(
+    folder: Path, weights: Mapping[str, bytes], facts: Mapping[str, Any] | None = None, tokenizer: bool = True
+) -> Path:
+    for name, content in weights.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text(json.dumps(CONFIG))
+        (folder / name / "model.safetensors").write_bytes(content)
+    if tokenizer:
+        (folder / "tokenizer.json").write_text("{}")
+    if facts is not None:
+        (folder / "suite.json").write_text(json.dumps(facts))
+    return folder
+
+
+def test_steps_are_numbers_and_other_names_are_ignored(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step90000": b"a", "step143000": b"b", "step8": b"c", "notes": b"d"})
+    (folder / "step5").write_text("a file")
+    suite = LocalSuite(folder)
+    assert suite.steps() == [8, 90000, 143000]
+    assert suite.config_file() == folder / "step143000" / "config.json"
+
+
+def test_facts_are_optional(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path / "my-run", {"step0": b"a", "step100": b"bc"})
+    suite = LocalSuite(folder)
+    assert (suite.suite, suite.model, suite.seed) == ("local", "my-run", 0)
+    assert (suite.default_probes, suite.notes) == (("core",), ())
+    first, last = suite.find([0, 100])
+    assert (first.tokens, first.commit, first.source, first.revision) == (None, None, "my-run", "step0")
+    assert (last.label, last.size, last.status) == ("my-run@step100", 2, "ok")
+    assert last.weight_sha256 == hashlib.sha256(b"bc").hexdigest()
+
+
+def test_facts_are_read(tmp_path: Path) -> None:
+    facts = {
+        "suite": "lab",
+        "name": "toy.v1",
+        "seed": 3,
+        "tokens_per_step": 1000,
+        "training_dtype": "bfloat16",
+        "probes": ["algorithmic", "syntax"],
+    }
+    suite = LocalSuite(suite_folder(tmp_path, {"step7": b"a"}, facts))
+    assert (suite.suite, suite.model, suite.seed) == ("lab", "toy.v1", 3)
+    assert (suite.default_probes, suite.notes) == (("algorithmic", "syntax"), ("trained in bfloat16",))
+    (found,) = suite.find([7])
+    assert (found.tokens, found.label, found.suite) == (7000, "toy.v1-seed3@step7", "lab")
+
+
+def test_facts_that_are_no_json_name_the_line(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step7": b"a"})
+    (folder / "suite.json").write_text('{\n"name": }')
+    with pytest.raises(PythiaGeometryError, match=r"suite\.json is not valid JSON: line 2: ") as caught:
+        LocalSuite(folder)
+    assert caught.value.exit_code == EXIT_USER
+
+
+@pytest.mark.parametrize("facts", [[], "name", 5])
+def test_facts_that_are_no_object_are_refused(tmp_path: Path, facts: Any) -> None:
+    with pytest.raises(PythiaGeometryError, match=r"suite\.json must hold one JSON object"):
+        LocalSuite(suite_folder(tmp_path, {"step7": b"a"}, facts))
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", "a\n", "a:b"])
+def test_name_that_would_not_do_as_a_file_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PythiaGeometryError, match="name must be letters, digits"):
+        LocalSuite(suite_folder(tmp_path, {"step7": b"a"}, {"name": name}))
+
+
+def test_folder_that_is_not_there_and_folder_without_steps(tmp_path: Path) -> None:
+    with pytest.raises(PythiaGeometryError, match=r"nothing is not a folder[.] Expected one that holds step0/"):
+        LocalSuite(tmp_path / "nothing")
+    (tmp_path / "checkpoint-500").mkdir()
+    with pytest.raises(PythiaGeometryError, match=r"holds no step folders[.] Expected step0/, step100/"):
+        LocalSuite(tmp_path)
+
+
+def test_missing_tokenizer_and_config_are_named_with_what_to_do(tmp_path: Path) -> None:
+    suite = LocalSuite(suite_folder(tmp_path, {"step0": b"a", "step9": b"b"}, tokenizer=False))
+    with pytest.raises(PythiaGeometryError, match=r"has no tokenizer\.json\. Put one there .*save_pretrained"):
+        suite.tokenizer_file()
+    (tmp_path / "step9" / "config.json").unlink()
+    with pytest.raises(PythiaGeometryError, match=r"step9/config\.json is missing"):
+        suite.config_file()
+
+
+def test_tokenizer_beside_the_steps_comes_before_the_last_steps_own(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step0": b"a", "step9": b"b"}, tokenizer=False)
+    (folder / "step9" / "tokenizer.json").write_text("{}")
+    assert LocalSuite(folder).tokenizer_file() == folder / "step9" / "tokenizer.json"
+    (folder / "tokenizer.json").write_text("{}")
+    assert LocalSuite(folder).tokenizer_file() == folder / "tokenizer.json"
+
+
+def test_step_without_weights_is_a_row_and_no_error(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step0": b"a", "step5": b"b", "step9": b"c"})
+    (folder / "step5" / "model.safetensors").unlink()
+    first, gap, last = LocalSuite(folder).find([0, 5, 9])
+    assert (first.status, gap.status, last.status) == ("ok", "missing", "ok")
+    assert gap.files == ()
+    assert gap.detail.startswith(f"{folder / 'step5'} has no weights. Expected model.safetensors")
+
+
+def test_step_that_vanished_after_listing_is_a_row(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step0": b"a", "step9": b"c"})
+    suite = LocalSuite(folder)
+    for path in (folder / "step0").iterdir():
+        path.unlink()
+    (folder / "step0").rmdir()
+    gap, last = suite.find([0, 9])
+    assert (gap.status, last.status) == ("corrupt", "ok")
+    assert "step0 could not be read: No such file" in gap.detail
+
+
+def test_truncated_file_is_listed_with_its_own_hash(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "step0", CONFIG, 1)
+    write_checkpoint(tmp_path / "step9", CONFIG, 1)
+    path = tmp_path / "step9" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    whole, cut = LocalSuite(tmp_path).find([0, 9])
+    assert (cut.status, cut.size) == ("ok", whole.size - 100)
+    assert cut.weight_sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != whole.weight_sha256
+
+
+def test_shards_are_hashed_and_an_incomplete_set_is_a_row(tmp_path: Path) -> None:
+    for step in (0, 5, 9):
+        write_checkpoint(tmp_path / f"step{step}", CONFIG, step, ("bin",), shards=3)
+    (tmp_path / "step5" / "pytorch_model-00002-of-00003.bin").unlink()
+    index = tmp_path / "step9" / "pytorch_model.bin.index.json"
+    index.write_text(index.read_text().replace("pytorch_model-00001-of-00003.bin", "../../secret.bin"))
+    whole, gap, bad = LocalSuite(tmp_path).find([0, 5, 9])
+    assert [file.name for file in whole.files] == [f"pytorch_model-0000{i}-of-00003.bin" for i in (1, 2, 3)]
+    assert [c.status for c in (whole, gap, bad)] == ["ok", "missing", "corrupt"]
+    assert "../../secret.bin" in bad.detail
+
+
+def test_safetensors_are_taken_and_the_pickle_beside_them_is_not_read(tmp_path: Path) -> None:
+    folder = suite_folder(tmp_path, {"step0": b"a"})
+    (folder / "step0" / "pytorch_model.bin").mkdir()  # reading it would fail
+    (found,) = LocalSuite(folder).find([0])
+    assert [file.name for file in found.files] == ["model.safetensors"]
+
+
+def test_equal_steps_are_duplicates_of_the_latest(tmp_path: Path) -> None:
+    found = LocalSuite(suite_folder(tmp_path, {"step0": b"a", "step1": b"a", "step20": b"b", "step100": b"b"})).find(
+        [0, 1, 20, 100]
+    )
+    assert [c.status for c in found] == ["ok", "ok", "duplicate", "ok"]
+    assert "holds the same weights as step100" in found[2].detail
+
+
+def test_opening_copies_nothing_and_leaves_the_folder(tmp_path: Path) -> None:
+    suite = LocalSuite(suite_folder(tmp_path, {"step0": b"a"}))
+    (found,) = suite.find([0])
+    assert suite.bytes_to_download(found) == 0
+    with suite.open(found, tmp_path / "scratch") as folder:
+        assert folder == tmp_path / "step0"
+    assert (tmp_path / "step0" / "model.safetensors").read_bytes() == b"a"
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite_folder(tmp_path / "run", {"step4": b"a"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert LocalSuite("~/run").steps() == [4]
