@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pythia_geometry.cli_lab import lab
 from pythia_geometry.errors import EXIT_GAPS, EXIT_INTERRUPTED, EXIT_OK, PythiaGeometryError
 
 STOPPED = "\nStopped. What was finished is kept: type the same command to continue."
@@ -51,6 +52,8 @@ Duplicates = Annotated[
 Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+
+app.add_typer(lab, name="lab")
 
 
 @app.callback(invoke_without_command=True)

@@ -31,7 +31,8 @@ class LocalSuite:
 
     The folder holds `step<N>/` (or any names that `parse_step` reads), each with `config.json` and weights,
     and one `tokenizer.json` beside them or inside every step. An optional `suite.json` states what weights
-    cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection).
+    cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection, which may name a
+    probe file in the folder).
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -47,10 +48,15 @@ class LocalSuite:
         self.suite: str = facts.get("suite", "local")
         self.model: str = facts.get("name", self.folder.name)
         self.seed: int = facts.get("seed", 0)
-        self.default_probes: tuple[str, ...] = tuple(facts.get("probes", ("core",)))
+        self.default_probes: tuple[str, ...] = tuple(map(self._own, facts.get("probes", ("core",))))
         self._tokens_per_step: int | None = facts.get("tokens_per_step")
         dtype = facts.get("training_dtype")
         self.notes: tuple[str, ...] = (f"trained in {dtype}",) if dtype else ()
+
+    def _own(self, probes: str) -> str:
+        """A probe file that lies in the suite's folder, by its path; any other name as it is."""
+        own = self.folder / Path(probes).name
+        return str(own) if probes == own.name and own.is_file() else probes
 
     def steps(self) -> list[int]:
         """Steps of the folders, ascending."""
