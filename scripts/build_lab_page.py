@@ -99,7 +99,7 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
         for measure in ("rankme", "rankme_centred")
     ]
     rows = pd.concat(frames)
-    shown = pd.DataFrame(
+    return pd.DataFrame(
         {
             "model": rows["model"], "seeds": rows["seeds"], "RankMe": rows["RankMe"],
             "behaviour": rows["clock"].map({"exact_match": "exact match", "log_prob": "log-prob."}),
@@ -109,7 +109,6 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
             "excess": rows["own share"] - rows["other share"], "median lead, decades": rows["median decades"],
         }
     )  # fmt: skip
-    return shown
 
 
 def mod_table(reference: Reference) -> pd.DataFrame:
