@@ -100,11 +100,14 @@ def plan_runs(
 def _trainings(
     scale: str, arch: str, seeds: str, steps: int, batch: int, tasks: str, all_tokens: bool
 ) -> list[Training]:
+    from pythia_geometry.errors import PythiaGeometryError
     from pythia_geometry.lab.model import scale_named
     from pythia_geometry.lab.settings import Training
     from pythia_geometry.suites.named import parse_seeds
 
-    chosen = range(int(seeds)) if seeds.isdecimal() else parse_seeds(seeds)
+    chosen = list(range(int(seeds))) if seeds.isdecimal() else parse_seeds(seeds)
+    if not chosen:
+        raise PythiaGeometryError("--seeds 0 means no run. Type --seeds 1 for seed 0 alone, or 0-0")
     named = tuple(name.strip() for name in tasks.split(",") if name.strip())
     wanted = steps or scale_named(scale).steps
     return [Training(scale, arch, seed, wanted, batch, named, all_tokens) for seed in chosen]

@@ -47,7 +47,7 @@ def progress(folder: Path) -> tuple[int, int]:
     """
     try:
         steps = int(json.loads((folder / SETTINGS).read_text())["steps"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise PythiaGeometryError(f"{folder / SETTINGS} is damaged: {error}. Pass another --out") from error
     wanted = checkpoint_steps(steps)
     return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)

@@ -60,7 +60,11 @@ def test_a_curve_that_never_leaves_the_first_floor_has_no_plateau_of_its_own() -
 
 def test_a_small_fall_or_one_within_its_errors_is_none() -> None:
     shallow, _ = found({0: 8, 15: 7, 60: 9, 3000: 9})
-    assert shallow.label == NO_FALL and np.isnan(shallow.halfway) and shallow.depth == pytest.approx(np.log(8 / 7), rel=0.05)
+    assert (
+        shallow.label == NO_FALL
+        and np.isnan(shallow.halfway)
+        and shallow.depth == pytest.approx(np.log(8 / 7), rel=0.05)
+    )
     noisy, _ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=0.3)
     assert noisy.label == NO_FALL
     unknown, _ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=float("nan"))
