@@ -13,8 +13,8 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
 
 # The same in every row of every run, and so left out of the files.
-CONSTANT = {"suite": "lab", "probe": "algorithmic", "n": 128}
-OF_GEOMETRY = {**CONSTANT, "position": "last", "precision": "float32"}
+CONSTANT: dict[str, Any] = {"suite": "lab", "probe": "algorithmic", "n": 128}
+OF_GEOMETRY: dict[str, Any] = {**CONSTANT, "position": "last", "precision": "float32"}
 
 
 @dataclass(frozen=True, eq=False)
