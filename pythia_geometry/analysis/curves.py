@@ -73,13 +73,12 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     frame = frame.reindex(columns=list(SCHEMA)).reset_index(drop=True)
     for column in _NUMBERS:
         frame[column] = _numbers(frame[column], column, where)
+    for column in (column for column, kind in SCHEMA.items() if kind == "string"):
+        frame[column] = frame[column].astype("string").fillna(where if column == "source" else "")
     frame["seed"] = frame["seed"].fillna(0)
-    frame["source"] = frame["source"].fillna(where)
-    texts = [column for column, kind in SCHEMA.items() if kind == "string"]
-    frame[texts] = frame[texts].astype("string").fillna("")
     for column in ("step", "seed"):
-        if bad := _first(frame, ~(frame[column] % 1 == 0) | (frame[column] < 0)):
-            raise PythiaGeometryError(f"{where}: {column} {frame[column][bad]} of row {bad} is no whole number")
+        if (row := _first(frame, (frame[column] % 1 != 0) | (frame[column] < 0))) is not None:
+            raise PythiaGeometryError(f"{where}: {column} {frame[column][row]} of row {row} is no whole number")
     frame = recover_n(frame).astype(SCHEMA)
     _check(frame, where)
     return frame.sort_values([*CURVE, "step"], kind="stable", ignore_index=True)

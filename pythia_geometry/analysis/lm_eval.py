@@ -190,8 +190,8 @@ def _metrics(task: str, results: Mapping[str, Any]) -> Iterator[Row]:
 
 def _metric(task: str, name: str, filtered: str, value: float, error: float) -> Row:
     if name in PERPLEXITIES:
-        if not value > 0:
-            return {"metric": f"log_prob{filtered}", "value": math.nan, "reason": f"{name} {value} has no logarithm"}
+        if not 0 < value < math.inf:
+            return {"metric": f"log_prob{filtered}", "value": math.nan, "reason": f"lm-eval reports {name} {value}"}
         return {"metric": f"log_prob{filtered}", "value": -math.log(value), "error": error / value}
     metric = METRICS.get(name, name) + filtered
     row: Row = {"metric": metric, "value": value, "error": error}
