@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pythia_geometry.analysis.curves import tidy
 from pythia_geometry.analysis.onsets import onsets
 from pythia_geometry.analysis.published import COMMIT, FILE, LISTING, fetch_published, read_published
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -36,6 +37,7 @@ E2 = {
     ("arc_challenge", "accuracy_norm"): (None, None, None, None, 33 * K),
     ("arc_challenge", "accuracy"): (None, None, None, None, 63 * K),
     ("logiqa", "accuracy"): (None,) * 5,
+    ("mmlu_mean", "accuracy_norm"): (1 * K, 3 * K, 3 * K, 3 * K, 1 * K),
 }
 F25 = {
     ("lambada_openai", "accuracy"): ((K, 3 * K),) * 5,
@@ -46,6 +48,7 @@ F25 = {
     ("arc_challenge", "accuracy_norm"): (None, None, None, None, (23 * K, 33 * K)),
     ("arc_challenge", "accuracy"): (None, None, None, None, (43 * K, 53 * K)),
     ("logiqa", "accuracy"): (None,) * 5,
+    ("mmlu_mean", "accuracy_norm"): ((512, K), *((K, 3 * K),) * 3, (512, K)),
 }
 N = {
     "lambada_openai": 5153, "arc_easy": 2376, "piqa": 1838, "winogrande": 1267, "arc_challenge": 1172, "sciq": 1000,
@@ -61,7 +64,16 @@ def published() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def onset(published: pd.DataFrame) -> pd.DataFrame:
     main = published[published["task"].isin(N) & (published["probe"] == ZERO)]
-    return onsets(main).set_index(["task", "metric", "model", "rule"]).sort_index()
+    together = pd.concat([main, mmlu_mean(published)])
+    return onsets(together).set_index(["task", "metric", "model", "rule"]).sort_index()
+
+
+def mmlu_mean(published: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the 57 subjects of hendrycksTest, as the notes took it."""
+    chosen = published["task"].str.startswith("hendrycksTest") & (published["probe"] == ZERO)
+    by = published[chosen].groupby(["suite", "model", "seed", "probe", "metric", "step", "source", "reason"])
+    mean = by.agg(value=("value", "mean"), error=("error", lambda e: np.sqrt((e**2).sum()) / len(e)), n=("n", "sum"))
+    return tidy(mean.reset_index().assign(task="mmlu_mean", chance=0.25), "mmlu")
 
 
 def test_every_file_is_read(published: pd.DataFrame) -> None:
@@ -131,6 +143,25 @@ def test_a_quarter_of_the_rise_is_where_the_notes_found_it(onset: pd.DataFrame, 
             assert found["label"] == "does not emerge", model
         else:
             assert (found["label"], found["after"], found["by"]) == ("emerges", *interval), model
+
+
+def test_25_of_28_onsets_lie_in_two_intervals(onset: pd.DataFrame) -> None:
+    """The earlier metric of each task; the notes' reading of A.2."""
+    found = onset.xs("F25", level="rule").reset_index()
+    emerged = found[(found["label"] == "emerges") & (found["metric"] != "log_prob")]
+    by = emerged.groupby(["task", "model"])["by"].min()
+    assert len(by) == 28
+    assert by.isin([1000, 3000]).sum() == 25
+
+
+def test_lambadas_perplexity_leads_every_task_of_its_model(onset: pd.DataFrame) -> None:
+    """One global quantity fires as a precursor 28 times of 28 (A.9): why order of onsets is no evidence."""
+    found = onset.xs("E2", level="rule").reset_index()
+    placebo = found[found["metric"] == "log_prob"].set_index("model")["by"]
+    tasks = found[(found["metric"] != "log_prob") & (found["label"] == "emerges")].drop_duplicates(["task", "model"])
+    tasks = tasks[tasks["task"] != "logiqa"]
+    assert len(tasks) == 28
+    assert (tasks["by"] > tasks["model"].map(placebo)).all()
 
 
 def test_winogrande_of_the_small_models_rises_at_the_last_point_only(onset: pd.DataFrame) -> None:
