@@ -134,7 +134,7 @@ def recover_n(frame: pd.DataFrame) -> pd.DataFrame:
     usable = frame["n"].isna() & frame["metric"].map(is_share) & (error > 0)
     implied = (p * (1 - p) / error.where(usable) ** 2 + 1)[usable]
     task = frame[[*RUN, "probe", "task"]]
-    whole = implied.round().where((implied - implied.round()).abs() < 0.01 * implied.clip(upper=10))
+    whole = implied.round().where((implied - implied.round()).abs() < 0.01)
     found = whole.groupby([task[column][usable] for column in task], sort=False).agg(
         lambda ns: ns.iloc[0] if ns.nunique(dropna=False) == 1 else np.nan
     )

@@ -214,3 +214,10 @@ def test_a_number_that_is_none_is_a_row_with_a_reason(tmp_path: Path) -> None:
     table = read_results(written(tmp_path, data)).set_index(["task", "metric"])
     assert table["value"].isin([math.inf]).sum() == 0
     assert (table["reason"] != "").all()
+
+
+def test_parts_of_a_file_that_are_missing_are_done_without(tmp_path: Path) -> None:
+    data = today(versions=None, configs=None) | {"n-samples": None}
+    table = read_results(written(tmp_path, data)).set_index(["task", "metric"])
+    assert table.loc[("arc_easy", "accuracy"), "probe"] == "lm-eval-v?/0-shot"
+    assert table.loc["arc_easy", "n"].isna().all()  # its errors imply no whole number

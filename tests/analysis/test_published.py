@@ -347,6 +347,9 @@ def test_what_github_cannot_serve_is_told(tmp_path: Path) -> None:
         other = urls | {"file": urls["listing"] + "?{path}"}
         with pytest.raises(MachineError, match="not those that were listed"):
             fetch_published(tmp_path, **other)
+        github.lists = b'{"tree": [], "truncated": true}'
+        with pytest.raises(MachineError, match="lists only a part"):
+            fetch_published(tmp_path, **urls)
         github.lists = b"<html>"
         with pytest.raises(MachineError, match="is no list of files"):
             fetch_published(tmp_path, **urls)
