@@ -73,13 +73,12 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     frame = frame.reindex(columns=list(SCHEMA)).reset_index(drop=True)
     for column in _NUMBERS:
         frame[column] = _numbers(frame[column], column, where)
+    for column in (column for column, kind in SCHEMA.items() if kind == "string"):
+        frame[column] = frame[column].astype("string").fillna(where if column == "source" else "")
     frame["seed"] = frame["seed"].fillna(0)
-    frame["source"] = frame["source"].fillna(where)
-    texts = [column for column, kind in SCHEMA.items() if kind == "string"]
-    frame[texts] = frame[texts].astype("string").fillna("")
     for column in ("step", "seed"):
-        if bad := _first(frame, ~(frame[column] % 1 == 0) | (frame[column] < 0)):
-            raise PythiaGeometryError(f"{where}: {column} {frame[column][bad]} of row {bad} is no whole number")
+        if (row := _first(frame, (frame[column] % 1 != 0) | (frame[column] < 0))) is not None:
+            raise PythiaGeometryError(f"{where}: {column} {frame[column][row]} of row {row} is no whole number")
     frame = recover_n(frame).astype(SCHEMA)
     _check(frame, where)
     return frame.sort_values([*CURVE, "step"], kind="stable", ignore_index=True)
@@ -135,7 +134,7 @@ def recover_n(frame: pd.DataFrame) -> pd.DataFrame:
     usable = frame["n"].isna() & frame["metric"].map(is_share) & (error > 0)
     implied = (p * (1 - p) / error.where(usable) ** 2 + 1)[usable]
     task = frame[[*RUN, "probe", "task"]]
-    whole = implied.round().where((implied - implied.round()).abs() < 0.01 * implied.clip(upper=10))
+    whole = implied.round().where((implied - implied.round()).abs() < 0.01)
     found = whole.groupby([task[column][usable] for column in task], sort=False).agg(
         lambda ns: ns.iloc[0] if ns.nunique(dropna=False) == 1 else np.nan
     )

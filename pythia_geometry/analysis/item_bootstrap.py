@@ -94,12 +94,11 @@ def _drawn_curves(
     n = len(values)
     if n < 2:
         return []
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n  # [draws, N]: the same items at all steps
-    means = weights @ values
-    variance = np.maximum(weights @ values**2 - means**2, 0.0)
+    times = rng.multinomial(n, np.full(n, 1 / n), size=draws)  # [draws, N]: an item counts as often at all steps
+    means = times @ values / n  # summed first: a share of all items is exactly 1, its error exactly 0
+    variance = np.maximum(times @ values**2 / n - means**2, 0.0)
     errors = np.sqrt(variance / (n - 1))
     counts, share = np.full(len(step), float(n)), is_share(metric)
-    means = np.clip(means, 0.0, 1.0) if share else means  # 1 + 1e-16 is no share
     chance, majority = float(points["chance"].max()), float(points["majority"].max())
     return [Curve(step, m, e, counts, chance, majority, share) for m, e in zip(means, errors, strict=True)]
 

@@ -93,12 +93,19 @@ def _rows(file: Path, step: int | None) -> Iterator[Row]:
             raise PythiaGeometryError(f"{file}: results of {task} are no object of metrics")
         about = {
             **run,
-            "probe": f"lm-eval-v{data.get('versions', {}).get(task, '?')}/{_shots(data, task, file)}-shot",
+            "probe": f"lm-eval-v{_said(data, 'versions', task, '?')}/{_shots(data, task, file)}-shot",
             "task": task,
-            "n": data.get("n-samples", {}).get(task, {}).get("effective", math.nan),
+            "n": _said(data, "n-samples", task, {}).get("effective", math.nan),
             "source": source,
         }
         yield from ({**about, **metric} for metric in _metrics(task, results))
+
+
+def _said(data: Mapping[str, Any], part: str, task: str, default: Any) -> Any:
+    """What a part of the file says of a task; parts come and go with the harness's versions."""
+    by_task = data.get(part)
+    said = by_task.get(task) if isinstance(by_task, Mapping) else None
+    return default if said is None else said
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -113,9 +120,9 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _model_arguments(data: Mapping[str, Any]) -> dict[str, str]:
-    given = data["config"].get("model_args") or {}
-    if isinstance(given, str):
-        given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
+    given = data["config"].get("model_args")
+    if not isinstance(given, Mapping):
+        given = dict(part.split("=", 1) for part in str(given).split(",") if "=" in part)
     return {"pretrained": str(data.get("model_name", ""))} | {key: str(value) for key, value in given.items()}
 
 
@@ -165,7 +172,7 @@ def todays_name(name: str) -> str:
 
 
 def _shots(data: Mapping[str, Any], task: str, file: Path) -> int:
-    by_task = (data.get("n-shot", {}).get(task), data.get("configs", {}).get(task, {}).get("num_fewshot"))
+    by_task = (_said(data, "n-shot", task, None), _said(data, "configs", task, {}).get("num_fewshot"))
     for given in (*by_task, data["config"].get("num_fewshot")):
         if isinstance(given, int):
             return given
@@ -190,8 +197,8 @@ def _metrics(task: str, results: Mapping[str, Any]) -> Iterator[Row]:
 
 def _metric(task: str, name: str, filtered: str, value: float, error: float) -> Row:
     if name in PERPLEXITIES:
-        if not value > 0:
-            return {"metric": f"log_prob{filtered}", "value": math.nan, "reason": f"{name} {value} has no logarithm"}
+        if not 0 < value < math.inf:
+            return {"metric": f"log_prob{filtered}", "value": math.nan, "reason": f"lm-eval reports {name} {value}"}
         return {"metric": f"log_prob{filtered}", "value": -math.log(value), "error": error / value}
     metric = METRICS.get(name, name) + filtered
     row: Row = {"metric": metric, "value": value, "error": error}

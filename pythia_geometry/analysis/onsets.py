@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.curves import CURVE, is_known, is_share
-from pythia_geometry.analysis.emergence import EARLY, RULES, UNTESTABLE, Curve, Onset, onset
+from pythia_geometry.analysis.emergence import EARLY, RULES, UNTESTABLE, Array, Curve, Onset, onset
 from pythia_geometry.errors import PythiaGeometryError
 
 COLUMNS = [*CURVE, "rule", "label", "after", "by", "baseline", "top", "reason", "note"]
@@ -69,13 +70,19 @@ def as_curve(points: pd.DataFrame, about: dict[str, object]) -> Curve:
     metric, name = str(about["metric"]), " ".join(str(part) for part in about.values() if part != "")
     if not is_known(metric):
         raise PythiaGeometryError(f"{name}: unknown metric {metric!r}")
-    step, value, error, n = (
-        points[column].to_numpy(dtype=float, na_value=float("nan")) for column in ("step", "value", "error", "n")
+    step, value, error, n, chance, majority = (
+        points[column].to_numpy(dtype=float, na_value=np.nan)
+        for column in ("step", "value", "error", "n", "chance", "majority")
     )
     try:
-        return Curve(step, value, error, n, points["chance"].max(), points["majority"].max(), is_share(metric))
+        return Curve(step, value, error, n, _level(chance), _level(majority), is_share(metric))
     except PythiaGeometryError as problem:
         raise PythiaGeometryError(f"{name}: {problem}") from problem
+
+
+def _level(given: Array) -> float:
+    """The largest stated level; NaN where none is."""
+    return max((float(level) for level in given if np.isfinite(level)), default=np.nan)
 
 
 def _notes(curve: Curve, found: Onset, source: pd.Series) -> Iterator[str]:

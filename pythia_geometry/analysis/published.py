@@ -110,10 +110,12 @@ def fetch_published(
 def _listed(url: str) -> dict[str, str]:
     """Git hash of every published result by its path."""
     try:
-        tree: list[dict[str, Any]] = json.loads(_get(url))["tree"]
-        hashes = {entry["path"]: entry["sha"] for entry in tree if entry["path"].endswith(".json")}
+        listing: dict[str, Any] = json.loads(_get(url))
+        hashes = {entry["path"]: entry["sha"] for entry in listing["tree"] if entry["path"].endswith(".json")}
     except (ValueError, KeyError, TypeError) as error:
         raise MachineError(f"{url} is no list of files: {error!r}. Try again later") from error
+    if listing.get("truncated"):
+        raise MachineError(f"{url} lists only a part of the files. Pass a folder with {ROOT} of a clone instead")
     return {p: sha for p, sha in hashes.items() if p.startswith(ROOT) and p.split("/")[-2] in SHOTS and ".." not in p}
 
 
