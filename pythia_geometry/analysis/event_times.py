@@ -105,7 +105,9 @@ def halfway(steps: Array, accuracy: Array, baseline: Array) -> Array:
     curve, x = running_median(accuracy), np.log10(steps)
     level = baseline + 0.5 * (curve.max(axis=1) - baseline)
     first = rises(accuracy, baseline, 0.5)
-    return np.array([crossing(x, c, v, i) if i != NEVER else np.nan for c, v, i in zip(curve, level, first, strict=True)])
+    return np.array(
+        [crossing(x, c, v, i) if i != NEVER else np.nan for c, v, i in zip(curve, level, first, strict=True)]
+    )
 
 
 def _from_here_on(mask: Mask) -> Mask:

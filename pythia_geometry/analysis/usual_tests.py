@@ -141,3 +141,25 @@ def _standard(rows: Array) -> Array:
     rows = rows - rows.mean(axis=1, keepdims=True)
     length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     return np.asarray(np.where(length > TINY, rows / np.maximum(length, TINY), 0.0))
+
+
+def ccf_scores(geometry: StepCurves, behaviour: StepCurves) -> Array:
+    """Highest correlation of differences at a lead of up to a decade, geometry from its floor on, [Tg, Tb]."""
+    grid = common_grid((geometry, behaviour))
+    g = _standard(smooth(recovery_differences(resample(geometry, grid))))
+    b = _standard(smooth(np.diff(resample(behaviour, grid))))
+    leading = (LAGS > TINY) & (LAGS <= 1 + TINY)
+    return np.asarray(lagged_products(g, b)[:, :, leading].max(axis=-1))
+
+
+def closeness_scores(geometry: StepCurves, behaviour: StepCurves, baseline: Array) -> Array:
+    """Minus the gap in decades between halfway recovery and halfway rise, −∞ where geometry is not first, [Tg, Tb]."""
+    onsets = _on_one_axis(geometry, behaviour, recovers(geometry.values, 0.5), rises(behaviour.values, baseline, 0.5))
+    first = comes_first(*onsets)
+    g, b = (np.log10(np.maximum(steps, 1)) for steps in onsets)
+    return np.where(first, g[:, None] - b[None, :], -np.inf)
+
+
+def own_rank_p(own: Array, controls: Array) -> Array:
+    """p of each task [T] from the rank of its own score among its controls' [K, T]; a tie counts against it."""
+    return np.asarray((1 + (controls >= own).sum(axis=0)) / (1 + len(controls)))
