@@ -61,6 +61,7 @@ class Design:
         steps: Optimiser steps [n], from 1 on.
         n_tasks: Tasks.
         midpoints: log10(step) at which each task is halfway [T]; drawn anew for each run where None.
+        baselines: Accuracy of each task before its rise [T]; drawn where None.
         gains: Rise of each task's accuracy [T]; drawn where None.
         items: Items of each task [T]; drawn from the released tasks' sizes where None.
     """
@@ -68,6 +69,7 @@ class Design:
     steps: Array = field(default_factory=lambda: GRID_154)
     n_tasks: int = 8
     midpoints: Array | None = None
+    baselines: Array | None = None
     gains: Array | None = None
     items: Array | None = None
 
@@ -216,7 +218,7 @@ def draw(of: World, design: Design, rng: Rng) -> Drawn:
     mid = rng.uniform(*MIDPOINTS, tasks) if design.midpoints is None else design.midpoints
     latent = sigmoid((x - mid[:, None]) / rng.uniform(*Shape.width, (tasks, 1)))
     geometry = draw_geometry(of, design, mid, rng)
-    baseline = rng.uniform(*Shape.baseline, (tasks, 1))
+    baseline = rng.uniform(*Shape.baseline, (tasks, 1)) if design.baselines is None else design.baselines[:, None]
     gain = rng.uniform(*Shape.gain, (tasks, 1)) if design.gains is None else design.gains[:, None]
     items = rng.choice(EVAL_ITEMS, (tasks, 1)) if design.items is None else design.items[:, None]
     clean = np.clip(baseline + gain * latent**of.answer_tokens, 0.0, 1.0)
