@@ -17,9 +17,11 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from pythia_geometry.analysis.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.event_times import baselines
 from pythia_geometry.analysis.screening import MIN_TASKS, BehaviourRun, Screening
 from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.summary import agresti_coull_error
 from pythia_geometry.analysis.task_matched_lag import LEADS, MatchedRun, task_matched_lag
 from pythia_geometry.analysis.usual_tests import (
     USUAL,
@@ -30,7 +32,7 @@ from pythia_geometry.analysis.usual_tests import (
     onset_calls,
     own_rank_p,
 )
-from pythia_geometry.analysis.worlds import GRID_27, GRID_154, WORLDS, Design, Drawn, World, draw
+from pythia_geometry.analysis.worlds import WORLDS, Drawn, World, draw
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store import disk_errors
 
@@ -74,21 +76,21 @@ class Cell:
 def calibrate(
     designs: Mapping[str, Design] | None = None,
     worlds: Sequence[World] = tuple(WORLDS.values()),
-    runs: int = 200,
+    draws: int = 200,
     seed: int = 0,
     folder: str | Path | None = None,
-    notify: Callable[[str, int, int], None] | None = None,
+    notify: Callable[[str], object] = str,
 ) -> pd.DataFrame:
     """False-positive rate and power of every test.
 
     Args:
-        designs: By a name for the table, steps and tasks; the published 27-step and Pythia's own grid, eight tasks, where
-            None. `run_designs` makes them from one's own behaviour.
+        designs: Steps and tasks, by a name for the table; the published 27-step and Pythia's own grid with eight
+            tasks where None. `run_designs` makes them from one's own behaviour.
         worlds: Truths to draw from.
-        runs: Made-up runs a world and grid, rounded up to fifties.
+        draws: Made-up runs a world and grid, rounded up to fifties.
         seed: Of the draws.
         folder: Where finished chunks are kept and found again; nowhere where None.
-        notify: Called before each chunk that is computed with a label, its number and the number of chunks.
+        notify: Told what is computed before each chunk.
 
     Returns:
         One row a grid, world and test: grid, world, test, rate, se (over runs: pairs of one run are not independent),
@@ -98,18 +100,17 @@ def calibrate(
         PythiaGeometryError: If there is nothing to draw.
         MachineError: If the folder cannot be written.
     """
-    if runs < 1:
-        raise PythiaGeometryError(f"--runs {runs}: expected at least 1 made-up run")
+    if draws < 1:
+        raise PythiaGeometryError(f"--draws {draws}: expected at least 1 made-up run")
     cells = [Cell(name, w, d, seed) for name, d in (designs or GRIDS).items() for w in worlds]
-    todo = [(cell, chunk) for cell in cells for chunk in range(-(-runs // CHUNK))]
+    todo = [(cell, chunk) for cell in cells for chunk in range(-(-draws // CHUNK))]
     ledger = _Ledger(Path(folder) if folder else None)
     found = []
     for number, (cell, chunk) in enumerate(todo):
         key = cell.key | {"chunk": chunk}
         moments = ledger.find(key)
         if moments is None:
-            if notify:
-                notify(f"{cell.grid} {cell.world.name}", number, len(todo))
+            notify(f"{number}/{len(todo)} chunks: {cell.grid} steps, {cell.world.name}")
             moments = _chunk(cell, chunk)
             ledger.add(key, moments)
         found += [(cell.grid, cell.world.name, test, *moment) for test, moment in moments.items()]
@@ -192,11 +193,12 @@ def _ranked_first(score: Array) -> float:
 
 def _enlarged(design: Design) -> Design:
     """The same design with forty tasks; measured ones are repeated."""
-    given = {
-        name: None if (held := getattr(design, name)) is None else np.resize(held, RANKED)
-        for name in ("midpoints", "baselines", "gains", "items")
-    }
-    return Design(design.steps, RANKED, **given)
+    repeated = (_repeat(v) for v in (design.midpoints, design.baselines, design.gains, design.items))
+    return Design(design.steps, RANKED, *repeated)
+
+
+def _repeat(values: Array | None) -> Array | None:
+    return None if values is None else np.resize(values, RANKED)
 
 
 def _curves(drawn: Drawn) -> tuple[StepCurves, StepCurves, StepCurves]:
@@ -212,7 +214,9 @@ def _table(found: Sequence[tuple[str, str, str, float, float, int]]) -> pd.DataF
     total = frame.groupby(["grid", "world", "test"], sort=False).sum().reset_index()
     mean = total["sum"] / total["runs"]
     spread = np.sqrt(np.clip(total["squares"] / total["runs"] - mean**2, 0, None) / total["runs"])
-    return total.assign(rate=mean, se=spread)[["grid", "world", "test", "rate", "se", "runs"]]
+    yes_or_no = agresti_coull_error(mean.to_numpy(), total["runs"].to_numpy())
+    error = np.where(total["test"].isin(PRIMARY), yes_or_no, spread)
+    return total.assign(rate=mean, se=error)[["grid", "world", "test", "rate", "se", "runs"]]
 
 
 class _Ledger:

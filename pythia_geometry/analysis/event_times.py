@@ -93,7 +93,7 @@ def comes_first(geometry: Index, behaviour: Index) -> Mask:
 
 
 def crossing(x: Array, curve: Array, level: float, at: int) -> float:
-    """x at which a curve reaches a level, linear between the checkpoint before `at` and `at`."""
+    """The x at which a curve reaches a level, linear between the checkpoint before `at` and `at`."""
     if at == 0 or curve[at] <= curve[at - 1]:
         return float(x[at])
     share = np.clip((level - curve[at - 1]) / (curve[at] - curve[at - 1]), 0, 1)

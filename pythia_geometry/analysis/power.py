@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pythia_geometry.analysis.designs import Design
 from pythia_geometry.analysis.screening import MIN_TASKS, BehaviourRun, Screening, screen_tasks
 from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.summary import agresti_coull_error
 from pythia_geometry.analysis.task_matched_lag import LEADS, MatchedRun, task_matched_lag
 from pythia_geometry.analysis.tidy_tables import Question
-from pythia_geometry.analysis.worlds import Design, World, draw_geometry, world
+from pythia_geometry.analysis.worlds import World, draw_geometry, world
 
 DECISIVE = 0.5  # decades of lead at which power decides
 MIN_POWER = 0.5
@@ -98,8 +100,8 @@ def _row(lead: float, runs: Sequence[BehaviourRun], draws: int, seed: int) -> di
     found = np.array([_one(truth, runs, np.random.default_rng([seed, round(100 * lead), k])) for k in range(draws)])
     share = found.mean(axis=0)
     accuracy, continuous, both = share if len(share) == 3 else (share[0], np.nan, np.nan)
-    se = np.sqrt((share * (1 - share)).max() / draws)
-    return {"lead": lead, "accuracy": accuracy, "continuous": continuous, "both": both, "se": float(se)}
+    se = float(agresti_coull_error(share, np.array(float(draws))).max())
+    return {"lead": lead, "accuracy": accuracy, "continuous": continuous, "both": both, "se": se}
 
 
 def _one(truth: World, runs: Sequence[BehaviourRun], rng: np.random.Generator) -> list[bool]:

@@ -135,8 +135,8 @@ def halfway_leads(of: Sequence[Family]) -> pd.DataFrame:
     """How long before behaviour each task's geometry is halfway, in decades and steps. Timing only.
 
     Returns:
-        One row a run and task: run, task, geometry_after, geometry_by, behaviour_after, behaviour_by (the grid intervals
-        in which each is halfway), lead_decades, lead_steps (interpolated; NaN where either never is).
+        One row a run and task: run, task; geometry_after, geometry_by, behaviour_after, behaviour_by (the grid
+        intervals in which each is halfway); lead_decades, lead_steps (interpolated; NaN where either never is).
     """
     return pd.DataFrame([row for f in of for row in _leads(f)])
 

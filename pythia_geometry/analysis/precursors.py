@@ -117,7 +117,7 @@ def judge(legs: Legs, companion: Legs, found: Power) -> tuple[str, tuple[str, ..
 def _claimed(legs: Legs, companion: Legs) -> tuple[str, tuple[str, ...]]:
     if len(legs) < 2:
         return UNTESTABLE, (
-            "accuracy leads, but no continuous metric was measured: a metric that needs several right tokens looks the same",
+            "accuracy leads, but no continuous metric was measured: a metric of several right tokens looks the same",
         )
     if not companion:
         return UNTESTABLE, (

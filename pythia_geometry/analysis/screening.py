@@ -136,16 +136,19 @@ def _run(name: str, rows: pd.DataFrame, continuous: pd.DataFrame | None, tasks: 
     accuracy = to_curves(rows, tasks, what)
     error = to_curves(rows[rows["step"].isin(accuracy.steps)], tasks, f"{what} error", "error")
     baseline = baselines(accuracy.steps, accuracy.values, chances(rows, tasks))
-    has_other = continuous is not None and len(continuous)
     return BehaviourRun(
         name=name,
         tasks=tasks,
         accuracy=accuracy,
         error=error.values,
-        continuous=to_curves(continuous, tasks, f"{name}, continuous metric") if has_other else None,
+        continuous=_continuous_curves(name, continuous, tasks),
         baseline=baseline,
         midpoints=halfway(accuracy.steps, accuracy.values, baseline),
     )
+
+
+def _continuous_curves(name: str, rows: pd.DataFrame | None, tasks: tuple[str, ...]) -> StepCurves | None:
+    return None if rows is None or rows.empty else to_curves(rows, tasks, f"{name}, continuous metric")
 
 
 def _errors(rows: pd.DataFrame) -> Array:

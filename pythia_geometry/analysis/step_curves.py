@@ -13,7 +13,7 @@ from pythia_geometry.errors import PythiaGeometryError
 Array = NDArray[np.float64]
 BIN = 0.1  # decades of steps
 MAX_LAG = 2.0  # decades
-LAGS: Array = BIN * np.arange(-round(MAX_LAG / BIN), round(MAX_LAG / BIN) + 1)
+LAGS: Array = np.asarray(BIN * np.arange(-round(MAX_LAG / BIN), round(MAX_LAG / BIN) + 1), dtype=np.float64)
 MIN_STEPS = 8
 MIN_OVERLAP = 1.0  # decades in which all curves must have been measured
 

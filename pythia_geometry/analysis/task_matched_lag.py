@@ -14,7 +14,7 @@ A leg says that geometry leads if p ≤ .05 and the lag's lower 5 % bound exceed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import factorial
@@ -200,7 +200,7 @@ class LayerScan:
     p_adjusted: Array
 
 
-def scan_layers(runs_by_layer: dict[str, Sequence[MatchedRun]], seed: int = 0) -> LayerScan:
+def scan_layers(runs_by_layer: Mapping[str, Sequence[MatchedRun]], seed: int = 0) -> LayerScan:
     """Scans layers with one set of permutations (statistics.md A.7, multiplicity).
 
     Args:

@@ -20,7 +20,7 @@ SHUFFLED = ":shuffled"
 RUN = ["model", "seed"]
 BEHAVIOUR = (*RUN, "step", "task", "metric", "value", "chance")
 GEOMETRY = (*RUN, "step", "task", "layer", "measure", "value")
-READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+CSV, PARQUET = ".csv", ".parquet"
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -57,7 +57,7 @@ def read_tables(paths: Sequence[str | Path]) -> Tables:
     for path in map(Path, paths):
         if path.is_dir():
             folder = RunFolder(path)
-            if not folder.manifest():
+            if not folder.manifest_file.exists() or not folder.manifest():
                 raise PythiaGeometryError(
                     f"{path} is no run folder: it has no manifest.json. Name a run folder, or CSV or Parquet files"
                 )
@@ -75,16 +75,20 @@ def read_tables(paths: Sequence[str | Path]) -> Tables:
                 f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
                 f"{', '.join(map(str, frame.columns))}"
             )
-    return tuple(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame() for frames in (geometry, behaviour))
+    return _joined(geometry), _joined(behaviour)
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    if path.suffix not in READERS:
+    if path.suffix not in (CSV, PARQUET):
         raise PythiaGeometryError(f"{path}: expected a run folder, or a .csv or .parquet file")
     if not path.is_file():
         raise PythiaGeometryError(f"There is no {path}. Name a run folder, or a CSV or Parquet file")
     try:
-        return READERS[path.suffix](path)
+        return pd.read_csv(path) if path.suffix == CSV else pd.read_parquet(path)
     except (ValueError, OSError) as error:  # pandas and pyarrow raise these for a damaged file
         raise PythiaGeometryError(f"{path} cannot be read: {error}") from error
 
@@ -162,10 +166,11 @@ def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
     number = pd.to_numeric(layer.str.extract(r"^resid_(\d+)$")[0])
     if number.isna().all():
         raise PythiaGeometryError(
-            f"geometry table: column 'layer' holds {', '.join(sorted(layer.unique())[:6])}; expected resid_1, resid_2 … "
-            "or a single layer"
+            f"geometry table: column 'layer' holds {', '.join(sorted(layer.unique())[:6])}; expected resid_1, resid_2 "
+            "… or a single layer"
         )
-    return rows[number > 0.75 * number.max()]
+    is_last: pd.Series[bool] = number > 0.75 * number.max()
+    return rows.loc[is_last]
 
 
 def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurves:

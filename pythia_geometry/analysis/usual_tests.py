@@ -10,6 +10,8 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from pythia_geometry.analysis.event_times import (
+    NEVER,
+    Index,
     Mask,
     comes_first,
     leaves_baseline,
@@ -116,7 +118,7 @@ def granger(cause: Array, effect: Array) -> Array:
 
 
 def _f_test(left: Array, new: Array, freedom: int) -> Array:
-    """p of the explanation of `left` [n] by the columns of each `new` [T, n, 2]; 1 where there is nothing."""
+    """The p of the explanation of `left` [n] by the columns of each `new` [T, n, 2]; 1 where there is nothing."""
     cross = new.transpose(0, 2, 1) @ left  # [T, 2]
     gram = new.transpose(0, 2, 1) @ new
     explained = np.einsum("ti,tij,tj->t", cross, np.linalg.pinv(gram, hermitian=True), cross)
@@ -128,12 +130,13 @@ def _f_test(left: Array, new: Array, freedom: int) -> Array:
     return np.asarray(f_distribution.sf(np.maximum(ratio, 0.0), ORDER, freedom))
 
 
-def _on_one_axis(geometry: StepCurves, behaviour: StepCurves, first: Array, second: Array) -> tuple[Array, Array]:
+def _on_one_axis(geometry: StepCurves, behaviour: StepCurves, first: Index, second: Index) -> tuple[Index, Index]:
     """Indices as steps, which two curves with different checkpoints share; NEVER stays."""
-    return tuple(
-        np.where(index < 0, index, curves.steps[index].astype(np.int64))
-        for curves, index in ((geometry, first), (behaviour, second))
-    )
+    return _as_steps(geometry, first), _as_steps(behaviour, second)
+
+
+def _as_steps(curves: StepCurves, index: Index) -> Index:
+    return np.where(index == NEVER, NEVER, curves.steps[index].astype(np.int64))
 
 
 def _standard(rows: Array) -> Array:
@@ -161,5 +164,5 @@ def closeness_scores(geometry: StepCurves, behaviour: StepCurves, baseline: Arra
 
 
 def own_rank_p(own: Array, controls: Array) -> Array:
-    """p of each task [T] from the rank of its own score among its controls' [K, T]; a tie counts against it."""
+    """The p of each task [T] from the rank of its own score among its controls' [K, T]; a tie counts against it."""
     return np.asarray((1 + (controls >= own).sum(axis=0)) / (1 + len(controls)))

@@ -1,7 +1,6 @@
 """Made-up training runs whose truth is known: does geometry lead each task, or does it only look so?
 
-The generator of statistics.md A.5. Where it is silent the choice is named here, once (`Shape`), and none was
-changed after a rate was seen.
+The generator of statistics.md A.5; the ranges are in designs.py.
 
     accuracy   B + gain · σ((x − μ)/w)                         x = log10(step); μ, w, gain a task
     log-prob   3 nats · σ((x − μ)/w)                           the same latent, with noise of its own
@@ -14,69 +13,17 @@ Only ρ, when a task's geometry recovers, tells the worlds apart. A true precurs
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from pythia_geometry.analysis.designs import COLLAPSE, EVAL_ITEMS, MIDPOINTS, Array, Design, Rng, Shape, by_family
 from pythia_geometry.errors import PythiaGeometryError
 
-Array = NDArray[np.float64]
-Rng = np.random.Generator
-
-GRID_154 = np.array([2.0**k for k in range(10)] + [1000.0 * k for k in range(1, 144)])
-GRID_27 = np.array([2.0**k for k in range(10)] + [1000.0, 3000.0] + [1000.0 * k for k in range(13, 144, 10)])
-"""Pythia's own and the published evaluations' steps; step 0, which equals step 1, has no place on a log axis."""
-EVAL_ITEMS = (5153, 2376, 1838, 1267, 1172, 1000, 651, 104)  # sizes of the released tasks, statistics.md A.1
-MIDPOINTS = (2.4, 4.8)  # log10(step) of behaviour's midpoints where none are measured
-COLLAPSE = 1.8
-LEAD_JITTER = 0.1
+LEAD_JITTER = 0.1  # decades, between tasks
 ANSWER_TOKENS = 4  # of the mirage
 LOG_PROB_SPAN, LOG_PROB_SPREAD = 3.0, 1.0  # nats: rise of a task's mean, and spread over its items
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Ranges of the generator's numbers; those marked * are ours, the others of statistics.md A.5."""
-
-    width: tuple[float, float] = (0.25, 0.45)
-    gain: tuple[float, float] = (0.12, 0.60)
-    baseline: tuple[float, float] = (0.2, 0.5)  # *
-    depth: tuple[float, float] = (1.5, 3.0)  # * D, one a run
-    rise: tuple[float, float] = (0.4, 1.2)  # * U, one a task
-    recovery_width: tuple[float, float] = (0.15, 0.35)  # * w_g
-    compression: tuple[float, float] = (0.0, 0.3)  # * ln units lost from step 30,000 to 143,000, one a run
-    own_noise: float = 0.03
-    shared_noise: float = 0.018
-    persistence: float = 0.5  # * of the AR(1) noise, from one checkpoint to the next
-    wander: float = 0.3  # * standard deviation that the random walk gains in a decade
-
-
-@dataclass(frozen=True)
-class Design:
-    """What a user's run fixes before geometry is looked at: steps, tasks, and when each task's behaviour rises.
-
-    Args:
-        steps: Optimiser steps [n], from 1 on.
-        n_tasks: Tasks.
-        midpoints: log10(step) at which each task is halfway [T]; drawn anew for each run where None.
-        baselines: Accuracy of each task before its rise [T]; drawn where None.
-        gains: Rise of each task's accuracy [T]; drawn where None.
-        items: Items of each task [T]; drawn from the released tasks' sizes where None.
-    """
-
-    steps: Array = field(default_factory=lambda: GRID_154)
-    n_tasks: int = 8
-    midpoints: Array | None = None
-    baselines: Array | None = None
-    gains: Array | None = None
-    items: Array | None = None
-
-    @property
-    def collapse(self) -> float:
-        """log10(step) of the shared collapse: .6 decades before the earliest midpoint can lie, at most 1.8."""
-        return COLLAPSE if self.midpoints is None else min(COLLAPSE, float(self.midpoints.min()) - 0.6)
 
 
 @dataclass(frozen=True)
@@ -156,7 +103,7 @@ def _global(after: float, until: float) -> Recovery:
 
 def _unrelated(x: Array, mid: Array, design: Design, rng: Rng) -> Array:
     last = max(float(x[-1]) - 0.35, design.collapse + 1.2)
-    return _at(x, rng.uniform(design.collapse + 0.6, last, len(mid)), rng)
+    return _at(x, by_family(design.collapse + 0.6, last, design, rng), rng)
 
 
 def _drift(x: Array, mid: Array, design: Design, rng: Rng) -> Array:
@@ -215,7 +162,7 @@ def world(name: str) -> World:
 def draw(of: World, design: Design, rng: Rng) -> Drawn:
     """One made-up run of a world."""
     x, tasks = np.log10(design.steps), design.n_tasks
-    mid = rng.uniform(*MIDPOINTS, tasks) if design.midpoints is None else design.midpoints
+    mid = by_family(*MIDPOINTS, design, rng) if design.midpoints is None else design.midpoints
     latent = sigmoid((x - mid[:, None]) / rng.uniform(*Shape.width, (tasks, 1)))
     geometry = draw_geometry(of, design, mid, rng)
     baseline = rng.uniform(*Shape.baseline, (tasks, 1)) if design.baselines is None else design.baselines[:, None]
@@ -230,7 +177,7 @@ def draw(of: World, design: Design, rng: Rng) -> Drawn:
 
 
 def draw_geometry(of: World, design: Design, mid: Array, rng: Rng) -> Array:
-    """ln RankMe of each task [T, n] for behaviours with these midpoints [T]."""
+    """Values of ln RankMe of each task [T, n] for behaviours with these midpoints [T]."""
     x, tasks = np.log10(design.steps), len(mid)
     noise = _autoregressive((tasks, len(x)), Shape.own_noise, rng) + _autoregressive(
         (1, len(x)), Shape.shared_noise, rng
