@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -62,6 +62,7 @@ class Cell:
     world: World
     design: Design
     seed: int
+    with_usual: bool
 
     @property
     def key(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Cell:
         for item in fields(self.design):
             digest.update(np.asarray(getattr(self.design, item.name), dtype=float).tobytes())
         about = {"version": VERSION, "grid": self.grid, "world": self.world.name, "seed": self.seed}
-        return about | {"design": digest.hexdigest()[:12]}
+        return about | {"design": digest.hexdigest()[:12]} | ({} if self.with_usual else {"tests": "primary"})
 
 
 def calibrate(
@@ -79,6 +80,7 @@ def calibrate(
     draws: int = 200,
     seed: int = 0,
     folder: str | Path | None = None,
+    with_usual: bool = True,
     notify: Callable[[str], object] = str,
 ) -> pd.DataFrame:
     """False-positive rate and power of every test.
@@ -90,6 +92,7 @@ def calibrate(
         draws: Made-up runs a world and grid, rounded up to fifties.
         seed: Of the draws.
         folder: Where finished chunks are kept and found again; nowhere where None.
+        with_usual: Whether the usual tests and the ranks are run beside the primary test.
         notify: Told what is computed before each chunk.
 
     Returns:
@@ -102,7 +105,7 @@ def calibrate(
     """
     if draws < 1:
         raise PythiaGeometryError(f"--draws {draws}: expected at least 1 made-up run")
-    cells = [Cell(name, w, d, seed) for name, d in (designs or GRIDS).items() for w in worlds]
+    cells = [Cell(name, w, d, seed, with_usual) for name, d in (designs or GRIDS).items() for w in worlds]
     todo = [(cell, chunk) for cell in cells for chunk in range(-(-draws // CHUNK))]
     ledger = _Ledger(Path(folder) if folder else None)
     found = []
@@ -151,31 +154,42 @@ def _chunk(cell: Cell, chunk: int) -> dict[str, tuple[float, float, int]]:
     rng = np.random.default_rng([cell.seed, crc32(f"{cell.grid} {cell.world.name}".encode()), chunk])
     scores: dict[str, list[float]] = {}
     for number in range(CHUNK):
-        found = call_tests(cell.world, cell.design, rng)
-        if number % PAIRS_ROUND == 0:
-            found |= call_ranks(cell.world, cell.design, rng)
+        drawn = draw(cell.world, cell.design, rng)
+        found = call_primary(drawn, int(rng.integers(2**31)))
+        if cell.with_usual:
+            found |= call_usual(drawn)
+        if cell.with_usual and number % PAIRS_ROUND == 0:
+            found |= call_ranks(draw(cell.world, _enlarged(cell.design), rng))
         for test, score in found.items():
             scores.setdefault(test, []).append(score)
     return {test: (float(np.sum(s)), float(np.square(s).sum()), len(s)) for test, s in scores.items()}
 
 
-def call_tests(truth: World, design: Design, rng: np.random.Generator) -> Scores:
-    """All tests but the ranks on one made-up run: 1 or 0, or the share of its tasks."""
-    drawn = draw(truth, design, rng)
+def call_primary(drawn: Drawn, seed: int) -> Scores:
+    """The primary test on one made-up run: 1 or 0 for what it calls, and its lag."""
     geometry, accuracy, log_prob = _curves(drawn)
-    seed = int(rng.integers(2**31))
     first, second = (task_matched_lag([MatchedRun(geometry, b)], seed) for b in (accuracy, log_prob))
     leads = first.label == LEADS, second.label == LEADS
-    primary = dict(zip(PRIMARY, map(float, (first.is_coupled, *leads, all(leads))), strict=True))
+    return {
+        SPECIFIC: float(first.is_coupled),
+        ACCURACY_LEG: float(leads[0]),
+        LOG_PROB_LEG: float(leads[1]),
+        BOTH: float(all(leads)),
+        LAG: first.lag,
+    }
+
+
+def call_usual(drawn: Drawn) -> Scores:
+    """Share of one made-up run's tasks that each usual test calls."""
+    geometry, accuracy, _ = _curves(drawn)
     baseline = baselines(drawn.steps, drawn.accuracy, drawn.baseline)
     calls = onset_calls(geometry, accuracy, drawn.error, baseline)
     calls |= ccf_calls(geometry, accuracy) | granger_calls(geometry, accuracy)
-    return primary | {LAG: first.lag} | {test: float(np.diag(calls[test]).mean()) for test in USUAL}
+    return {test: float(np.diag(calls[test]).mean()) for test in USUAL}
 
 
-def call_ranks(truth: World, design: Design, rng: np.random.Generator) -> Scores:
+def call_ranks(drawn: Drawn) -> Scores:
     """Share of forty tasks whose own geometry ranks in the first twentieth among the forty."""
-    drawn = draw(truth, _enlarged(design), rng)
     geometry, accuracy, _ = _curves(drawn)
     baseline = baselines(drawn.steps, drawn.accuracy, drawn.baseline)
     scores = {
@@ -193,8 +207,8 @@ def _ranked_first(score: Array) -> float:
 
 def _enlarged(design: Design) -> Design:
     """The same design with forty tasks; measured ones are repeated."""
-    repeated = (_repeat(v) for v in (design.midpoints, design.baselines, design.gains, design.items))
-    return Design(design.steps, RANKED, *repeated)
+    many = replace(design, n_tasks=RANKED, midpoints=_repeat(design.midpoints), baselines=_repeat(design.baselines))
+    return replace(many, gains=_repeat(design.gains), items=_repeat(design.items))
 
 
 def _repeat(values: Array | None) -> Array | None:

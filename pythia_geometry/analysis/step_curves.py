@@ -122,20 +122,19 @@ def lagged_products(first: Array, second: Array) -> Array:
     Returns:
         [Tf, Ts, 41].
     """
-    n, reach = first.shape[1], len(LAGS) // 2
-    products = np.zeros((len(first), len(second), len(LAGS)))
-    for lag in range(-min(reach, n - 1), min(reach, n - 1) + 1):
-        early = first[:, : n - lag] if lag >= 0 else first[:, -lag:]
-        late = second[:, lag:] if lag >= 0 else second[:, : n + lag]
-        products[:, :, lag + reach] = early @ late.T
-    return products
+    reach = len(LAGS) // 2
+    padded = np.pad(second, ((0, 0), (reach, reach)))
+    moved = np.lib.stride_tricks.sliding_window_view(padded, first.shape[1], axis=1)  # [Ts, 41, n]
+    return np.asarray(np.tensordot(first, moved, axes=([1], [2])))
 
 
 def peak_lag(profile: Array) -> Array:
     """Lag in decades at which a profile [..., 41] is highest, refined by the parabola through three points."""
-    at = profile.argmax(axis=-1)
-    inside = np.clip(at, 1, profile.shape[-1] - 2)
-    left, top, right = (np.take_along_axis(profile, (inside + k)[..., None], -1)[..., 0] for k in (-1, 0, 1))
+    rows = profile.reshape(-1, profile.shape[-1])
+    every, at = np.arange(len(rows)), rows.argmax(axis=1)
+    inside = np.clip(at, 1, rows.shape[1] - 2)
+    left, top, right = (rows[every, inside + k] for k in (-1, 0, 1))
     bend = left - 2 * top + right
-    shift = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, 1.0), 0.0)
-    return np.asarray(LAGS[at] + BIN * np.where(at == inside, shift, 0.0))
+    bends = (bend < 0) & (at == inside)
+    shift = np.where(bends, 0.5 * (left - right) / np.where(bends, bend, 1.0), 0.0)
+    return np.asarray((LAGS[at] + BIN * shift).reshape(profile.shape[:-1]))

@@ -119,7 +119,7 @@ def matched_products(runs: Sequence[MatchedRun]) -> Array:
         raise PythiaGeometryError(
             f"Column 'task': runs and curves hold {sorted(sizes)} tasks. Expected the same tasks, in the same order"
         )
-    if sizes < {2} or sizes == {1}:
+    if max(sizes) < 2:
         raise PythiaGeometryError(
             f"Column 'task': {sizes.pop()} task cannot be permuted. Expected several (5 for a verdict)"
         )

@@ -7,7 +7,6 @@ any early global event. They are here to be printed beside the primary test, nev
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import f as f_distribution
 
 from pythia_geometry.analysis.event_times import (
     NEVER,
@@ -106,28 +105,38 @@ def granger(cause: Array, effect: Array) -> Array:
     b_k = c + Σ_i α_i b_{k−i} + Σ_i β_i g_{k−i}, i = 1, 2; the F-test of β = 0. Assumes stationary series, which
     training curves are not: on levels 13 to 67 % of nulls are called.
     """
-    past = np.stack([cause[:, ORDER - i : -i] for i in range(1, ORDER + 1)], axis=-1)  # [Tg, n − 2, 2]
-    p = np.ones((len(cause), len(effect)))
+    n = cause.shape[1]
+    explained = np.zeros((len(cause), len(effect)))
+    left = np.zeros(len(effect))
     for column, series in enumerate(effect):
-        own = np.stack([np.ones(len(series) - ORDER), *(series[ORDER - i : -i] for i in range(1, ORDER + 1))], axis=1)
+        own = np.stack([np.ones(n - ORDER), *_past(series[None])[:, 0]], axis=1)
         q, _ = np.linalg.qr(own)
-        left = series[ORDER:] - q @ (q.T @ series[ORDER:])
-        new = past - q @ (q.T @ past)
-        p[:, column] = _f_test(left, new, len(left) - 2 * ORDER - 1)
-    return p
+        unexplained = series[ORDER:] - q @ (q.T @ series[ORDER:])
+        new = _past(cause)
+        explained[:, column] = _explained(unexplained, new - (new @ q) @ q.T)
+        left[column] = unexplained @ unexplained
+    freedom = n - ORDER - 2 * ORDER - 1
+    ratio = (explained / ORDER) / np.maximum((left - explained) / freedom, TINY * np.maximum(left, TINY))
+    return np.asarray((1 + ORDER * ratio / freedom) ** (-freedom / 2))  # the F distribution's tail for 2 and ν
 
 
-def _f_test(left: Array, new: Array, freedom: int) -> Array:
-    """The p of the explanation of `left` [n] by the columns of each `new` [T, n, 2]; 1 where there is nothing."""
-    cross = new.transpose(0, 2, 1) @ left  # [T, 2]
-    gram = new.transpose(0, 2, 1) @ new
-    explained = np.einsum("ti,tij,tj->t", cross, np.linalg.pinv(gram, hermitian=True), cross)
-    total = float(left @ left)
-    rest = total - explained
-    if total <= TINY:
-        return np.ones(len(new))
-    ratio = (explained / ORDER) / np.maximum(rest / freedom, TINY * total)
-    return np.asarray(f_distribution.sf(np.maximum(ratio, 0.0), ORDER, freedom))
+def _past(series: Array) -> Array:
+    """The two past values of each value from the third on, [2, T, n − 2]."""
+    return np.stack([series[:, ORDER - i : -i] for i in range(1, ORDER + 1)])
+
+
+def _explained(left: Array, new: Array) -> Array:
+    """Sum of squares of `left` [n] that the two rows new[:, t] explain, for every t."""
+    first, second = new
+    size = np.einsum("tn,tn->t", first, first)
+    share = np.einsum("tn,tn->t", first, second) / np.where(size > TINY, size, 1.0)
+    second = second - share[:, None] * first
+    rest = np.einsum("tn,tn->t", second, second)
+    parts = [
+        np.where(s > TINY, (row @ left) ** 2 / np.where(s > TINY, s, 1.0), 0.0)
+        for row, s in ((first, size), (second, rest))
+    ]
+    return np.asarray(sum(parts))
 
 
 def _on_one_axis(geometry: StepCurves, behaviour: StepCurves, first: Index, second: Index) -> tuple[Index, Index]:
