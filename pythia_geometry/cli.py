@@ -136,6 +136,83 @@ def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after 
             typer.echo(f"    {item.prompt!r} → {item.target!r}{rest}")
 
 
+Runs = Annotated[
+    list[str], typer.Argument(metavar="RUN…", help="Run folders, or CSV or Parquet files of geometry and behaviour.")
+]
+Continuous = Annotated[
+    str, typer.Option("--continuous", help="Behaviour metric of the second leg: log_prob or margin.")
+]
+Draws = Annotated[int, typer.Option("--draws", min=1, help="Made-up geometries a lead.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations and bootstraps.")]
+
+
+@app.command("power")
+def show_power(runs: Runs, continuous: Continuous = "log_prob", draws: Draws = 100, seed: Seed = 0) -> None:
+    """Say whether these tasks could show a precursor at all. Reads behaviour only."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.power import power
+    from pythia_geometry.analysis.tidy_tables import Question, read_tables
+
+    _, behaviour = read_tables(runs)
+    found = power(behaviour, Question(continuous=continuous), draws, seed)
+    screen.show_power(Console(), found, continuous)
+
+
+@app.command("precursors")
+def judge_precursors(
+    runs: Runs,
+    measure: Annotated[str, typer.Option("--measure", help="Geometry; its logarithm is used.")] = "rankme_centred",
+    position: Position = "last",
+    continuous: Continuous = "log_prob",
+    draws: Draws = 100,
+    seed: Seed = 0,
+) -> None:
+    """Test whether geometry leads behaviour, task by task, all runs together."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.precursor_rates import families, precursor_rates, task_ranks
+    from pythia_geometry.analysis.precursors import layer_scan, precursors
+    from pythia_geometry.analysis.tidy_tables import Question, read_tables
+
+    geometry, behaviour = read_tables(runs)
+    question, console = Question(measure, position, continuous), Console()
+    verdict = precursors(geometry, behaviour, question, draws, seed)
+    screen.show_power(console, verdict.power, continuous)
+    screen.show_verdict(console, verdict)
+    if verdict.legs:
+        tested = verdict.power.screening.runs
+        found = families(geometry, tested, question)
+        screen.show_rates(console, precursor_rates(found, seed), task_ranks(found))
+        screen.show_layers(console, layer_scan(geometry, tested, question, seed))
+
+
+@app.command("calibrate")
+def calibrate_tests(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN…]", help="Use the steps and tasks of these.")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Made-up runs a world, in fifties.")] = 200,
+    seed: Seed = 0,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of finished chunks, continued.")] = "runs/calibration",
+) -> None:
+    """Print how often each test calls a lead in made-up worlds where the truth is known."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.calibration import calibrate, run_designs
+    from pythia_geometry.analysis.screening import screen_tasks
+    from pythia_geometry.analysis.tidy_tables import read_tables
+
+    designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
+    console = Console()
+    with console.status("") as status:
+        table = calibrate(designs, draws=draws, seed=seed, folder=out, notify=status.update)
+    screen.show_calibration(console, table)
+
+
 def main() -> None:
     """Entry point: user errors become one message and an exit code."""
     try:
