@@ -213,6 +213,18 @@ def calibrate_tests(
     screen.show_calibration(console, table)
 
 
+@app.command("compare")
+def compare_claims(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Run folders.")] = None,
+    reference: Annotated[str, typer.Option("--reference", help="lab: the results that ship. none: without.")] = "lab",
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the table and its rows.")] = "runs/claims",
+) -> None:
+    """Judge the paper's claims C1 to C12: what the paper says, what the lab says, what each run says."""
+    from pythia_geometry.comparison import compare
+
+    compare(runs or [], reference, out)
+
+
 def main() -> None:
     """Entry point: user errors become one message and an exit code."""
     try:

@@ -21,9 +21,9 @@ from pythia_geometry.errors import PythiaGeometryError
 
 Array = NDArray[np.float64]
 
-TRANSIENT, PLATEAU = "transient", "plateau"
-WINDOWS = {TRANSIENT: (0.0, 60.0), PLATEAU: (100.0, 1000.0)}
-"""Steps in which each floor is looked for (assumption A20)."""
+TRANSIENT, PLATEAU, WHOLE = "transient", "plateau", "whole"
+WINDOWS = {TRANSIENT: (0.0, 60.0), PLATEAU: (100.0, 1000.0), WHOLE: (0.0, np.inf)}
+"""Steps in which each floor is looked for (assumption A20); the whole curve's is its lowest point anywhere."""
 
 COLLAPSES, NO_FALL, STAYS_DOWN, AT_THE_EDGE, UNTESTABLE = (
     "collapses",
@@ -41,11 +41,11 @@ class Collapse:
     """One fall of one curve, and its recovery.
 
     Attributes:
-        phase: transient or plateau.
+        phase: transient, plateau or whole.
         label: collapses; does not collapse (falls less than a fifth, or less than three errors); never rose before
             it (plateau: the curve is still on the transient's floor); floor at the edge (the lowest point is the
             window's last or the curve's last: how deep it goes is not seen); untestable (fewer than three steps).
-        start: Value it falls from: the first step's (transient), the highest between the floors (plateau).
+        start: Value it falls from: the first step's (transient, whole), the highest between the floors (plateau).
         floor: Lowest running median of 3 in the window.
         floor_step: Its step.
         depth: ln start − ln floor, in nats.
@@ -73,8 +73,8 @@ class Collapse:
     half_by: float = np.nan
 
 
-def find_collapses(step: Array, value: Array, error: Array) -> tuple[Collapse, Collapse]:
-    """The transient and the plateau of one curve.
+def find_collapses(step: Array, value: Array, error: Array) -> tuple[Collapse, Collapse, Collapse]:
+    """The transient and the plateau of one curve, and the fall to its lowest point wherever that lies.
 
     How it misleads: windows are in optimiser steps and were chosen on runs with 100 steps of warm-up; other
     schedules need their own. A plateau in the window says nothing of one that comes later. Uncentred RankMe can
@@ -94,13 +94,14 @@ def find_collapses(step: Array, value: Array, error: Array) -> tuple[Collapse, C
             f"got {len(step)} steps, {len(value)} values, {len(error)} errors"
         )
     if len(step) < MIN_POINTS:
-        return Collapse(TRANSIENT, UNTESTABLE), Collapse(PLATEAU, UNTESTABLE)
+        return Collapse(TRANSIENT, UNTESTABLE), Collapse(PLATEAU, UNTESTABLE), Collapse(WHOLE, UNTESTABLE)
     curve = _Curve(step, np.log(running_median(value)), error / value)
     plateau = _plateau(curve)
     end = len(step) - 1
     if plateau.label == COLLAPSES:
         end = int(np.searchsorted(step, plateau.floor_step))
-    return _transient(curve, end), plateau
+    lowest = int(curve.smooth.argmin())
+    return _transient(curve, end), plateau, _described(curve, WHOLE, 0, lowest, len(step) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +181,7 @@ CURVE = ["model", "seed", "task", "layer", "layer_index", "measure"]
 
 
 def collapses(geometry: pd.DataFrame, measures: tuple[str, ...] = ("rankme",)) -> pd.DataFrame:
-    """Both collapses of every curve of these measures.
+    """The collapses of every curve of these measures.
 
     Args:
         geometry: A tidy table with model, seed, step, task, layer, layer_index, measure, value and error. Where it

@@ -14,6 +14,7 @@ from pythia_geometry.analysis.collapse import (
     STAYS_DOWN,
     TRANSIENT,
     UNTESTABLE,
+    WHOLE,
     collapses,
     find_collapses,
 )
@@ -37,7 +38,7 @@ TWICE = {0: 8, 5: 8, 14: 2, 17: 2, 45: 10, 70: 10, 300: 1.6, 700: 1.6, 1500: 20,
 
 
 def test_two_collapses_are_told_apart() -> None:
-    transient, plateau = found(TWICE)
+    transient, plateau, whole = found(TWICE)
     assert (transient.label, plateau.label) == (COLLAPSES, COLLAPSES)
     assert transient.floor == pytest.approx(2) and 14 <= transient.floor_step <= 17
     assert (transient.start, transient.depth) == (pytest.approx(8), pytest.approx(np.log(4)))
@@ -47,34 +48,35 @@ def test_two_collapses_are_told_apart() -> None:
     assert plateau.start == pytest.approx(10)
     assert plateau.floor == pytest.approx(1.6) and 300 <= plateau.floor_step <= 700
     assert plateau.peak == pytest.approx(20) and plateau.recovers
+    assert (whole.start, whole.floor, whole.label) == (pytest.approx(8), plateau.floor, COLLAPSES)
     assert plateau.half_after < 10 ** np.interp(0.5, [0, 1], np.log10([701, 1501])) <= plateau.half_by
     assert 700 <= plateau.rise_after < plateau.rise_by < plateau.half_by
 
 
 def test_a_curve_that_never_leaves_the_first_floor_has_no_plateau_of_its_own() -> None:
-    transient, plateau = found({0: 8, 5: 8, 15: 2, 3000: 2})
+    transient, plateau, _ = found({0: 8, 5: 8, 15: 2, 3000: 2})
     assert transient.label == COLLAPSES and not transient.recovers
     assert np.isnan(transient.rise_by) and np.isnan(transient.half_by)
     assert plateau.label == STAYS_DOWN and plateau.floor == pytest.approx(2)
 
 
 def test_a_small_fall_or_one_within_its_errors_is_none() -> None:
-    shallow, _ = found({0: 8, 15: 7, 60: 9, 3000: 9})
+    shallow, *_ = found({0: 8, 15: 7, 60: 9, 3000: 9})
     assert (
         shallow.label == NO_FALL
         and np.isnan(shallow.halfway)
         and shallow.depth == pytest.approx(np.log(8 / 7), rel=0.05)
     )
-    noisy, _ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=0.3)
+    noisy, *_ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=0.3)
     assert noisy.label == NO_FALL
-    unknown, _ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=float("nan"))
+    unknown, *_ = found({0: 8, 15: 4, 60: 9, 3000: 9}, error=float("nan"))
     assert unknown.label == NO_FALL and not unknown.recovers
 
 
 def test_a_floor_at_the_edge_is_not_a_floor() -> None:
-    _, plateau = found({0: 8, 15: 2, 60: 10, 3000: 1})
-    assert plateau.label == AT_THE_EDGE
-    transient, _ = found({0: 8, 3000: 1})
+    _, plateau, whole = found({0: 8, 15: 2, 60: 10, 3000: 1})
+    assert (plateau.label, whole.label) == (AT_THE_EDGE, AT_THE_EDGE)
+    transient, *_ = found({0: 8, 3000: 1})
     assert transient.label == AT_THE_EDGE
 
 
@@ -87,7 +89,8 @@ def test_single_checkpoints_do_not_make_a_floor() -> None:
 def test_too_few_steps_are_untestable_and_bad_curves_refused() -> None:
     assert {c.label for c in find_collapses(np.arange(2.0), np.ones(2), np.ones(2))} == {UNTESTABLE}
     late = STEPS >= 100
-    assert {c.label for c in find_collapses(STEPS[late], made(TWICE)[late], made(TWICE)[late] * 0.01)} == {UNTESTABLE}
+    transient, plateau, whole = find_collapses(STEPS[late], made(TWICE)[late], made(TWICE)[late] * 0.01)
+    assert (transient.label, plateau.label, whole.label) == (UNTESTABLE, UNTESTABLE, COLLAPSES)
     for step, value in (([0, 2, 1], [1, 1, 1]), ([0, 1, 1], [1, 1, 1]), ([0, 1, 2], [1, 0, 1]), ([0, 1], [1, 1, 1])):
         with pytest.raises(PythiaGeometryError, match="steps that increase"):
             find_collapses(np.array(step, float), np.array(value, float), np.ones(len(value)))
@@ -102,7 +105,9 @@ def table() -> pd.DataFrame:
 
 def test_the_table_has_a_row_a_curve_and_phase() -> None:
     rows = collapses(table())
-    assert list(zip(rows["task"], rows["phase"], strict=True)) == [(t, p) for t in "ab" for p in (TRANSIENT, PLATEAU)]
+    assert list(zip(rows["task"], rows["phase"], strict=True)) == [
+        (t, p) for t in "ab" for p in (TRANSIENT, PLATEAU, WHOLE)
+    ]
     assert set(rows["label"]) == {COLLAPSES}
 
 
