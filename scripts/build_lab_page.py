@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 from lab_page import numbers, pictures
 
+from pythia_geometry.analysis.claim_rules import Evidence
 from pythia_geometry.analysis.collapse import TRANSIENT
 from pythia_geometry.analysis.lab_reference import Reference, read_reference
 from pythia_geometry.analysis.layer_order import sign_test
+from pythia_geometry.comparison import lab_evidence
 from pythia_geometry.report.figures import save
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,8 @@ def scaling_table(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for architecture in ("gpt2", "neox"):
         for measure, what, s in numbers.floor_scaling(found, architecture):
+            if s.n_sizes < 2:
+                continue
             rows.append(
                 {
                     "sizes": f"{architecture}, {s.n_sizes}", "runs": s.n_runs, "RankMe": CONVENTIONS[measure], "of": what,
@@ -106,9 +110,27 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
             "both at": rows["rule"].map({"F10": "10 %", "F50": "50 %"}),
             "leads / tied / lags": [f"{a} / {b} / {c}" for a, b, c in zip(rows["own leads"], rows["own tied"], rows["own lags"], strict=True)],
             "lead, own": rows["own share"], "lead, other levels' geometry": rows["other share"],
+            "own, earlier half": rows["early share"],
+            "own, later half": rows["late share"],
             "excess": rows["own share"] - rows["other share"], "median lead, decades": rows["median decades"],
         }
     )  # fmt: skip
+
+
+def matched_table(evidence: Evidence) -> pd.DataFrame:
+    """The task-matched lag of each model, its seeds together."""
+    rows = []
+    for model, verdict in evidence.precursors.items():
+        if isinstance(verdict, str):
+            rows.append({"model": model, "runs": evidence.runs(model), "verdict": f"untestable: {verdict}"})
+            continue
+        row = {"model": model, "runs": evidence.runs(model), "task-levels": len(verdict.power.screening.tasks)}
+        row["power at half a decade"] = verdict.power.decisive
+        for metric, leg in verdict.legs.items():
+            row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
+            row[f"{metric}: lag, decades (5 % bound)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f})"
+        rows.append(row | {"verdict": verdict.label})
+    return pd.DataFrame(rows)
 
 
 def mod_table(reference: Reference) -> pd.DataFrame:
@@ -153,6 +175,9 @@ def parts(reference: Reference) -> dict[str, str]:
         "order": table(order_table(found)),
         "votes": table(votes_table(found)),
         "leads": table(leads_table(found, emerged)),
+        "matched": table(matched_table(lab_evidence())),
+        "n_levels": str(found["task"].nunique()),
+        "n_runs": str(len(reference.made)),
     }
 
 

@@ -145,11 +145,11 @@ def leads(found: pd.DataFrame, emerged: pd.DataFrame, measure: str = "rankme") -
     for model, of_model in final.groupby("model"):
         for clock in ("exact_match", "log_prob"):
             for rule, stage in (("F10", "rise"), ("F50", "half")):
-                told = {"own": [], "other": [], "by": [], "never": 0, "failed": 0}
+                told = {"own": [], "other": [], "early": [], "late": [], "by": [], "never": 0, "failed": 0}
                 for seed, mine in of_model.groupby("seed"):
                     when = emerged[(emerged["model"] == model) & (emerged["seed"] == seed)]
                     when = when[(when["metric"] == clock) & (when["rule"] == rule)].set_index("task")
-                    back = recovery(mine, stage)
+                    back, middle = recovery(mine, stage), when["by"].median()
                     for task, b in when.iterrows():
                         if b["label"] != EMERGES:
                             told["failed"] += 1
@@ -158,11 +158,13 @@ def leads(found: pd.DataFrame, emerged: pd.DataFrame, measure: str = "rankme") -
                         for other, g in back.iterrows():
                             told["own" if other == task else "other"].append(order_of(g, b))
                             if other == task:
+                                told["late" if b["by"] > middle else "early"].append(order_of(g, b))
                                 told["by"].append(np.log10(b["by"] / g["by"]))
                 rows.append(
                     {"model": model, "seeds": of_model["seed"].nunique(), "clock": clock, "rule": rule}
                     | {f"own {w}": told["own"].count(w) for w in ("leads", "tied", "lags")}
                     | {"own n": len(told["own"]), "own share": share(told["own"]), "other share": share(told["other"])}
+                    | {"early share": share(told["early"]), "late share": share(told["late"])}
                     | {"median decades": float(np.median(told["by"])) if told["by"] else np.nan}
                     | {"not emerged": told["failed"], "of them recovered": told["never"]}
                 )

@@ -45,7 +45,7 @@ def _cell(rows: pd.DataFrame, what: str, task: str, last: int) -> Any:
         axis=alt.Axis(values=TICKS, labelExpr=SHORT_STEP, labels=bottom, grid=False),
     )  # fmt: skip
     y = alt.Y(
-        "value:Q", title=NAMES[what] if task == SHOWN[0] else None, axis=alt.Axis(tickCount=4, format="~g"),
+        "value:Q", title=NAMES[what] if task == SHOWN[0] else None, axis=alt.Axis(tickCount=4, format="~g", minExtent=34, maxExtent=34),
         scale=alt.Scale(type="log", domain=[1, 40], nice=False) if what in LOG else alt.Scale(zero=False),
     )  # fmt: skip
     line = alt.Chart(rows[["step", "value", "seed"]]).mark_line(strokeWidth=1.4, opacity=0.9)
@@ -69,7 +69,12 @@ def floors_picture(found: pd.DataFrame) -> Any:
         panels.append(
             chart.encode(
                 x=alt.X("task:N", title=None, sort=sorted(rows["task"].unique()), axis=alt.Axis(labelAngle=-60)),
-                y=alt.Y("floor:Q", scale=alt.Scale(type="log", nice=False), title="RankMe at the floor"),
+                y=alt.Y(
+                    "floor:Q",
+                    scale=alt.Scale(type="log", nice=False),
+                    title="RankMe at the floor",
+                    axis=alt.Axis(values=[1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20], format="~g"),
+                ),
                 xOffset=alt.XOffset("model:N", sort=models),
                 color=color,
                 shape=shape,
@@ -78,8 +83,7 @@ def floors_picture(found: pd.DataFrame) -> Any:
     return _styled(
         alt.vconcat(*panels, spacing=14),
         "Floors by task-level and model",
-        "one point a run that collapses there; after the final norm, uncentred; the transient's floor is nearly one value "
-        "a model, the plateau's is the task's",
+        "one point a run that collapses there; after the final norm, uncentred",
     )
 
 
