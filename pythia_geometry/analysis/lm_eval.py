@@ -37,7 +37,7 @@ OLD_SIZES = {
     "19m": "70m", "125m": "160m", "350m": "410m", "800m": "1b",
     "1.3b": "1.4b", "2.7b": "2.8b", "6.7b": "6.9b", "13b": "12b",
 }  # fmt: skip
-"""Names of January 2023, when only the v0 models existed [README of EleutherAI/pythia, first and today's]."""
+"""Names until January 2023, when only the v0 models existed; matched by shape [first README of EleutherAI/pythia]."""
 _OLD_NAME = re.compile(r"(?:EleutherAI/)?pythia-(?P<v1>v1(?:\.1)?-)?(?P<size>[\d.]+[mb])(?:-bf16)?(?P<rest>.*)", re.I)
 
 Row = dict[str, object]
@@ -86,7 +86,7 @@ def read_files(files: Sequence[Path], where: str, step: int | None = None) -> pd
 def _rows(file: Path, step: int | None) -> Iterator[Row]:
     data = _load(file)
     arguments = _model_arguments(data)
-    run = _run(arguments, data, file, step)
+    run = _run(arguments, file, step)
     source = _source(data["config"], arguments)
     for task, results in data["results"].items():
         if not isinstance(results, Mapping):
@@ -126,35 +126,34 @@ def _model_arguments(data: Mapping[str, Any]) -> dict[str, str]:
     return {"pretrained": str(data.get("model_name", ""))} | {key: str(value) for key, value in given.items()}
 
 
-def _run(arguments: Mapping[str, str], data: Mapping[str, Any], file: Path, step: int | None) -> Row:
+def _run(arguments: Mapping[str, str], file: Path, step: int | None) -> Row:
     """Suite, model, seed, step and precision."""
     name = arguments["pretrained"].rstrip("/")
     folder, _, last = name.rpartition("/")
-    label = parse_step(arguments.get("revision", "")) or parse_step(last)
-    if step is None and label is None:
+    pythia = parse_name(todays_name(name))
+    if pythia is not None:
+        suite, model, seed = "pythia", pythia.model, pythia.seed
+    elif parse_step(last):
+        suite, model, seed = "local", folder.rpartition("/")[2], 0
+    else:
+        suite, model, seed = ("hub" if name.count("/") == 1 else "local"), last, 0
+    if not model:
+        raise PythiaGeometryError(f"{file} does not name its model: model_args has no pretrained=…")
+    if step is None:
+        label = _label(arguments.get("revision", ""), last, file)
+        step = pythia.step_of(label) if pythia else label
+    return {"suite": suite, "model": model, "seed": seed, "step": step, "precision": arguments.get("dtype", "")}
+
+
+def _label(revision: str, folder: str, file: Path) -> int:
+    """The number in the name of the branch or folder that was evaluated."""
+    label = parse_step(revision) or parse_step(folder)
+    if label is None:
         raise PythiaGeometryError(
             f"{file} does not say which step it evaluated: model_args has neither revision=step<N> nor a folder "
             "step<N>. Pass step=…"
         )
-    number = step if step is not None or label is None else label.step
-    precision = arguments.get("dtype", "")
-    pythia = parse_name(todays_name(name))
-    if pythia is not None:
-        true_step = pythia.step_of(number) if step is None and number is not None else number
-        return {
-            "suite": "pythia",
-            "model": pythia.model,
-            "seed": pythia.seed,
-            "step": true_step,
-            "precision": precision,
-        }
-    if parse_step(last):
-        suite, model = "local", folder.rpartition("/")[2]
-    else:
-        suite, model = ("hub" if name.count("/") == 1 else "local"), last
-    if not model:
-        raise PythiaGeometryError(f"{file} does not name its model: model_args has no pretrained=…")
-    return {"suite": suite, "model": model, "seed": 0, "step": number, "precision": precision}
+    return label.step
 
 
 def todays_name(name: str) -> str:

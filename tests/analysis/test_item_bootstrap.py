@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.emergence import Curve, onset
-from pythia_geometry.analysis.item_bootstrap import COLUMNS, bootstrap_onsets
+from pythia_geometry.analysis.item_bootstrap import COLUMNS, _percentiles, bootstrap_onsets
 from pythia_geometry.errors import PythiaGeometryError
 
 NAN = float("nan")
@@ -104,6 +104,20 @@ def test_a_draw_that_does_not_emerge_is_later_than_all_that_do() -> None:
     ).iloc[0]
     assert flat["emerges"] == 0.0
     assert (flat["after_50"], flat["by_50"]) == (3000, np.inf)
+
+
+def test_percentiles_of_four_draws_counted_by_hand() -> None:
+    def drawn(first: int) -> Curve:
+        value = np.where(np.arange(len(STEPS)) >= first, 0.9, 0.5)
+        return Curve(np.array(STEPS), value, np.full(7, 0.01), np.full(7, 200), 0.5)
+
+    row = _percentiles([drawn(7), drawn(4), drawn(3), drawn(4)], np.array(STEPS, dtype=float), "E2")
+    assert (row["draws"], row["emerges"], row["untestable"]) == (4, 0.75, 0.0)
+    assert (row["after_05"], row["by_05"]) == (16, 64)
+    assert (row["after_50"], row["by_50"]) == (64, 256)
+    assert (row["after_95"], row["by_95"]) == (3000, np.inf)
+    even = _percentiles([drawn(3), drawn(5)], np.array(STEPS, dtype=float), "E2")
+    assert even["by_50"] == 64  # the first step by which half of the draws have emerged
 
 
 def test_what_cannot_be_tested_keeps_its_row() -> None:

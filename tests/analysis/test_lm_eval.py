@@ -221,3 +221,9 @@ def test_parts_of_a_file_that_are_missing_are_done_without(tmp_path: Path) -> No
     table = read_results(written(tmp_path, data)).set_index(["task", "metric"])
     assert table.loc[("arc_easy", "accuracy"), "probe"] == "lm-eval-v?/0-shot"
     assert table.loc["arc_easy", "n"].isna().all()  # its errors imply no whole number
+
+
+def test_a_given_step_is_the_true_step_also_of_a_model_whose_labels_count_double(tmp_path: Path) -> None:
+    data = today()
+    data["config"]["model_args"] = "pretrained=EleutherAI/pythia-350m"
+    assert set(read_results(written(tmp_path, data), step=1000)["step"]) == {1000}
