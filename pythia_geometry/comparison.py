@@ -81,7 +81,7 @@ def show_claims(console: Console, table: pd.DataFrame) -> None:
         shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", f"v1 {first['v1']}; v3 {first['v3']}; v4 {first['v4']}")
         for row in rows.itertuples():
             colour = COLOURS.get(str(row.verdict), "dim")
-            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value))
+            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
         shown.add_row("", "", "", "")
     console.print(shown, highlight=False)
 
@@ -91,5 +91,5 @@ def as_markdown(table: pd.DataFrame) -> str:
     lines = ["| claim | paper v1 | v3 | v4 | evidence | verdict | value, interval, n |", "|" + "---|" * 7]
     for row in table.itertuples():
         cells = (f"{row.id} {row.claim}", row.v1, row.v3, row.v4, row.evidence, row.verdict, row.value)
-        lines.append("| " + " | ".join(str(cell).replace("|", "·") for cell in cells) + " |")
+        lines.append("| " + " | ".join(str(cell).replace(" | ", "<br>") for cell in cells) + " |")
     return "\n".join([*lines, ""])
