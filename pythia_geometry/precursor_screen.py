@@ -37,11 +37,11 @@ def show_power(console: Console, power: Power, continuous: str) -> None:
     if power.rates.empty:
         return
     rates = _table(
-        "Found, if each task's geometry led its accuracy by", "decades", "accuracy leg", f"{continuous} leg", "both"
+        "Found, if each task's geometry led both metrics by", "decades", "accuracy leg", f"{continuous} leg", "both"
     )
     for row in power.rates.itertuples():
         shares = (_share(row.accuracy), _share(row.continuous), _share(row.both))
-        rates.add_row(f"{row.lead:g}" + (" (false alarms)" if not row.lead else ""), *shares)
+        rates.add_row(f"{row.lead:g}", *shares)
     console.print(rates)
     _note(
         console,

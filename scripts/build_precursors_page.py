@@ -228,7 +228,7 @@ def reference_section() -> str:
             "above: p of specificity is then too small, so read it with that in mind). They were walked without shuffled "
             "controls.\n",
             f"Power, {found.draws} made-up geometries a row, standard error at most {found.rates['se'].max():.2f}:\n",
-            markdown(["geometry leads accuracy by", "accuracy leg", "log_prob leg", "both"], power_rows),
+            markdown(["geometry leads both by, decades", "accuracy leg", "log_prob leg", "both"], power_rows),
             markdown(["leg", "p specific", "lag, decades", "90 % interval", "says"], leg_rows),
             f"Verdict: **{verdict.label}** ({'; '.join(verdict.reasons)}).\n",
             f"Rates as they are usually quoted, per cent of {rates['n_own'].iloc[0]} pairs, with controls and placebos; timing "
