@@ -18,6 +18,7 @@ from pythia_geometry.analysis.calibration import calibrate
 from pythia_geometry.analysis.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds import WORLDS
 from pythia_geometry.precursor_screen import show_calibration
+from pythia_geometry.store import RunFolder
 from tests.analysis.made_up import behaviour_table, make, tables
 
 Command = Callable[..., tuple[int, str, str]]
@@ -121,3 +122,19 @@ def test_a_missing_column_of_a_users_table_is_named(command: Command, tmp_path: 
     code, _, err = command("power", "mine.csv")
     assert code == 2
     assert "behaviour table: missing columns 'model', 'seed', 'task', 'chance'" in err
+
+
+def test_a_run_folder_is_read(command: Command, tmp_path: Path) -> None:
+    geometry, behaviour = tables("LEAD 0.5", tasks=3)
+    folder = RunFolder(tmp_path / "run")
+    folder.write_manifest({})
+    rows = {"geometry": geometry.assign(n=128), "behaviour": behaviour}
+    folder.add_part("all", ["w"], {name: frame.assign(work="w").to_dict("records") for name, frame in rows.items()})
+    row = {"model": "m", "seed": 0, "step": 1, "status": "ok", "weight_sha256": "s"}
+    folder.set_checkpoint("m", row, {"p": {"capture": "w", "weights": "s"}})
+    code, out, _ = command("precursors", "run")
+    assert code == 0
+    assert "p/t2" in out
+    assert "3 tasks emerged in every run" in out
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    assert command("precursors", "run")[0] == 2
