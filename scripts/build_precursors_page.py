@@ -259,7 +259,8 @@ def reference_section() -> str:
             markdown(["geometry leads both by, decades", "accuracy leg", "log_prob leg", "both"], power_rows),
             markdown(["leg", "p specific", "lag, decades", "90 % interval", "says"], leg_rows),
             f"Verdict: **{verdict.label}** ({'; '.join(verdict.reasons)}).\n",
-            "One level of each task at a time, so that the tasks are separate; p over levels adjusted by Holm:\n",
+            "One level of each task at a time, so that the tasks are separate; p is shown with Holm's correction over the three "
+            "levels, the verdict is by each level's own:\n",
             level_table(geometry, behaviour),
             f"Rates as they are usually quoted, per cent of {rates['n_own'].iloc[0]} pairs, with controls and placebos; timing "
             "only:\n",
