@@ -36,12 +36,10 @@ def show_power(console: Console, power: Power, continuous: str) -> None:
         console.print(f"[bold]untestable[/] with these tasks: {power.reason}", highlight=False)
     if power.rates.empty:
         return
-    rates = _table(
-        "Found, if each task's geometry led its accuracy by", "decades", "accuracy leg", f"{continuous} leg", "both"
-    )
+    rates = _table("Power", "lead over both metrics, decades", "accuracy leg", f"{continuous} leg", "both")
     for row in power.rates.itertuples():
         shares = (_share(row.accuracy), _share(row.continuous), _share(row.both))
-        rates.add_row(f"{row.lead:g}" + (" (false alarms)" if not row.lead else ""), *shares)
+        rates.add_row(f"{row.lead:g}", *shares)
     console.print(rates)
     _note(
         console,

@@ -113,7 +113,7 @@ def calibrate(
         key = cell.key | {"chunk": chunk}
         moments = ledger.find(key)
         if moments is None:
-            notify(f"{number}/{len(todo)} chunks: {cell.grid} steps, {cell.world.name}")
+            notify(f"{number}/{len(todo)} chunks: {cell.grid}, {cell.world.name}")
             moments = _chunk(cell, chunk)
             ledger.add(key, moments)
         found += [(cell.grid, cell.world.name, test, *moment) for test, moment in moments.items()]
@@ -228,7 +228,7 @@ def _table(found: Sequence[tuple[str, str, str, float, float, int]]) -> pd.DataF
     total = frame.groupby(["grid", "world", "test"], sort=False).sum().reset_index()
     mean = total["sum"] / total["runs"]
     spread = np.sqrt(np.clip(total["squares"] / total["runs"] - mean**2, 0, None) / total["runs"])
-    yes_or_no = agresti_coull_error(mean.to_numpy(), total["runs"].to_numpy())
+    yes_or_no = agresti_coull_error(mean.clip(0, 1).to_numpy(), total["runs"].to_numpy())  # never 0
     error = np.where(total["test"].isin(PRIMARY), yes_or_no, spread)
     return total.assign(rate=mean, se=error)[["grid", "world", "test", "rate", "se", "runs"]]
 

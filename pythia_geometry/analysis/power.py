@@ -1,8 +1,8 @@
 """Could these tasks show a lead at all? Asked of the user's own behaviour curves before geometry is looked at.
 
-Real behaviour, made-up geometry: geometry that recovers L decades before each task's own midpoint is drawn on the
-run's own steps (worlds.py), and the primary test is run on it. Where it would be found in less than half of the
-draws at L = .5, a negative result means nothing, and the verdict is `untestable`.
+Real behaviour, made-up geometry: geometry that recovers L decades before each task's own midpoint, the earlier of
+accuracy's and log-probability's, is drawn on the run's own steps (worlds.py), and the primary test is run on it. Where
+it would be found in less than half of the draws at L = .5, a negative result means nothing: `untestable`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Power:
     """What the test would find on these behaviour curves.
 
     Attributes:
-        rates: One row a true lead in decades (0 is the false-positive rate): share of draws in which the accuracy leg,
+        rates: One row a true lead in decades (0: none): share of draws in which the accuracy leg,
             the continuous leg, and both say that geometry leads, and the largest standard error of the three.
             Without a continuous metric its columns are NaN.
         screening: Every task, and those that can be tested.
@@ -73,8 +73,9 @@ def power(behaviour: pd.DataFrame, question: Question | None = None, draws: int 
     """Power of the precursor test on one's own behaviour curves, and its false-positive rate.
 
     How it misleads: it is power against geometry of the generator's kind (recovery widths .15 to .35 decade, noise
-    .03 in ln RankMe), leading accuracy's midpoint by the same L in every task up to a jitter of .1. Messier geometry
-    has less.
+    .03 in ln RankMe), leading the earlier of the two metrics' midpoints by the same L in every task up to a jitter
+    of .1. Messier geometry has less. Where log-probability rises long before accuracy, the accuracy leg alone says
+    "lead" also at L = 0, and rightly so: only `both` is the claim.
 
     Args:
         behaviour: Tidy behaviour rows, as of `screen_tasks`.
@@ -119,6 +120,6 @@ def _one(truth: World, runs: Sequence[BehaviourRun], rng: np.random.Generator) -
 
 
 def _geometry(truth: World, run: BehaviourRun, rng: np.random.Generator) -> StepCurves:
-    steps, mid = run.accuracy.steps, run.midpoints
+    steps, mid = run.accuracy.steps, run.earlier_midpoints
     values: Array = draw_geometry(truth, Design(steps, len(mid), midpoints=mid), mid, rng)
     return StepCurves(steps, values, "made-up geometry")

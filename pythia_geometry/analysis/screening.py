@@ -49,6 +49,16 @@ class BehaviourRun:
     baseline: Array
     midpoints: Array
 
+    @property
+    def earlier_midpoints(self) -> Array:
+        """The earlier of accuracy's and the continuous metric's midpoints [T]: what a precursor comes before."""
+        if self.continuous is None:
+            return self.midpoints
+        steps, values = self.continuous.steps, self.continuous.values
+        untrained = baselines(steps, values, np.full(len(values), -np.inf))
+        start = np.where(np.isfinite(untrained), untrained, values.min(axis=1))
+        return np.fmin(self.midpoints, halfway(steps, values, start))
+
 
 @dataclass(frozen=True)
 class Screening:
