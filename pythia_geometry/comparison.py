@@ -15,9 +15,13 @@ from pythia_geometry.analysis.lab_reference import read_reference
 from pythia_geometry.analysis.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
+from pythia_geometry.lab.probes import ALGORITHMIC
+from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.store import disk_errors
 
 LAB, NONE = "lab", "none"
+# Levels of one task share their timing, so a permutation must not swap them: one level of each, the paper's hard tasks.
+HARDEST = frozenset(level.name for level in default_levels() if level.level == level.task.n_default)
 COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
 
 
@@ -56,7 +60,7 @@ def lab_evidence() -> Evidence:
     reference = read_reference()
     models = [model for model in reference.geometry["model"].unique() if model.endswith(GPT2)]
     sizes = {model: count_parameters(SCALES[model.partition("-")[0]]) for model in models}
-    return Evidence(LAB, reference.geometry, reference.behaviour, sizes)
+    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, exchangeable=HARDEST)
 
 
 def run_evidence(run: str) -> Evidence:
@@ -66,7 +70,9 @@ def run_evidence(run: str) -> Evidence:
         if frame.empty:
             raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
     is_pythia = "suite" in geometry and geometry["suite"].astype(str).str.startswith("pythia").any()
-    return Evidence(Path(run).resolve().name, geometry, behaviour, is_pythia=bool(is_pythia))
+    is_lab = "probe" in geometry and set(geometry["probe"]) <= {ALGORITHMIC, f"{ALGORITHMIC}:shuffled"}
+    tested = HARDEST if is_lab else frozenset()
+    return Evidence(Path(run).resolve().name, geometry, behaviour, is_pythia=bool(is_pythia), exchangeable=tested)
 
 
 def show_claims(console: Console, table: pd.DataFrame) -> None:

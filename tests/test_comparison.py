@@ -47,9 +47,7 @@ def offline_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few steps of the offline suite: enough for a table, too few for most claims."""
     folder = tmp_path_factory.mktemp("runs") / "offline"
     probes = ("algorithmic/MOD1", "algorithmic/COPY1", "algorithmic/PAR1", "algorithmic/SORT1")
-    request = Request(
-        probes=probes, steps="0-200:4,last", measures=("rankme", "rankme_centred")
-    )
+    request = Request(probes=probes, steps="0-200:4,last", measures=("rankme", "rankme_centred"))
     walk(make_plan(request), folder)
     return folder
 

@@ -45,6 +45,7 @@ class Evidence:
         parameters: Size of each model, where known and comparable (one architecture): slopes and swaps over sizes
             read these models alone.
         is_pythia: Whether these are Pythia runs.
+        exchangeable: Tasks for the precursor test, which permutes them: no two of one family. All where empty.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Evidence:
     behaviour: pd.DataFrame
     parameters: Mapping[str, int] = field(default_factory=dict)
     is_pythia: bool = False
+    exchangeable: frozenset[str] = frozenset()
 
     @cached_property
     def models(self) -> list[str]:
@@ -77,12 +79,15 @@ class Evidence:
         """The precursor test of each model, its seeds together; the reason where it cannot be run."""
         found: dict[str, Verdict | str] = {}
         for model in self.models:
-            g, b = (frame[frame["model"] == model] for frame in (self.geometry, self.behaviour))
+            g, b = (self._tested(frame[frame["model"] == model]) for frame in (self.geometry, self.behaviour))
             try:
                 found[model] = precursors(g, b)
             except PythiaGeometryError as problem:
                 found[model] = str(problem)
         return found
+
+    def _tested(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["task"].isin(self.exchangeable)] if self.exchangeable else rows
 
     def runs(self, model: str | None = None) -> int:
         """Runs, of one model or of all."""
