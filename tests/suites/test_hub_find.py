@@ -272,5 +272,5 @@ def test_the_suite_asks_only_the_endpoint_it_was_given(serve: Serve, suite_of: S
     assert constants.ENDPOINT == "http://127.0.0.1:9"
     suite = suite_of(hub)
     (found,) = suite.find([0])
-    with suite.open(found, tmp_path / "scratch") as folder:
-        assert (folder / "model.safetensors").read_bytes() == b"weights of step 0"
+    folder = suite.fetch(found, tmp_path / "scratch")
+    assert (folder / "model.safetensors").read_bytes() == b"weights of step 0"
