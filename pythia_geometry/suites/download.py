@@ -19,7 +19,6 @@ from pythia_geometry.suites.patience import patiently, raise_for_status
 PART = ".part"
 PROGRESS = 16 * 2**20
 """Bytes that must arrive for the faults before them to be forgotten: bounds the requests for one file."""
-_CHUNK = 2**18
 
 
 def download(url: str, to: Path, size: int | None = None, stop: Event = NEVER) -> None:
@@ -65,7 +64,7 @@ def _fetch_rest(url: str, part: Path, size: int | None, stop: Event) -> None:
         raise_for_status(answer)
         continued = answer.status_code == httpx2.codes.PARTIAL_CONTENT
         with part.open("ab" if continued else "wb") as stream:
-            for chunk in answer.iter_bytes(_CHUNK):
+            for chunk in answer.iter_bytes():
                 stream.write(chunk)
                 if stop.is_set():
                     raise Stopped
