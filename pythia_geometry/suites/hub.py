@@ -111,7 +111,10 @@ class HubSuite:
         if main is None:
             return None
         blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", main)
-        return self._with_files(blank).weight_sha256 or None
+        listed = self._with_files(blank)
+        if listed.status == FAILED:  # without it a branch that serves final weights would pass for a step
+            raise MachineError(f"{self.repository}: main {listed.detail}. Type the same command again")
+        return listed.weight_sha256 or None
 
     def _describe(self, step: int) -> Checkpoint:
         if step not in self._labels:
