@@ -63,7 +63,7 @@ def _fetch_rest(url: str, part: Path, size: int | None, stop: Event) -> None:
     with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as answer:
         raise_for_status(answer)
         continued = answer.status_code == httpx2.codes.PARTIAL_CONTENT
-        with part.open("ab" if continued else "wb") as stream:
+        with part.open("ab" if continued else "wb", buffering=0) as stream:  # a kill loses nothing that came
             for chunk in answer.iter_bytes():
                 stream.write(chunk)
                 if stop.is_set():

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from huggingface_hub import constants, hf_hub_download
 
@@ -16,64 +15,18 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.runs.disk import parse_size
 from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Plan, plan_suite
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.store import Tables
-from pythia_geometry.suites.hub import HubSuite
-from pythia_geometry.suites.pythia import STEPS, parse_name
+from pythia_geometry.suites.pythia import STEPS
 from tests.hub.faults import Fault
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub
+from tests.runs.served import FEW, NAME, WEIGHTS, Served, assert_true, served
 from tests.suites.conftest import hub_cache, serve, waits  # noqa: F401 - fixtures
-from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
-NAME = "EleutherAI/pythia-14m"
-WEIGHTS = "model.safetensors"
-FEW = (0, 1, 2, 4, 8, 16, 32, 64, 128, 143000)
 Serve = Callable[..., LocalHub]
 
 pytestmark = pytest.mark.usefixtures("waits")
-
-
-@dataclass
-class Served:
-    """The same checkpoints as a local suite, the truth, and on a Hub."""
-
-    truth: SuiteOnDisk
-    repository: Repository
-    steps: Sequence[int]
-    known: dict[frozenset[int], Tables] = field(default_factory=dict)
-
-    def expected(self, gaps: Iterable[int] = ()) -> Tables:
-        """What a walk over the local suite without these steps gives."""
-        without = frozenset(gaps)
-        if without not in self.known:
-            steps = ",".join(str(step) for step in self.steps if step not in without)
-            out = self.truth.folder.parent / f"truth-{len(self.known)}"
-            self.known[without] = self.truth.walk(out, steps=steps)
-        return self.known[without]
-
-    def plan(self, hub: LocalHub, **changes: str) -> Plan:
-        suite = HubSuite(NAME, parse_name(NAME), hub.endpoint)
-        steps = ",".join(map(str, self.steps))
-        return plan_suite(suite, self.truth.request(steps=steps, **changes))
-
-    def size(self, step: int) -> int:
-        return self.truth.weights(step).stat().st_size
-
-
-def served(folder: Path, steps: Sequence[int]) -> Served:
-    """Steps 0 and 1 hold the same weights, as in Pythia."""
-    truth = tiny_suite(folder, steps, "pythia-14m")
-    (truth.folder / "suite.json").write_text('{"suite": "pythia", "name": "pythia-14m"}')
-    truth.weights(1).write_bytes(truth.weights(0).read_bytes())
-    repository = Repository(NAME)
-    tokenizer = truth.folder / "tokenizer.json"
-    for step in steps:
-        files = {path.name: path for path in truth.weights(step).parent.iterdir()}
-        repository.commit(f"step{step}", {**files, "tokenizer.json": tokenizer})
-    repository.commit("main", {**files, "tokenizer.json": tokenizer})
-    return Served(truth, repository, steps)
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +62,6 @@ class Watcher(Silent):
                 with suppress(FileNotFoundError):
                     sizes.append((Path(place) / name).stat().st_size)
         self.most = max(self.most, sum(sizes))
-
-
-def assert_true(found: Tables, expected: Tables) -> None:
-    """Equal to the last bit, and so is what the `checkpoints` table says of the weights."""
-    for name in ("geometry", "behaviour", "answers"):
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), check_exact=True, obj=name)
-    ok = found.checkpoints[found.checkpoints["status"] == "ok"]
-    assert ok["step"].to_list() == expected.checkpoints["step"].to_list()
-    assert ok["weight_sha256"].to_list() == expected.checkpoints["weight_sha256"].to_list()
 
 
 def of(step: int, file: str = "") -> str:
