@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from huggingface_hub import hf_hub_download
 
 from pythia_geometry.runs.local import walk
+from pythia_geometry.suites.download import PART
 from tests.hub.environment import client_environment
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
@@ -41,10 +43,11 @@ def command(hub: LocalHub, one: Served, folder: Path, *more: str) -> subprocess.
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def wait_for_part(process: subprocess.Popen[str], folder: Path) -> None:
+def wait_for_part(process: subprocess.Popen[str], weights: Path, folder: Path) -> None:
     """Until the bytes before the stall lie on the disk."""
     deadline = time.monotonic() + SECONDS
-    while AT not in [path.stat().st_size for path in folder.rglob("*.part")]:
+    part = folder / hashlib.sha256(weights.read_bytes()).hexdigest()[:32] / (WEIGHTS + PART)
+    while not part.exists() or part.stat().st_size != AT:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -54,7 +57,7 @@ def stop(hub: LocalHub, one: Served, folder: Path, step: int, by: signal.Signals
     """Walks until the download of a step stalls, and stops the walk there."""
     hub.faults[:] = [Fault("stall", path=f"/cdn/.*/step{step}/", at_byte=AT, seconds=SECONDS)]
     process = command(hub, one, folder)
-    wait_for_part(process, folder / "run" / "downloads")
+    wait_for_part(process, one.truth.weights(step), folder / "run" / "downloads")
     process.send_signal(by)
     _, said = process.communicate(timeout=SECONDS)
     return process.returncode, said
