@@ -4,7 +4,8 @@
     python scripts/bench_hub.py --steps 20 --bandwidth 10 20 40
 
 Three child processes do the same steps: one only downloads, one only computes (from a local folder), one
-walks from the Hub. Nothing here passes or fails; ratios of one run on a busy machine wander by a tenth.
+walks from the Hub. Nothing here passes or fails. On a busy machine seconds measured one after the other are not
+comparable; the ratio with the compute seconds of the walk itself is.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ def make_suite(folder: Path, steps: Sequence[int], prompts: int) -> Repository:
 def measure(folder: Path, hub: LocalHub, options: argparse.Namespace, n_steps: int) -> None:
     """One bandwidth: the three children, and what they say together."""
     downloads = in_child("download", folder, hub)["download"]
+    shutil.rmtree(folder / "home")
     hub.clear_log()
     peak = Peak(folder / "run-walk" / "downloads")
     peak.start()
