@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -50,6 +51,10 @@ Duplicates = Annotated[
     str, typer.Option("--duplicates", help="Steps that hold another step's weights: refuse or keep.")
 ]
 Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
+Disk = Annotated[
+    str, typer.Option("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no network: walk what the Hub cache holds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
 
@@ -72,6 +77,8 @@ def walk(
     batch: Batch = 128,
     duplicates: Duplicates = "refuse",
     activations: Activations = "keep",
+    disk: Disk = "",
+    offline: Offline = False,
     dry_run: DryRun = False,
     version: Version = False,
 ) -> None:
@@ -83,6 +90,8 @@ def walk(
         raise typer.Exit(EXIT_OK)
     if context.invoked_subcommand is not None:
         return
+    if offline:  # the Hub client and its relatives read this when they are imported: not yet
+        os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.runs.plan import Request
     from pythia_geometry.session import run_session
     from pythia_geometry.suites.named import OFFLINE, parse_seeds
@@ -100,6 +109,7 @@ def walk(
         batch=batch,
         duplicates=duplicates,
         activations=activations,
+        disk=disk,
     )
     raise typer.Exit(EXIT_GAPS if run_session(request, out, dry_run) else EXIT_OK)
 

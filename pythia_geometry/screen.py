@@ -78,7 +78,8 @@ def show_plan(
     for run in plan.runs:
         todo = todo_of[run.name]
         counts = [len(run.usable), len(run.gaps), len(todo), len(run.probes), run.n_rows, run.n_tokens]
-        download = sum(run.suite.bytes_to_download(checkpoint) for checkpoint in todo)
+        distinct = {c.weight_sha256 or c.label: run.suite.bytes_to_download(c) for c in todo}
+        download = sum(distinct.values())  # the same weights are fetched once
         written = len(todo) * run.bytes_of_activations if kept else 0
         costs = [as_bytes(download), as_bytes(written), as_seconds(len(todo) * run.flops / flops_per_second)]
         table.add_row(run.name, *(f"{count:,}" for count in counts), *costs)

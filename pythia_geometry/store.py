@@ -126,12 +126,11 @@ class RunFolder:
             lock(lock_file, self.path, "walk")
             for leftover in self.path.rglob(".tmp-*"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            shutil.rmtree(self.downloads, ignore_errors=True)
             yield
 
     @property
     def downloads(self) -> Path:
-        """Where weights lie while they are used; empty between walks."""
+        """Where fetched weights lie until they are used; gone after a finished walk, kept for the next after a stop."""
         return self.path / "downloads"
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.runs.disk import parse_size, too_little
 from pythia_geometry.suites.checkpoint import DUPLICATE, OK, Checkpoint, Suite, run_name
 from pythia_geometry.suites.named import OFFLINE, find_suites
 from pythia_geometry.suites.steps import parse_steps
@@ -38,6 +39,7 @@ class Request:
         batch: Sequences a forward pass.
         duplicates: `refuse` steps that hold another step's weights, or `keep` them.
         activations: `keep` pooled activations, or `none`.
+        disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -52,6 +54,7 @@ class Request:
     batch: int = BATCH
     duplicates: str = REFUSE
     activations: str = KEEP
+    disk: str = ""
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -67,6 +70,8 @@ class Request:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
         if self.batch < 1 or self.threads < 0:
             raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
+        if self.disk:
+            parse_size(self.disk)
 
     @property
     def resolved_device(self) -> str:
@@ -153,6 +158,13 @@ class Plan:
     request: Request
     runs: tuple[RunPlan, ...]
 
+    @property
+    def disk_budget(self) -> int:
+        """Bytes of downloaded weights that may lie on the disk at any time; room for two checkpoints by default."""
+        if self.request.disk:
+            return parse_size(self.request.disk)
+        return 2 * max((c.size for run in self.runs for c in run.usable), default=0)
+
 
 def make_plan(request: Request) -> Plan:
     """Finds the suites, asks them for the chosen steps, and encodes the probes; downloads no weights.
@@ -176,12 +188,20 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     found = suite.find(steps)
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status == DUPLICATE else c for c in found]
+    if request.disk:
+        _check_disk(suite, found, parse_size(request.disk))
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
     encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
     _check_context(encoded, shape, name)
     return RunPlan(suite, tuple(found), encoded, shape)
+
+
+def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int) -> None:
+    for checkpoint in found:
+        if checkpoint.status == OK and (needed := suite.bytes_to_download(checkpoint)) > budget:
+            raise too_little(budget, checkpoint.label, needed)
 
 
 def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:

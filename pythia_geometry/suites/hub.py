@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
@@ -19,21 +20,24 @@ from pythia_geometry.suites.checkpoint import (
     CORRUPT,
     FAILED,
     MISSING,
+    NEVER,
     TOKENIZER_NAME,
     Checkpoint,
 )
+from pythia_geometry.suites.download import download
 from pythia_geometry.suites.duplicates import mark_duplicates
-from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing, patiently
+from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.layout import StepLabel, parse_step, weight_layout
 from pythia_geometry.suites.pythia import PythiaRun
+from pythia_geometry.suites.small_files import is_cached, small_file
 
 
 class HubSuite:
     """Checkpoints on the Hub.
 
     Branches are listed and their commits resolved once; every later request goes by commit, so a branch
-    that moves during a walk cannot mix two versions. One weight format is fetched, into a scratch folder
-    that is emptied after use; what already lies in the user's Hub cache is used and never deleted.
+    that moves during a walk cannot mix two versions. One weight format is fetched, into the folder that the
+    walk names and empties; what already lies in the user's Hub cache is used and never deleted.
     """
 
     default_probes: tuple[str, ...] = ("core",)
@@ -71,8 +75,7 @@ class HubSuite:
             cached = CachedListing(self.repository)
             return cached, cached.branches()
         except HfHubHTTPError as error:
-            said = str(error).split("\n")[0]
-            raise MachineError(f"The Hub did not list {self.repository}: {said} Try again later") from error
+            raise MachineError(f"The Hub did not list {self.repository}: {_said(error)} Try again later") from error
 
     @cached_property
     def _labels(self) -> dict[int, tuple[str, StepLabel]]:
@@ -108,7 +111,10 @@ class HubSuite:
         if main is None:
             return None
         blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", main)
-        return self._with_files(blank).weight_sha256 or None
+        listed = self._with_files(blank)
+        if listed.status == FAILED:  # without it a branch that serves final weights would pass for a step
+            raise MachineError(f"{self.repository}: main {listed.detail}. Type the same command again")
+        return listed.weight_sha256 or None
 
     def _describe(self, step: int) -> Checkpoint:
         if step not in self._labels:
@@ -130,29 +136,33 @@ class HubSuite:
         except CheckpointError as error:
             return replace(checkpoint, status=error.status, detail=str(error))
         except (HfHubHTTPError, *UNREACHABLE) as error:
-            return replace(checkpoint, status=FAILED, detail=f"could not be listed: {error}")
+            return replace(checkpoint, status=FAILED, detail=f"could not be listed: {_said(error)}")
         files = tuple(listed[name] for name in layout.files)
         return replace(checkpoint, files=files, extra_files=(layout.index,) if layout.index else ())
 
-    @contextmanager
-    def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
-        """Fetches the weights into `scratch`, or finds them in the Hub cache.
+    def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
+        """Finds the weights in the Hub cache, or fetches them (or what is missing of them) into `folder`.
 
         Raises:
             CheckpointError: If the bytes are not those that the Hub listed, or cannot be fetched.
-            MachineError: If the disk is full.
+            Stopped: If `stop` was set meanwhile; what has arrived stays in `folder`.
+            OSError: If the disk gives out.
         """
         cached = self._cached_folder(checkpoint)
         if cached is not None:
-            _check_sha256(checkpoint, cached)
-            yield cached
-            return
-        folder = scratch / checkpoint.label
-        try:
-            self._fetch(checkpoint, folder)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                _check_sha256(checkpoint, cached)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
+            return cached
+        if is_offline_mode():
+            raise CheckpointError(
+                f"{checkpoint.label} is not in the Hub cache ({constants.HF_HUB_CACHE}), and --offline (or "
+                "HF_HUB_OFFLINE) forbids to fetch it. Type the same command without it",
+                FAILED,
+            )
+        self._fetch(checkpoint, folder, stop)
+        return folder
 
     def _cached_folder(self, checkpoint: Checkpoint) -> Path | None:
         paths = [
@@ -162,26 +172,25 @@ class HubSuite:
         held = [Path(path).parent for path in paths if isinstance(path, str)]
         return held[0] if held and len(held) == len(paths) else None
 
-    def _fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
+    def _fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event) -> None:
         """Downloads and checks; a wrong byte is fetched once more, since the client accepts it in silence."""
+        sizes: dict[str, int | None] = {
+            **dict.fromkeys(checkpoint.extra_files),
+            **{f.name: f.size for f in checkpoint.files},
+        }
         for attempt in range(2):
-            for name in (*checkpoint.extra_files, *(f.name for f in checkpoint.files)):
-                self._download(checkpoint, name, folder)
+            for name, size in sizes.items():
+                if not (folder / name).exists():
+                    url = hf_hub_url(self.repository, name, revision=checkpoint.commit, endpoint=self.endpoint)
+                    with _told(f"{checkpoint.label}: {name}"):
+                        download(url, folder / name, size, stop)
             try:
                 _check_sha256(checkpoint, folder)
                 return
             except CheckpointError:
+                shutil.rmtree(folder)
                 if attempt:
                     raise
-                shutil.rmtree(folder)
-
-    def _download(self, checkpoint: Checkpoint, name: str, folder: Path) -> None:
-        def fetch() -> str:
-            return hf_hub_download(
-                self.repository, name, revision=checkpoint.commit, local_dir=folder, endpoint=self.endpoint
-            )
-
-        _fetching(lambda: patiently(fetch), f"{checkpoint.label}: {name}")
 
     @cached_property
     def _newest(self) -> str:
@@ -189,11 +198,14 @@ class HubSuite:
         return self._branches.get("main") or self._branches[self._labels[max(self._labels)][0]]
 
     def _small_file(self, name: str) -> Path:
-        def fetch() -> str:
-            return hf_hub_download(self.repository, name, revision=self._newest, endpoint=self.endpoint)
-
+        """From the newest commit; where only the cache can be read, from any that has it."""
+        commit = self._newest
+        if isinstance(self._listing, CachedListing):
+            commits = (commit, *self._branches.values())
+            commit = next((c for c in commits if is_cached(self.repository, name, c)), commit)
         try:
-            return Path(_fetching(lambda: patiently(fetch), f"{self.repository}: {name}"))
+            with _told(f"{self.repository}: {name}"):
+                return small_file(self.repository, name, commit, self.endpoint)
         except CheckpointError as error:
             raise MachineError(str(error)) from error
 
@@ -210,22 +222,26 @@ class HubSuite:
         return 0 if self._cached_folder(checkpoint) else checkpoint.size
 
 
-def _fetching(call: Callable[[], str], what: str) -> str:
+@contextmanager
+def _told(what: str) -> Iterator[None]:
     """Says in the user's words why a file could not be fetched."""
     try:
-        return call()
+        yield
     except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and the Hub cannot be reached", FAILED
-        ) from error
+        why = "--offline (or HF_HUB_OFFLINE) forbids to fetch it" if is_offline_mode() else "the Hub cannot be reached"
+        raise CheckpointError(f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and {why}", FAILED) from error
     except EntryNotFoundError as error:
         raise CheckpointError(f"{what} is not on the Hub", MISSING) from error
     except (HfHubHTTPError, *UNREACHABLE) as error:
-        raise CheckpointError(f"{what} could not be fetched: {error}", FAILED) from error
+        raise CheckpointError(f"{what} could not be fetched: {_said(error)}", FAILED) from error
     except OSError as error:
         if error.errno is not None:
             raise
         raise CheckpointError(f"{what} could not be fetched whole: {error}", CORRUPT) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
 
 
 def _check_sha256(checkpoint: Checkpoint, folder: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
@@ -16,6 +16,7 @@ from pythia_geometry.suites.checkpoint import (
     CONFIG_NAME,
     CORRUPT,
     MISSING,
+    NEVER,
     TOKENIZER_NAME,
     Checkpoint,
     WeightFile,
@@ -85,10 +86,9 @@ class LocalSuite:
             return replace(found, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}")
         return replace(found, files=files)
 
-    @contextmanager
-    def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
+    def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """The step's own folder; nothing is copied."""
-        yield self._folders[checkpoint.step]
+        return self._folders[checkpoint.step]
 
     def config_file(self) -> Path:
         """The last step's `config.json`.
