@@ -45,11 +45,13 @@ def permutation_p(halfway: NDArray[np.float64], depth: NDArray[np.float64]) -> f
     The notes measured a false-positive rate of .26 to .38 for it at an autocorrelation of .8 to .95 in depth.
     Reported for comparison with others' numbers; decide by `votes`. NaN for fewer than 2 or more than 7 layers.
     """
-    if not 2 <= len(halfway) <= MAX_EXACT:
+    if not 2 <= len(halfway) <= MAX_EXACT or np.isnan(depth_order(halfway, depth)):
         return float("nan")
-    own = depth_order(halfway, depth)
-    others = [depth_order(np.array(order), depth) for order in permutations(halfway)]
-    return float(np.mean([other <= own + 1e-12 for other in others])) if np.isfinite(own) else float("nan")
+    i, j = np.triu_indices(len(halfway), 1)
+    orders = halfway[np.array(list(permutations(range(len(halfway)))))]
+    # τ's numerator: its denominator is the same for every order.
+    agree = (np.sign(orders[:, j] - orders[:, i]) * np.sign(depth[j] - depth[i])).sum(axis=1)
+    return float((agree <= agree[0]).mean())
 
 
 def layer_order(collapses: pd.DataFrame, phase: str = TRANSIENT) -> pd.DataFrame:
