@@ -48,6 +48,9 @@ Batch = Annotated[int, typer.Option("--batch", help="Sequences a forward pass.")
 Duplicates = Annotated[
     str, typer.Option("--duplicates", help="Steps that hold another step's weights: refuse or keep.")
 ]
+Format = Annotated[
+    str, typer.Option("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
+]
 Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
@@ -68,6 +71,7 @@ def walk(
     threads: Threads = 0,
     batch: Batch = 128,
     duplicates: Duplicates = "refuse",
+    weight_format: Format = "auto",
     activations: Activations = "keep",
     dry_run: DryRun = False,
     version: Version = False,
@@ -96,6 +100,7 @@ def walk(
         threads=threads,
         batch=batch,
         duplicates=duplicates,
+        weight_format=weight_format,
         activations=activations,
     )
     raise typer.Exit(EXIT_GAPS if run_session(request, out, dry_run) else EXIT_OK)

@@ -91,6 +91,9 @@ def show_plan(
     for run in plan.runs:
         for note in run.suite.notes:
             console.print(f"{run.name}: {note}", style="dim", highlight=False, markup=False)
+        for checkpoint in run.usable:
+            if checkpoint.detail:
+                console.print(f"{checkpoint.label}: {checkpoint.detail}", highlight=False, markup=False)
     console.print(
         f"Run folder {out}. 'forward' is the time of the matrix products at this machine's measured rate of "
         f"{flops_per_second / 1e9:.0f} GFLOP/s: a lower bound.",

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
+WRONG, SUSPECT = "wrong", "suspect"
 """What the `checkpoints` table can say of a step."""
+
+REFUSED = (DUPLICATE, WRONG, SUSPECT)
+"""The weights are there, and the listing says that they are not this step's: `--duplicates keep` walks them."""
 
 CONFIG_NAME = "config.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -40,8 +44,9 @@ class Checkpoint:
         commit: Resolved commit; None for a local folder.
         files: Weight files of the one chosen format.
         extra_files: Other files a loader needs (the shard index).
-        status: ok, missing, duplicate, corrupt or failed.
-        detail: Why, where the status is not ok.
+        status: ok, missing, corrupt, failed, or one of `REFUSED`: duplicate (another step's weights), wrong
+            (shards of two checkpoints), suspect.
+        detail: Why, where the status is not ok; or why it is read from another format than usual.
     """
 
     suite: str
@@ -107,8 +112,14 @@ class Suite(Protocol):
         """Every step that this run is known to have, ascending."""
         ...
 
-    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
-        """The named steps with commits and hashes, one each; absent ones with status `missing`."""
+    def find(self, steps: Sequence[int], weight_format: str = "auto") -> list[Checkpoint]:
+        """The named steps with commits and hashes, one each; absent ones with status `missing`.
+
+        Args:
+            steps: Steps.
+            weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin`
+                of that step is not.
+        """
         ...
 
     def open(self, checkpoint: Checkpoint, scratch: Path) -> AbstractContextManager[Path]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
@@ -22,10 +23,12 @@ from pythia_geometry.suites.checkpoint import (
     TOKENIZER_NAME,
     Checkpoint,
 )
-from pythia_geometry.suites.duplicates import mark_duplicates
 from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing, patiently
-from pythia_geometry.suites.layout import StepLabel, parse_step, weight_layout
-from pythia_geometry.suites.pythia import PythiaRun
+from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
+from pythia_geometry.suites.pythia import Fault, PythiaRun
+from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
+
+T = TypeVar("T")
 
 
 class HubSuite:
@@ -53,6 +56,9 @@ class HubSuite:
         self.model = run.model if run else repository.split("/")[-1]
         self.seed = run.seed if run else 0
         self.notes: tuple[str, ...] = run.notes if run else ()
+        self.address = run.name if run else repository
+        self.faults: tuple[Fault, ...] = run.faults if run else ()
+        self.schedule = frozenset(run.step_of(label) for label in run.labels) if run else frozenset()
 
     @cached_property
     def _listing(self) -> Listing:
@@ -90,49 +96,75 @@ class HubSuite:
         Raises:
             PythiaGeometryError: If the repository has no step-like branch at all.
         """
-        known = {self.pythia_run.step_of(label) for label in self.pythia_run.labels} if self.pythia_run else set()
-        if not known and not self._labels:
+        if not self.schedule and not self._labels:
             raise PythiaGeometryError(
                 f"{self.repository} has no branch that names a step, such as step1000 or "
                 f"stage1-step1000-tokens5B; it has {', '.join(sorted(self._branches)[:5])}"
             )
-        return sorted(known | set(self._labels))
+        return sorted(self.schedule | set(self._labels))
 
-    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
+    def find(self, steps: Sequence[int], weight_format: str = AUTO) -> list[Checkpoint]:
         """Lists the files of the named steps: one request each, no download."""
-        found = [self._describe(step) for step in steps]
-        return mark_duplicates(found, max(self._labels, default=0), self._main_sha256())
+        judged = self.served([*steps, *self._witnesses(steps)]).judged()
+        return [choose(branch, weight_format, self.address) for branch in judged.branches[: len(steps)]]
 
-    def _main_sha256(self) -> str | None:
-        main = self._branches.get("main")
-        if main is None:
+    def served(self, steps: Sequence[int]) -> Served:
+        """Every weight file of the named steps and of `main`: one request each, no download."""
+        branches = tuple(self._branch(step) for step in steps)
+        steplike = {name for name, _ in self._labels.values()}
+        others = tuple(sorted(set(self._branches) - steplike - {"main"}))
+        return Served(branches, max(self._labels, default=0), self._main(), others)
+
+    def _witnesses(self, steps: Sequence[int]) -> list[int]:
+        """Steps that show whether a published fault of a chosen one is still served: one request or two more."""
+        suspects = [fault.steps for fault in self.faults if fault.shared and set(fault.steps) & set(steps)]
+        return sorted({step for group in suspects for step in group[-2:]} - set(steps))
+
+    def _main(self) -> Branch | None:
+        commit = self._branches.get("main")
+        if commit is None:
             return None
-        blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", main)
-        return self._with_files(blank).weight_sha256 or None
+        return self._listed_files(
+            Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit)
+        )
 
-    def _describe(self, step: int) -> Checkpoint:
+    def _branch(self, step: int) -> Branch:
         if step not in self._labels:
             number = step * self.pythia_run.label_ratio if self.pythia_run else step
             detail = f"{self.repository} has no branch step{number}{self._listing.caveat}"
             blank = Checkpoint(self.suite, self.model, self.seed, step, None, self.repository, f"step{number}")
-            return replace(blank, status=MISSING, detail=detail)
+            return Branch(replace(blank, status=MISSING, detail=detail))
         branch, label = self._labels[step]
         tokens = self.pythia_run.tokens_at(label.step) if self.pythia_run else label.tokens
         commit = self._branches[branch]
-        found = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
-        return self._with_files(found)
+        return self._listed_files(
+            Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
+        )
 
-    def _with_files(self, checkpoint: Checkpoint) -> Checkpoint:
-        commit = checkpoint.commit or ""
+    def _listed_files(self, blank: Checkpoint) -> Branch:
         try:
-            listed = {f.name: f for f in self._listing.files(commit)}
-            layout = weight_layout(listed, f"{self.repository} at {checkpoint.revision}")
-        except CheckpointError as error:
-            return replace(checkpoint, status=error.status, detail=str(error))
+            listed = {f.name: f for f in self._listing.files(blank.commit or "")}
         except (HfHubHTTPError, *UNREACHABLE) as error:
-            return replace(checkpoint, status=FAILED, detail=f"could not be listed: {error}")
-        files = tuple(listed[name] for name in layout.files)
-        return replace(checkpoint, files=files, extra_files=(layout.index,) if layout.index else ())
+            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {error}"))
+        where = f"{self.repository} at {blank.revision}"
+        return branch_of(blank, listed, where, lambda layout: tuple(listed[name] for name in layout.files))
+
+    def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Part of a file, by an HTTP Range request unless the Hub cache holds it; all of it without a span.
+
+        A part cannot be checked against the sha256 that the Hub lists, which is of the whole file.
+
+        Raises:
+            CheckpointError: If it cannot be fetched.
+        """
+        cached = try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
+        if isinstance(cached, str):
+            return read_span(Path(cached), span)
+
+        def fetch() -> bytes:
+            return self._listing.read(checkpoint.commit or "", name, span)
+
+        return _fetching(lambda: patiently(fetch), f"{checkpoint.label}: {name}")
 
     @contextmanager
     def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
@@ -210,7 +242,7 @@ class HubSuite:
         return 0 if self._cached_folder(checkpoint) else checkpoint.size
 
 
-def _fetching(call: Callable[[], str], what: str) -> str:
+def _fetching(call: Callable[[], T], what: str) -> T:
     """Says in the user's words why a file could not be fetched."""
     try:
         return call()

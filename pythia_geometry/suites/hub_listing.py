@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from http.client import PARTIAL_CONTENT
 from typing import Protocol, TypeVar
 
 import httpx2
-from huggingface_hub import HfApi, RepoFile, scan_cache_dir
+from huggingface_hub import HfApi, RepoFile, constants, get_session, hf_hub_url, scan_cache_dir
 from huggingface_hub.errors import (
     CacheNotFound,
     GatedRepoError,
@@ -20,6 +21,8 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import hf_raise_for_status
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import WeightFile
@@ -42,6 +45,10 @@ class Listing(Protocol):
 
     def files(self, commit: str) -> list[WeightFile]:
         """Top-level files of a commit; the sha256 is empty where the Hub keeps the file in git."""
+        ...
+
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Bytes `start` to `stop` of a file of a commit; all of it without a span."""
         ...
 
 
@@ -82,6 +89,26 @@ class OnlineListing:
             for item in listed
             if isinstance(item, RepoFile)
         ]
+
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Asks by the client's own session, address and token for one range.
+
+        Raises:
+            OSError: If the server sends something else than the range: it is not read, since it may be
+                the whole file.
+        """
+        url = hf_hub_url(self.repository, name, revision=commit, endpoint=self.api.endpoint)
+        headers = dict(build_hf_headers())
+        if span is not None:
+            headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+            hf_raise_for_status(response)
+            if span is not None and response.status_code != PARTIAL_CONTENT:
+                raise OSError(f"the server does not send ranges (status {response.status_code})")
+            return bytes(response.read())
 
 
 class CachedListing:
@@ -125,6 +152,10 @@ class CachedListing:
             for item in revision.files
             if item.file_path.parent == revision.snapshot_path
         ]
+
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Only what is in the cache can be read, and it is read there."""
+        raise OfflineModeIsEnabled(f"{name} is not in the Hub cache and the Hub cannot be reached")
 
 
 def patiently(call: Callable[[], T], attempts: int = 4, wait: float = 1.0) -> T:
