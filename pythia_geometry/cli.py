@@ -123,6 +123,23 @@ def list_steps(model: Annotated[str, typer.Argument(help="A model, as after --mo
         typer.echo(f"  {fault.what} ({fault.source}){steps}")
 
 
+@app.command("doctor")
+def doctor(
+    model: Annotated[str, typer.Argument(help="A model, as after --model.")],
+    deep: Annotated[bool, typer.Option("--deep", help="Also read half a megabyte of every step's embedding.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the picture. [default: doctor/MODEL]")] = "",
+) -> None:
+    """Say which steps of a model can be trusted, before a weight is downloaded.
+
+    Lists every branch with its commit and the sha256 of its weight files, and draws a timeline. Exit code 0: every
+    step can be trusted; 3: some are missing, wrong or suspect.
+    """
+    from pythia_geometry.diagnosis import run_diagnosis
+
+    raise typer.Exit(EXIT_OK if run_diagnosis(model, deep, as_json, out) else EXIT_GAPS)
+
+
 @app.command("probes")
 def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after --probes.")] = "all") -> None:
     """List probe sets and their tasks, or show three items of each task of one set."""

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pythia_geometry.suites.pythia import Fault
+    from pythia_geometry.suites.served import Served
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
 WRONG, SUSPECT = "wrong", "suspect"
@@ -105,6 +109,12 @@ class Suite(Protocol):
     default_probes: tuple[str, ...]
     origin: str
     """The folder or repository: what tells two runs of one name apart."""
+    address: str
+    """How the user names this run on the command line."""
+    schedule: frozenset[int]
+    """Steps that ought to exist; empty where nothing is known."""
+    faults: tuple[Fault, ...]
+    """Published faults of this run."""
     notes: tuple[str, ...]
     """Facts that a reader of the results must know (training dtype, published faults)."""
 
@@ -120,6 +130,14 @@ class Suite(Protocol):
             weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin`
                 of that step is not.
         """
+        ...
+
+    def served(self, steps: Sequence[int]) -> Served:
+        """Every weight file of the named steps in every format, and what they are compared with."""
+        ...
+
+    def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Bytes `start` to `stop` of one file, unchecked; all of it without a span."""
         ...
 
     def open(self, checkpoint: Checkpoint, scratch: Path) -> AbstractContextManager[Path]:
