@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pythia_geometry.report.figures import save
 from pythia_geometry.report.timeline import timeline
 from pythia_geometry.store import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
+from pythia_geometry.suites.continuity import Continuity
 from pythia_geometry.suites.doctor import Diagnosis, diagnose
 from pythia_geometry.suites.named import find_suites
 
@@ -77,7 +80,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
             "branch": s.branch.blank.revision,
             "commit": s.branch.blank.commit,
             "weights": _weights(s.branch.weights.items()),
-            **({"detour": tests.detour.get(s.step), "from_start": tests.from_start.get(s.step)} if tests else {}),
+            **({name: _finite(held.get(s.step)) for name, held in _numbers(tests).items()} if tests else {}),
         }
         for s in diagnosis.steps
     ]
@@ -97,6 +100,14 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         ],
         "deep": {"untested": list(tests.untested), "broken_lineage": tests.broken_lineage} if tests else None,
     }
+
+
+def _numbers(tests: Continuity) -> dict[str, Mapping[int, float]]:
+    return {"detour": tests.detour, "relative_speed": tests.speed, "correlation_with_step_0": tests.from_start}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _weights(weights: Any) -> dict[str, Any]:

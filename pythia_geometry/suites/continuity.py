@@ -51,25 +51,55 @@ def continuity(embeddings: Mapping[int, Vector]) -> Continuity:
     """Runs the three tests on the steps of one run.
 
     Args:
-        embeddings: By step, the same entries of the embedding, as one vector. Steps with equal vectors count as
-            one, under the first of them.
+        embeddings: By step, the same entries of the embedding, as one vector. Steps that follow one another with
+            equal vectors count as one, under the first of them.
     """
-    path = _distinct(embeddings)
+    groups = _equal_in_a_row(embeddings)
+    path = {group[0]: embeddings[group[0]] for group in groups}
     if len(path) < 3:
         return Continuity({}, {}, {}, {}, None, (f"{len(path)} different embeddings are too few to compare",))
-    alarms: dict[int, str] = {}
-    detours: dict[int, float] = {}
-    rest = sorted(path)
-    for length in range(1, LONGEST_DETOUR + 1):
-        found = _detours(rest, path, length)
-        detours = detours or {steps[0]: value for steps, value in found}
-        told = {s: _detour_text(steps, value) for steps, value in found if value > DETOUR_ALARM for s in steps}
-        alarms |= told
-        rest = [step for step in rest if step not in told]
+    detours, alarms = _all_detours(path)
+    rest = [step for step in path if step not in alarms]
     speeds = relative_speeds(rest, path)
     alarms |= {step: _speed_text(rest, step, v) for step, v in speeds.items() if v > SPEED_ALARM}
+    alarms |= _returns(path, alarms)
     start, lineage, untested = _lineage(rest, path)
-    return Continuity(detours, speeds, start, alarms, lineage, untested)
+    told = {step: alarms[group[0]] for group in groups if group[0] in alarms for step in group}
+    return Continuity(detours, speeds, start, told, lineage, untested)
+
+
+def _equal_in_a_row(embeddings: Mapping[int, Vector]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for step in sorted(embeddings):
+        if groups and np.array_equal(embeddings[step], embeddings[groups[-1][0]]):
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
+def _all_detours(path: Mapping[int, Vector]) -> tuple[dict[int, float], dict[int, str]]:
+    """The detour of every step, and the alarms of single steps and then of longer blocks of the others."""
+    rest = sorted(path)
+    single = dict(_detours(rest, path, 1))
+    alarms: dict[int, str] = {}
+    for length in range(1, LONGEST_DETOUR + 1):
+        for block, value in _detours(rest, path, length):
+            if value > DETOUR_ALARM:
+                alarms |= dict.fromkeys(block, _detour_text(block, value))
+        rest = [step for step in rest if step not in alarms]
+    return {block[0]: value for block, value in single.items()}, alarms
+
+
+def _returns(path: Mapping[int, Vector], alarms: Mapping[int, str]) -> dict[int, str]:
+    """Steps whose embedding is exactly an earlier one's after a different one: training does not return."""
+    found: dict[int, str] = {}
+    seen: dict[bytes, int] = {}
+    for step in (s for s in path if s not in alarms):
+        other = seen.setdefault(path[step].tobytes(), step)
+        if other != step:
+            found |= {step: _return_text(other), other: _return_text(step)}
+    return found
 
 
 def detour(before: Vector, block: Sequence[Vector], after: Vector) -> float:
@@ -144,14 +174,6 @@ def _lineage(steps: Sequence[int], path: Mapping[int, Vector]) -> tuple[dict[int
     return values, "", ()
 
 
-def _distinct(embeddings: Mapping[int, Vector]) -> dict[int, Vector]:
-    found: dict[int, Vector] = {}
-    for step in sorted(embeddings):
-        if not any(np.array_equal(embeddings[step], other) for other in found.values()):
-            found[step] = embeddings[step]
-    return found
-
-
 def _detours(steps: Sequence[int], path: Mapping[int, Vector], length: int) -> list[tuple[tuple[int, ...], float]]:
     """Every block of so many steps that has a neighbour on both sides."""
     blocks = [tuple(steps[i : i + length]) for i in range(1, len(steps) - length)]
@@ -169,6 +191,10 @@ def _distance(a: Vector, b: Vector) -> float:
 def _detour_text(steps: tuple[int, ...], value: float) -> str:
     who = "it is" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]} are"
     return f"{who} {value:.1f} times as far from the neighbouring steps as those are from each other"
+
+
+def _return_text(other: int) -> str:
+    return f"its embedding is exactly that of step {other}, and those between differ"
 
 
 def _speed_text(steps: Sequence[int], step: int, value: float) -> str:

@@ -132,19 +132,19 @@ def diagnose(suite: Suite, deep: bool = False, told: Callable[[str], None] = lam
     judge = _Judge(suite, served, inside)
     verdicts = tuple(judge.step(branch) for branch in served.branches)
     published = tuple(_check_published(fault, verdicts, inside) for fault in suite.faults)
-    name, notes = run_name(suite.model, suite.seed), (*suite.notes[:1], *_about_main(served))
+    name, notes = run_name(suite.model, suite.seed), (*suite.notes[:1], *_about_list(served))
     return Diagnosis(name, suite.origin, verdicts, served.main, served.others, notes, published, inside)
 
 
-def _about_main(served: Served) -> list[str]:
-    """Whether `main` is the end of training, as one would think."""
+def _about_list(served: Served) -> list[str]:
+    """What limits the list, and whether `main` is the end of training, as one would think."""
+    notes = [f"Only that was examined which is{served.caveat}"] if served.caveat else []
     last = next((b for b in served.branches if b.blank.step == served.last_step), None)
-    if last is None or served.main is None:
-        return []
-    both = served.main.weights.keys() & last.weights.keys()
-    if all(served.main.weights[form].weight_sha256 == last.weights[form].weight_sha256 for form in both):
-        return []
-    return [f"main does not serve the weights of the last step, {served.last_step}"]
+    if last is not None and served.main is not None:
+        both = served.main.weights.keys() & last.weights.keys()
+        if any(not _same_weights(served.main.weights[form], last.weights[form]) for form in both):
+            notes.append(f"main does not serve the weights of the last step, {served.last_step}")
+    return notes
 
 
 # -- with a look at the embeddings ---------------------------------------------------------------------------

@@ -53,9 +53,11 @@ class _Place:
         numbers = np.frombuffer(read((self.start, stop)), dtype=_DTYPES[self.dtype])
         if len(numbers) != n:
             raise ValueError("the file ends inside the embedding")
-        if self.dtype == "BF16":
-            return (numbers.astype(np.uint32) << 16).view(np.float32)
-        return numbers.astype(np.float32)
+        is_bfloat16 = self.dtype == "BF16"
+        found = (numbers.astype(np.uint32) << 16).view(np.float32) if is_bfloat16 else numbers.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise ValueError("it holds numbers that are not finite")
+        return found
 
 
 def read_embedding(checkpoint: Checkpoint, read: Read) -> NDArray[np.float32]:

@@ -113,7 +113,7 @@ class HubSuite:
         branches = tuple(self._branch(step) for step in steps)
         steplike = {name for name, _ in self._labels.values()}
         others = tuple(sorted(set(self._branches) - steplike - {"main"}))
-        return Served(branches, max(self._labels, default=0), self._main(), others)
+        return Served(branches, max(self._labels, default=0), self._main(), others, self._listing.caveat)
 
     def _witnesses(self, steps: Sequence[int]) -> list[int]:
         """Steps that show whether a published fault of a chosen one is still served: one request or two more."""

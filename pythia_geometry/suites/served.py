@@ -42,12 +42,14 @@ class Served:
         last_step: The last step that the run has, listed here or not.
         main: What `main` serves; None where there is no such branch.
         others: Names of revisions that are no step of the run.
+        caveat: What limits the list; empty where it is whole.
     """
 
     branches: tuple[Branch, ...]
     last_step: int
     main: Branch | None = None
     others: tuple[str, ...] = ()
+    caveat: str = ""
 
     def judged(self) -> Served:
         """The same, with the weights marked that the hashes say are not their step's (`mark_duplicates`)."""
