@@ -28,9 +28,7 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis, pictures: Sequence[Pa
     for s in diagnosis.steps:
         hashes = [_hashes(s.branch.weights.get(form)) for form in forms]
         verdict = f"[{_STYLES[s.verdict]}]{s.verdict}[/]"
-        table.add_row(
-            str(s.step), verdict, (s.branch.blank.commit or "–")[:8], *hashes, escape("; ".join(s.reasons))
-        )
+        table.add_row(str(s.step), verdict, (s.branch.blank.commit or "–")[:8], *hashes, escape("; ".join(s.reasons)))
     if diagnosis.main:
         held = [_hashes(diagnosis.main.weights.get(form)) for form in forms]
         table.add_row("main", "", (diagnosis.main.blank.commit or "–")[:8], *held, "")

@@ -24,8 +24,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import hf_raise_for_status
 
-from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.suites.checkpoint import WeightFile
+from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
+from pythia_geometry.suites.checkpoint import FAILED, WeightFile
 
 T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -94,8 +94,8 @@ class OnlineListing:
         """Asks by the client's own session, address and token for one range.
 
         Raises:
-            OSError: If the server sends something else than the range: it is not read, since it may be
-                the whole file.
+            CheckpointError: If the server sends something else than the range: it is not read, since it may
+                be the whole file.
         """
         url = hf_hub_url(self.repository, name, revision=commit, endpoint=self.api.endpoint)
         headers = dict(build_hf_headers())
@@ -107,7 +107,7 @@ class OnlineListing:
                 response.read()
             hf_raise_for_status(response)
             if span is not None and response.status_code != PARTIAL_CONTENT:
-                raise OSError(f"the server does not send ranges (status {response.status_code})")
+                raise CheckpointError(f"the server does not send ranges (status {response.status_code})", FAILED)
             return bytes(response.read())
 
 

@@ -26,7 +26,7 @@ def history(steps: Sequence[int], seed: int = 0) -> dict[int, Embedding]:
     rng = np.random.default_rng(seed)
     now, before = rng.normal(size=(ROWS, WIDTH)), 1
     found: dict[int, Embedding] = {}
-    for step in steps:
+    for step in sorted(steps):
         time = np.log2(max(step, 1) / before)
         now = now + 0.3 * np.sqrt(time) * rng.normal(size=now.shape)
         found[step], before = (0.02 * now).astype(np.float16), max(step, 1)

@@ -179,4 +179,4 @@ def test_descent_is_not_judged_where_it_cannot_be() -> None:
 def test_steps_with_one_embedding_count_once() -> None:
     run = vectors()
     assert continuity(run | {4000: run[143000], 5000: run[143000]}).alarms.keys() == {4000, 5000}
-    assert "too few" in continuity({step: run[0] for step in (0, 1, 2, 4)}).untested[0]
+    assert "too few" in continuity(dict.fromkeys((0, 1, 2, 4), run[0])).untested[0]
