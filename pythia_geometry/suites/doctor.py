@@ -231,10 +231,10 @@ class _Judge:
         first, *rest = branch.weights.values() or [branch.blank]
         for other in rest:
             if first.status == OK and other.status != OK:
-                return [(SUSPECT, f"its formats disagree: the {_form(branch, other)} file {_short(other)}")]
+                return [(SUSPECT, f"the formats disagree: its {_form(branch, other)} file {_short(other)}")]
             if first.status != OK and other.status == OK:
-                own = f"its formats disagree: the {_form(branch, other)} file is no other step's"
-                return [(TRUST, f"{own}, and a walk reads it (--format auto)")]
+                own = f"the formats disagree: its {_form(branch, other)} file is no other step's"
+                return [(TRUST, f"{own} (a walk reads it)")]
         return []
 
     def _is_first_update(self, checkpoint: Checkpoint) -> bool:
@@ -287,8 +287,9 @@ def _same_weights(a: Checkpoint, b: Checkpoint) -> bool:
 
 
 def _short(checkpoint: Checkpoint) -> str:
-    """A checkpoint's detail without its own name before it."""
-    return checkpoint.detail.removeprefix(checkpoint.label).lstrip(" :").rstrip(".")
+    """A checkpoint's detail without its own name before it and the consequence after it."""
+    told = checkpoint.detail.removeprefix(checkpoint.label).lstrip(" :").rstrip(".")
+    return told.removesuffix(": its curve would be flat")
 
 
 def _form(branch: Branch, checkpoint: Checkpoint) -> str:

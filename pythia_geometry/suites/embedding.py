@@ -32,7 +32,7 @@ Read = Callable[[str, tuple[int, int] | None], bytes]
 """File name and span to bytes: `suite.read` with the checkpoint filled in."""
 
 _EMBEDDING = re.compile(r"(?:.*\.)?(?:embed_in|embed_tokens|tok_embeddings|word_embeddings|wte)\.weight")
-_HEADER = 2**16
+_HEADER = _BLOCK = 2**16
 _MAX_HEADER = 2**27
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
@@ -115,10 +115,11 @@ def _place(dtype: str, shape: Any, start: int) -> _Place:
 
 
 class _RangeFile(io.RawIOBase):
-    """A remote file that `zipfile` can seek in."""
+    """A remote file that `zipfile` can seek in; read in blocks, each once."""
 
     def __init__(self, name: str, size: int, read: Read) -> None:
-        self.file_name, self.size, self._read, self.place = name, size, read, 0
+        self.file_name, self.size, self.place = name, size, 0
+        self._read, self._blocks = read, dict[int, bytes]()
 
     def readable(self) -> bool:
         return True
@@ -134,20 +135,22 @@ class _RangeFile(io.RawIOBase):
         return self.place
 
     def readinto(self, buffer: Any) -> int:
-        stop = min(self.place + len(buffer), self.size)
-        if stop <= self.place:
+        if self.place >= self.size:
             return 0
-        found = self._read(self.file_name, (self.place, stop))
-        buffer[: len(found)] = found
-        self.place += len(found)
-        return len(found)
+        number = self.place // _BLOCK
+        if number not in self._blocks:
+            self._blocks[number] = self.span((number * _BLOCK, min((number + 1) * _BLOCK, self.size)))
+        inside = self._blocks[number][self.place - number * _BLOCK :][: len(buffer)]
+        buffer[: len(inside)] = inside
+        self.place += len(inside)
+        return len(inside)
 
     def span(self, span: tuple[int, int]) -> bytes:
         return self._read(self.file_name, span)
 
 
 def _from_zip(file: _RangeFile) -> NDArray[np.float32]:
-    with zipfile.ZipFile(io.BufferedReader(file, _HEADER)) as archive:
+    with zipfile.ZipFile(io.BufferedReader(file, _BLOCK)) as archive:
         pickled = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
         if pickled is None:
             raise ValueError(f"{file.file_name} is no archive of tensors")
