@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-
-from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import (
     CORRUPT,
     DUPLICATE,
@@ -20,18 +17,16 @@ from pythia_geometry.suites.checkpoint import (
     Suite,
     run_name,
 )
-from pythia_geometry.suites.continuity import Continuity, Vector, continuity
 from pythia_geometry.suites.duplicates import FIRST_UPDATE
-from pythia_geometry.suites.embedding import read_embedding
+from pythia_geometry.suites.inside import Inside, look_inside
 from pythia_geometry.suites.pythia import Fault
-from pythia_geometry.suites.served import AUTO, Branch, Served, choose
+from pythia_geometry.suites.served import Branch, Served
 
 TRUST, EXPECTED = "trust", "expected duplicate"
 VERDICTS = (TRUST, EXPECTED, SUSPECT, WRONG, MISSING)
 """From the best to the worst."""
 
 _OF_STATUS = {OK: TRUST, DUPLICATE: WRONG, WRONG: WRONG, CORRUPT: WRONG, SUSPECT: SUSPECT, FAILED: SUSPECT}
-_SAME = 2e-3  # relative distance that a change of dtype may cause (bfloat16: 0.0011)
 
 
 def verdict_of(checkpoint: Checkpoint) -> str:
@@ -64,23 +59,6 @@ class Published:
     seen: tuple[int, ...] = ()
     gone: tuple[int, ...] = ()
     untold: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Inside:
-    """What the embeddings show.
-
-    Attributes:
-        continuity: The tests over steps.
-        unread: By step, why its embedding could not be read; a corrupt file makes the step suspect.
-        corrupt: Steps whose files are broken.
-        disagree: By step, how its two formats differ.
-    """
-
-    continuity: Continuity
-    unread: Mapping[int, str] = field(default_factory=dict)
-    corrupt: frozenset[int] = frozenset()
-    disagree: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,52 +123,6 @@ def _about_list(served: Served) -> list[str]:
         if any(not _same_weights(served.main.weights[form], last.weights[form]) for form in both):
             notes.append(f"main does not serve the weights of the last step, {served.last_step}")
     return notes
-
-
-# -- with a look at the embeddings ---------------------------------------------------------------------------
-
-
-def look_inside(suite: Suite, served: Served, told: Callable[[str], None] = lambda _: None) -> Inside:
-    """Reads the first rows of the embedding of every step that the listing trusts, once a distinct file.
-
-    Args:
-        suite: The suite.
-        served: Judged; the steps that it refuses are left out, so that they are nobody's neighbours.
-        told: Told which step is being read.
-    """
-    chosen = [choose(branch, AUTO, suite.address) for branch in served.branches]
-    found: dict[int, Vector] = {}
-    failures: dict[int, CheckpointError] = {}
-    disagree: dict[int, str] = {}
-    read: set[str] = set()
-    for branch, checkpoint in zip(served.branches, chosen, strict=True):
-        if checkpoint.status != OK or checkpoint.weight_sha256 in read:
-            continue
-        told(f"reading {checkpoint.label}")
-        read.update({checkpoint.weight_sha256} - {""})
-        try:
-            found[checkpoint.step] = _embedding(suite, checkpoint)
-            for other in branch.weights.values():
-                if other.status == OK and other is not checkpoint:
-                    disagree |= _compared(checkpoint, found[checkpoint.step], other, _embedding(suite, other))
-        except CheckpointError as error:
-            failures[checkpoint.step] = error
-    corrupt = frozenset(step for step, error in failures.items() if error.status == CORRUPT)
-    return Inside(continuity(found), {s: str(e) for s, e in failures.items()}, corrupt, disagree)
-
-
-def _embedding(suite: Suite, checkpoint: Checkpoint) -> Vector:
-    return read_embedding(checkpoint, lambda name, span: suite.read(checkpoint, name, span))
-
-
-def _compared(one: Checkpoint, a: Vector, other: Checkpoint, b: Vector) -> dict[int, str]:
-    """How the embeddings of two formats of one step differ; nothing where they differ as rounding does."""
-    distance = float(np.linalg.norm(a - b) / (np.linalg.norm(a) or 1.0)) if a.shape == b.shape else float("inf")
-    with np.errstate(over="ignore"):
-        if distance <= _SAME or np.array_equal(a.astype(np.float16), b.astype(np.float16)):
-            return {}
-    names = f"{one.files[0].name} and {other.files[0].name}"
-    return {one.step: f"{names} hold different embeddings (relative distance {distance:.3g})"}
 
 
 # -- verdicts ------------------------------------------------------------------------------------------------
