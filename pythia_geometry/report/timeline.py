@@ -33,6 +33,7 @@ def timeline(diagnosis: Diagnosis) -> Any:
         panels += _inside(diagnosis.inside.continuity, steps)
     counts = {v: sum(s.verdict == v for s in diagnosis.steps) for v in VERDICTS}
     subtitle = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) + "; one column a step"
+    subtitle += "; dashed: alarm (a detour above, a first step's correlation below)" if diagnosis.inside else ""
     chart = alt.vconcat(*panels, spacing=16).resolve_scale(color="independent")
     return _styled(chart, f"Which steps can be trusted — {diagnosis.run}", subtitle)
 
@@ -55,7 +56,7 @@ def _strips(diagnosis: Diagnosis, steps: list[int]) -> Any:
         alt.Chart(alt.Data(values=rows))
         .mark_rect(stroke="white", strokeWidth=0.4)
         .encode(
-            x=_steps_axis(steps, None if diagnosis.inside else "training step"),
+            x=_steps_axis(steps, None if diagnosis.inside and diagnosis.inside.continuity.detour else "training step"),
             y=alt.Y("row:N", sort=names, title=None),
             color=color,
             tooltip=["step:O", "row:N", "verdict:N"],
@@ -67,7 +68,8 @@ def _strips(diagnosis: Diagnosis, steps: list[int]) -> Any:
 def _inside(tests: Continuity, steps: list[int]) -> list[Any]:
     detours = [{"step": s, "value": v} for s, v in tests.detour.items()]
     starts = [{"step": s, "value": v} for s, v in tests.from_start.items()]
-    shown = [(detours, "detour", DETOUR_ALARM), (starts, "correlation with step 0", LINEAGE_ALARM)]
+    both = [(detours, "detour", DETOUR_ALARM), (starts, "correlation with step 0", LINEAGE_ALARM)]
+    shown = [(rows, title, alarm) for rows, title, alarm in both if rows]
     panels = []
     for i, (rows, title, alarm) in enumerate(shown):
         x = _steps_axis(steps, "training step" if i == len(shown) - 1 else None)

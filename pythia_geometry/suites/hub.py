@@ -29,6 +29,7 @@ from pythia_geometry.suites.pythia import Fault, PythiaRun
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 
 T = TypeVar("T")
+_PATIENCE = 3  # requests in a row that may fail while a run is listed
 
 
 class HubSuite:
@@ -109,11 +110,24 @@ class HubSuite:
         return [choose(branch, weight_format, self.address) for branch in judged.branches[: len(steps)]]
 
     def served(self, steps: Sequence[int]) -> Served:
-        """Every weight file of the named steps and of `main`: one request each, no download."""
-        branches = tuple(self._branch(step) for step in steps)
+        """Every weight file of the named steps and of `main`: one request each, no download.
+
+        Raises:
+            MachineError: If three requests in a row fail: each has been repeated for seconds, and a whole run
+                would take a quarter of an hour to fail.
+        """
+        branches: list[Branch] = []
+        for step in steps:
+            branches.append(self._branch(step))
+            recent = branches[-_PATIENCE:]
+            if len(recent) == _PATIENCE and all(b.blank.status == FAILED for b in recent):
+                raise MachineError(
+                    f"The Hub stopped answering while {self.repository} was listed: {recent[-1].blank.detail}. "
+                    "Type the same command again later"
+                )
         steplike = {name for name, _ in self._labels.values()}
         others = tuple(sorted(set(self._branches) - steplike - {"main"}))
-        return Served(branches, max(self._labels, default=0), self._main(), others, self._listing.caveat)
+        return Served(tuple(branches), max(self._labels, default=0), self._main(), others, self._listing.caveat)
 
     def _witnesses(self, steps: Sequence[int]) -> list[int]:
         """Steps that show whether a published fault of a chosen one is still served: one request or two more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pythia_geometry.suites.continuity import Continuity, Vector, continuity
 from pythia_geometry.suites.embedding import read_embedding
 from pythia_geometry.suites.served import AUTO, Served, choose
 
+_PATIENCE = 3  # steps in a row that may not be readable
 _SAME = 2e-3  # relative distance that a change of dtype may cause (bfloat16: 0.0011)
 
 
@@ -41,13 +42,14 @@ def look_inside(suite: Suite, served: Served, told: Callable[[str], None] = lamb
         served: Judged; the steps that it refuses are left out, so that they are nobody's neighbours.
         told: Told which step is being read.
     """
-    chosen = [choose(branch, AUTO, suite.address) for branch in served.branches]
     found: dict[int, Vector] = {}
     failures: dict[int, CheckpointError] = {}
     disagree: dict[int, str] = {}
     read: set[str] = set()
-    for branch, checkpoint in zip(served.branches, chosen, strict=True):
-        if checkpoint.status != OK or checkpoint.weight_sha256 in read:
+    in_a_row = 0
+    for branch in served.branches:
+        checkpoint = choose(branch, AUTO, suite.address)
+        if checkpoint.status != OK or checkpoint.weight_sha256 in read or in_a_row == _PATIENCE:
             continue
         told(f"reading {checkpoint.label}")
         read.update({checkpoint.weight_sha256} - {""})
@@ -56,10 +58,18 @@ def look_inside(suite: Suite, served: Served, told: Callable[[str], None] = lamb
             for other in branch.weights.values():
                 if other.status == OK and other is not checkpoint:
                     disagree |= _compared(checkpoint, found[checkpoint.step], other, _embedding(suite, other))
+            in_a_row = 0
         except CheckpointError as error:
             failures[checkpoint.step] = error
+            in_a_row = 0 if error.status == CORRUPT else in_a_row + 1
+    tests = continuity(found)
+    if in_a_row == _PATIENCE:
+        last = list(failures.values())[-1]
+        tests = replace(
+            tests, untested=(*tests.untested, f"no more steps were read after {_PATIENCE} failures: {last}")
+        )
     corrupt = frozenset(step for step, error in failures.items() if error.status == CORRUPT)
-    return Inside(continuity(found), {s: str(e) for s, e in failures.items()}, corrupt, disagree)
+    return Inside(tests, {step: str(error) for step, error in failures.items()}, corrupt, disagree)
 
 
 def _embedding(suite: Suite, checkpoint: Checkpoint) -> Vector:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import hf_hub_download
+from safetensors.numpy import save
 
+from pythia_geometry.errors import MachineError
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.suites.doctor import Diagnosis, diagnose
 from pythia_geometry.suites.hub import HubSuite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import STEPS, parse_name
 from tests.hub.faults import Fault
+from tests.hub.repository import Blob
 from tests.hub.server import LocalHub
 from tests.suites.histories import Files, bin_file, history, repository_of, safetensors, shards
 
@@ -316,6 +319,27 @@ def test_step_that_cannot_be_listed_is_suspect_and_one_that_cannot_be_read_is_sa
     assert odd(found) == {512: "suspect"}
     assert "could not be listed" in reasons(found, 512)
     assert "the embedding could not be read" in reasons(found, 3000) or "could not be fetched" in reasons(found, 3000)
+
+
+@pytest.mark.usefixtures("waits")
+def test_hub_that_stops_answering_ends_the_listing_after_three_steps(serve: Serve, suite_of: SuiteOf) -> None:
+    hub = serve(repository_of(healthy()))
+    suite = suite_of(hub)
+    suite.steps()
+    hub.faults.append(Fault("reset", path="/tree/", count=None))
+    with pytest.raises(MachineError, match=r"The Hub stopped answering while EleutherAI/pythia-14m was listed"):
+        diagnose(suite)
+    assert len({r.label for r in hub.requests(contains="/tree/")}) == 3
+
+
+def test_architecture_without_a_known_embedding_is_said_once_and_blames_no_step(examine: Examine) -> None:
+    files = {s: {"model.safetensors": Blob(save({"odd": e}))} for s, e in history(SOME).items()}
+    found = examine(files, deep=True)
+    assert odd(found) == {}
+    assert found.inside is not None
+    assert len(found.inside.unread) == 3
+    assert "no more steps were read after 3 failures" in found.inside.continuity.untested[-1]
+    assert "no tensor is called embed_in.weight" in found.inside.continuity.untested[-1]
 
 
 @pytest.mark.usefixtures("waits")
