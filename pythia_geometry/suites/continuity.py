@@ -114,9 +114,10 @@ def detour(before: Vector, block: Sequence[Vector], after: Vector) -> float:
     Range: 0 up, no unit. Alarm above 1.2.
 
     How it misleads: steps that are near each other in training can be swapped and stay below 1 (of the offline
-    suite that ships, every swap across two steps or more raises an alarm, one of five nearer ones does); a loss
-    spike that recovers, or a learning rate that is cycled, is a detour that training really made; it sees the
-    first rows of the embedding and nothing else, so wrong weights in another shard are invisible.
+    suite that ships, 1,377 of 1,378 swaps across two steps or more raise an alarm, and 21 of 107 nearer ones);
+    a loss spike that recovers, or a learning rate that is cycled, is a detour that training really made; on a
+    sparse grid neighbours are themselves far apart and hide it; it sees the first rows of the embedding and
+    nothing else, so wrong weights in another shard are invisible.
     """
     there, back = _distance(before, block[0]), _distance(block[-1], after)
     shortcut = _distance(before, after)
