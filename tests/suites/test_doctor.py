@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from safetensors.numpy import save
 
 from pythia_geometry.errors import MachineError
@@ -351,6 +351,34 @@ def test_passing_faults_of_range_reads_are_survived(serve: Serve, suite_of: Suit
     assert odd(found) == {}
     assert found.inside is not None
     assert not found.inside.unread
+
+
+@pytest.mark.usefixtures("waits")
+def test_range_reads_that_break_off_or_stall_are_asked_for_again(
+    serve: Serve, suite_of: SuiteOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    hub = serve(repository_of(healthy()))
+    hub.faults += [
+        Fault("truncate", path="/cdn/.*step512/"),
+        Fault("reset", path="/cdn/.*step1000/", at_byte=10),
+        Fault("stall", path="/cdn/.*step2000/", seconds=60),
+    ]
+    found = diagnose(suite_of(hub), deep=True)
+    assert [fault.fired for fault in hub.faults] == [1, 1, 1]
+    assert odd(found) == {}
+    assert found.inside is not None
+    assert not found.inside.unread
+
+
+@pytest.mark.usefixtures("waits")
+def test_main_that_cannot_be_listed_ends_the_diagnosis(serve: Serve, suite_of: SuiteOf) -> None:
+    run = history(SOME)
+    hub = serve(repository_of(healthy(step512=safetensors(run[143000]))))
+    main = hub.repositories["EleutherAI/pythia-14m"].branches["main"]
+    hub.faults.append(Fault("status", path=f"/tree/{main}", status=500, count=None))
+    with pytest.raises(MachineError, match=r"pythia-14m: main could not be listed: .*Type the same command again"):
+        diagnose(suite_of(hub))
 
 
 def test_server_without_ranges_is_not_read_whole(
