@@ -7,8 +7,7 @@ that the same command continues after a stop and asking for more runs adds only 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from pythia_geometry.analysis.calibration_ledger import ChunkLedger, Moments
 from pythia_geometry.analysis.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.event_times import baselines
 from pythia_geometry.analysis.screening import MIN_TASKS, BehaviourRun, Screening
@@ -34,7 +34,6 @@ from pythia_geometry.analysis.usual_tests import (
 )
 from pythia_geometry.analysis.worlds import WORLDS, Drawn, World, draw
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.store import disk_errors
 
 VERSION = 1  # raise when a change moves a number
 CHUNK = 50
@@ -107,7 +106,7 @@ def calibrate(
         raise PythiaGeometryError(f"--draws {draws}: expected at least 1 made-up run")
     cells = [Cell(name, w, d, seed, with_usual) for name, d in (designs or GRIDS).items() for w in worlds]
     todo = [(cell, chunk) for cell in cells for chunk in range(-(-draws // CHUNK))]
-    ledger = _Ledger(Path(folder) if folder else None)
+    ledger = ChunkLedger(Path(folder) if folder else None)
     found = []
     for number, (cell, chunk) in enumerate(todo):
         key = cell.key | {"chunk": chunk}
@@ -149,7 +148,7 @@ def _design(run: BehaviourRun) -> Design:
     )
 
 
-def _chunk(cell: Cell, chunk: int) -> dict[str, tuple[float, float, int]]:
+def _chunk(cell: Cell, chunk: int) -> Moments:
     """Sum, sum of squares and count of every test over one chunk."""
     rng = np.random.default_rng([cell.seed, crc32(f"{cell.grid} {cell.world.name}".encode()), chunk])
     scores: dict[str, list[float]] = {}
@@ -231,32 +230,3 @@ def _table(found: Sequence[tuple[str, str, str, float, float, int]]) -> pd.DataF
     yes_or_no = agresti_coull_error(mean.clip(0, 1).to_numpy(), total["runs"].to_numpy())  # never 0
     error = np.where(total["test"].isin(PRIMARY), yes_or_no, spread)
     return total.assign(rate=mean, se=error)[["grid", "world", "test", "rate", "se", "runs"]]
-
-
-class _Ledger:
-    """Finished chunks, a line each; a line that a kill has torn is not read."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.file = folder / "calibration.jsonl" if folder else None
-        self.done = dict(self._read()) if self.file and self.file.exists() else {}
-
-    def _read(self) -> Iterator[tuple[str, dict[str, tuple[float, float, int]]]]:
-        assert self.file is not None
-        for line in self.file.read_text().splitlines():
-            try:
-                record = json.loads(line)
-                yield json.dumps(record["key"], sort_keys=True), {t: tuple(m) for t, m in record["moments"].items()}
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue
-
-    def find(self, key: dict[str, Any]) -> dict[str, tuple[float, float, int]] | None:
-        return self.done.get(json.dumps(key, sort_keys=True))
-
-    def add(self, key: dict[str, Any], moments: dict[str, tuple[float, float, int]]) -> None:
-        if self.file is None:
-            return
-        with disk_errors(self.file.parent):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a") as stream:
-                # a torn line of a killed run has no end: begin on a new one
-                stream.write("\n" + json.dumps({"key": key, "moments": moments}) + "\n")
