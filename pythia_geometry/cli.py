@@ -50,6 +50,9 @@ Batch = Annotated[int, typer.Option("--batch", help="Sequences a forward pass.")
 Duplicates = Annotated[
     str, typer.Option("--duplicates", help="Steps that hold another step's weights: refuse or keep.")
 ]
+Format = Annotated[
+    str, typer.Option("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
+]
 Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
 Disk = Annotated[
     str, typer.Option("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
@@ -76,6 +79,7 @@ def walk(
     threads: Threads = 0,
     batch: Batch = 128,
     duplicates: Duplicates = "refuse",
+    weight_format: Format = "auto",
     activations: Activations = "keep",
     disk: Disk = "",
     offline: Offline = False,
@@ -108,6 +112,7 @@ def walk(
         threads=threads,
         batch=batch,
         duplicates=duplicates,
+        weight_format=weight_format,
         activations=activations,
         disk=disk,
     )
@@ -129,6 +134,23 @@ def list_steps(model: Annotated[str, typer.Argument(help="A model, as after --mo
     for fault in run.faults if run else ():
         steps = f" at {len(fault.steps)} steps: {', '.join(map(str, fault.steps))}" if fault.steps else ""
         typer.echo(f"  {fault.what} ({fault.source}){steps}")
+
+
+@app.command("doctor")
+def doctor(
+    model: Annotated[str, typer.Argument(help="A model, as after --model.")],
+    deep: Annotated[bool, typer.Option("--deep", help="Also read half a megabyte of every step's embedding.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the picture. [default: doctor/MODEL]")] = "",
+) -> None:
+    """Say which steps of a model can be trusted, before a weight is downloaded.
+
+    Lists every branch with its commit and the sha256 of its weight files, and draws a timeline. Exit code 0: every
+    step can be trusted; 3: some are missing, wrong or suspect.
+    """
+    from pythia_geometry.diagnosis import run_diagnosis
+
+    raise typer.Exit(EXIT_OK if run_diagnosis(model, deep, as_json, out) else EXIT_GAPS)
 
 
 @app.command("probes")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pythia_geometry.suites.checkpoint import Checkpoint
 
 MAX_ROWS = 40
+MAX_REMARKS = 3
 
 
 class Bar:
@@ -92,6 +93,12 @@ def show_plan(
     for run in plan.runs:
         for note in run.suite.notes:
             console.print(f"{run.name}: {note}", style="dim", highlight=False, markup=False)
+        remarkable = [c for c in run.usable if c.detail]
+        for checkpoint in remarkable[:MAX_REMARKS]:
+            console.print(f"{checkpoint.label}: {checkpoint.detail}", highlight=False, markup=False)
+        if len(remarkable) > MAX_REMARKS:
+            more = len(remarkable) - MAX_REMARKS
+            console.print(f"… and {more} more, each with its detail in checkpoints.parquet", highlight=False)
     console.print(
         f"Run folder {out}. 'forward' is the time of the matrix products at this machine's measured rate of "
         f"{flops_per_second / 1e9:.0f} GFLOP/s: a lower bound.",

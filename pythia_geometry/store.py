@@ -284,7 +284,7 @@ def _shown(checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Work whose rows the tables show: that of the weights which the checkpoint's row names, duplicates never."""
     row = checkpoint["row"]
     for works in checkpoint["current"].values():
-        if row["status"] != "duplicate" and works.get("weights") == row["weight_sha256"]:
+        if row["status"] not in ("duplicate", "wrong", "suspect") and works.get("weights") == row["weight_sha256"]:
             yield from works.values()
 
 

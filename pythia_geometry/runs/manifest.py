@@ -41,6 +41,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "position": request.position,
             "batch": request.batch,
             "duplicates": request.duplicates,
+            "format": request.weight_format,
             "measures": [*request.chosen_measures, *request.chosen_comparisons],
             "shuffle_seed": f"sha256 of the item's id ({SHUFFLED})",
         },
@@ -102,7 +103,11 @@ def _probe_facts(plan: Plan) -> dict[str, Any]:
 
 def _weight_facts(plan: Plan) -> dict[str, Any]:
     return {
-        c.label: {"commit": c.commit, "files": {f.name: f.sha256 for f in c.files}}
+        c.label: {
+            "commit": c.commit,
+            "files": {f.name: f.sha256 for f in c.files},
+            **({"detail": c.detail} if c.detail else {}),
+        }
         for run in plan.runs
         for c in run.checkpoints
         if c.files

@@ -15,8 +15,9 @@ from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.disk import parse_size, too_little
-from pythia_geometry.suites.checkpoint import DUPLICATE, OK, Checkpoint, Suite, run_name
+from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
 from pythia_geometry.suites.named import OFFLINE, find_suites
+from pythia_geometry.suites.served import AUTO, CHOICES
 from pythia_geometry.suites.steps import parse_steps
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
@@ -37,7 +38,8 @@ class Request:
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …
         threads: CPU threads of a forward pass; 0 chooses.
         batch: Sequences a forward pass.
-        duplicates: `refuse` steps that hold another step's weights, or `keep` them.
+        duplicates: `refuse` steps whose weights the listing says are another step's, or `keep` them.
+        weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin` is not.
         activations: `keep` pooled activations, or `none`.
         disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
     """
@@ -53,6 +55,7 @@ class Request:
     threads: int = 0
     batch: int = BATCH
     duplicates: str = REFUSE
+    weight_format: str = AUTO
     activations: str = KEEP
     disk: str = ""
 
@@ -65,6 +68,7 @@ class Request:
         _one_of("--position", self.position, POSITIONS)
         _one_of("--dtype", self.dtype, tuple(DTYPES))
         _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
+        _one_of("--format", self.weight_format, CHOICES)
         _one_of("--activations", self.activations, (KEEP, NONE))
         for name in self.measures:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
@@ -185,9 +189,9 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     name = run_name(suite.model, suite.seed)
     steps = parse_steps(request.steps, suite.steps(), name)
     probes = given or load_probes(request.probes or suite.default_probes)
-    found = suite.find(steps)
+    found = suite.find(steps, request.weight_format)
     if request.duplicates == KEEP:
-        found = [replace(c, status=OK) if c.status == DUPLICATE else c for c in found]
+        found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
     if request.disk:
         _check_disk(suite, found, parse_size(request.disk))
     config, tokenizer = suite.config_file(), suite.tokenizer_file()

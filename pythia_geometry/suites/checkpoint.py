@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pythia_geometry.suites.pythia import Fault
+    from pythia_geometry.suites.served import Served
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
+WRONG, SUSPECT = "wrong", "suspect"
 """What the `checkpoints` table can say of a step."""
+
+REFUSED = (DUPLICATE, WRONG, SUSPECT)
+"""The weights are there, and the listing says that they are not this step's: `--duplicates keep` walks them."""
 
 CONFIG_NAME = "config.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -40,8 +48,9 @@ class Checkpoint:
         commit: Resolved commit; None for a local folder.
         files: Weight files of the one chosen format.
         extra_files: Other files a loader needs (the shard index).
-        status: ok, missing, duplicate, corrupt or failed.
-        detail: Why, where the status is not ok.
+        status: ok, missing, corrupt, failed, or one of `REFUSED`: duplicate (another step's weights), wrong
+            (shards of two checkpoints), suspect.
+        detail: Why, where the status is not ok; or why it is read from another format than usual.
     """
 
     suite: str
@@ -108,6 +117,12 @@ class Suite(Protocol):
     default_probes: tuple[str, ...]
     origin: str
     """The folder or repository: what tells two runs of one name apart."""
+    address: str
+    """How the user names this run on the command line."""
+    schedule: frozenset[int]
+    """Steps that ought to exist; empty where nothing is known."""
+    faults: tuple[Fault, ...]
+    """Published faults of this run."""
     notes: tuple[str, ...]
     """Facts that a reader of the results must know (training dtype, published faults)."""
 
@@ -115,8 +130,22 @@ class Suite(Protocol):
         """Every step that this run is known to have, ascending."""
         ...
 
-    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
-        """The named steps with commits and hashes, one each; absent ones with status `missing`."""
+    def find(self, steps: Sequence[int], weight_format: str = "auto") -> list[Checkpoint]:
+        """The named steps with commits and hashes, one each; absent ones with status `missing`.
+
+        Args:
+            steps: Steps.
+            weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin`
+                of that step is not.
+        """
+        ...
+
+    def served(self, steps: Sequence[int]) -> Served:
+        """Every weight file of the named steps in every format, and what they are compared with."""
+        ...
+
+    def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Bytes `start` to `stop` of one file, unchecked; all of it without a span."""
         ...
 
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:

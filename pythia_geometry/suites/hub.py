@@ -25,11 +25,13 @@ from pythia_geometry.suites.checkpoint import (
     Checkpoint,
 )
 from pythia_geometry.suites.download import download
-from pythia_geometry.suites.duplicates import mark_duplicates
 from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing
-from pythia_geometry.suites.layout import StepLabel, parse_step, weight_layout
-from pythia_geometry.suites.pythia import PythiaRun
+from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
+from pythia_geometry.suites.pythia import Fault, PythiaRun
+from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 from pythia_geometry.suites.small_files import is_cached, small_file
+
+_PATIENCE = 3  # requests in a row that may fail while a run is listed
 
 
 class HubSuite:
@@ -57,6 +59,9 @@ class HubSuite:
         self.model = run.model if run else repository.split("/")[-1]
         self.seed = run.seed if run else 0
         self.notes: tuple[str, ...] = run.notes if run else ()
+        self.address = run.name if run else repository
+        self.faults: tuple[Fault, ...] = run.faults if run else ()
+        self.schedule = frozenset(run.step_of(label) for label in run.labels) if run else frozenset()
 
     @cached_property
     def _listing(self) -> Listing:
@@ -93,52 +98,88 @@ class HubSuite:
         Raises:
             PythiaGeometryError: If the repository has no step-like branch at all.
         """
-        known = {self.pythia_run.step_of(label) for label in self.pythia_run.labels} if self.pythia_run else set()
-        if not known and not self._labels:
+        if not self.schedule and not self._labels:
             raise PythiaGeometryError(
                 f"{self.repository} has no branch that names a step, such as step1000 or "
                 f"stage1-step1000-tokens5B; it has {', '.join(sorted(self._branches)[:5])}"
             )
-        return sorted(known | set(self._labels))
+        return sorted(self.schedule | set(self._labels))
 
-    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
+    def find(self, steps: Sequence[int], weight_format: str = AUTO) -> list[Checkpoint]:
         """Lists the files of the named steps: one request each, no download."""
-        found = [self._describe(step) for step in steps]
-        return mark_duplicates(found, max(self._labels, default=0), self._main_sha256())
+        judged = self.served([*steps, *self._witnesses(steps)]).judged()
+        return [choose(branch, weight_format, self.address) for branch in judged.branches[: len(steps)]]
 
-    def _main_sha256(self) -> str | None:
-        main = self._branches.get("main")
-        if main is None:
+    def served(self, steps: Sequence[int]) -> Served:
+        """Every weight file of the named steps and of `main`: one request each, no download.
+
+        Raises:
+            MachineError: If `main` cannot be listed, or three requests in a row fail: each has been repeated for
+                seconds, and a whole run would take a quarter of an hour to fail.
+        """
+        branches: list[Branch] = []
+        for step in steps:
+            branches.append(self._branch(step))
+            recent = branches[-_PATIENCE:]
+            if len(recent) == _PATIENCE and all(b.blank.status == FAILED for b in recent):
+                raise MachineError(
+                    f"The Hub stopped answering while {self.repository} was listed: {recent[-1].blank.detail}. "
+                    "Type the same command again later"
+                )
+        steplike = {name for name, _ in self._labels.values()}
+        others = tuple(sorted(set(self._branches) - steplike - {"main"}))
+        return Served(tuple(branches), max(self._labels, default=0), self._main(), others, self._listing.caveat)
+
+    def _witnesses(self, steps: Sequence[int]) -> list[int]:
+        """Steps that show whether a published fault of a chosen one is still served: one request or two more."""
+        suspects = [fault.steps for fault in self.faults if fault.shared and set(fault.steps) & set(steps)]
+        return sorted({step for group in suspects for step in group[-2:]} - set(steps))
+
+    def _main(self) -> Branch | None:
+        commit = self._branches.get("main")
+        if commit is None:
             return None
-        blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", main)
-        listed = self._with_files(blank)
-        if listed.status == FAILED:  # without it a branch that serves final weights would pass for a step
-            raise MachineError(f"{self.repository}: main {listed.detail}. Type the same command again")
-        return listed.weight_sha256 or None
+        main = self._listed_files(
+            Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit)
+        )
+        if main.blank.status == FAILED:  # without it a branch that serves final weights would pass for a step
+            raise MachineError(f"{self.repository}: main {main.blank.detail}. Type the same command again")
+        return main
 
-    def _describe(self, step: int) -> Checkpoint:
+    def _branch(self, step: int) -> Branch:
         if step not in self._labels:
             number = step * self.pythia_run.label_ratio if self.pythia_run else step
             detail = f"{self.repository} has no branch step{number}{self._listing.caveat}"
             blank = Checkpoint(self.suite, self.model, self.seed, step, None, self.repository, f"step{number}")
-            return replace(blank, status=MISSING, detail=detail)
+            return Branch(replace(blank, status=MISSING, detail=detail))
         branch, label = self._labels[step]
         tokens = self.pythia_run.tokens_at(label.step) if self.pythia_run else label.tokens
         commit = self._branches[branch]
-        found = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
-        return self._with_files(found)
+        return self._listed_files(
+            Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
+        )
 
-    def _with_files(self, checkpoint: Checkpoint) -> Checkpoint:
-        commit = checkpoint.commit or ""
+    def _listed_files(self, blank: Checkpoint) -> Branch:
         try:
-            listed = {f.name: f for f in self._listing.files(commit)}
-            layout = weight_layout(listed, f"{self.repository} at {checkpoint.revision}")
-        except CheckpointError as error:
-            return replace(checkpoint, status=error.status, detail=str(error))
+            listed = {f.name: f for f in self._listing.files(blank.commit or "")}
         except (HfHubHTTPError, *UNREACHABLE) as error:
-            return replace(checkpoint, status=FAILED, detail=f"could not be listed: {_said(error)}")
-        files = tuple(listed[name] for name in layout.files)
-        return replace(checkpoint, files=files, extra_files=(layout.index,) if layout.index else ())
+            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {_said(error)}"))
+        where = f"{self.repository} at {blank.revision}"
+        return branch_of(blank, listed, where, lambda layout: tuple(listed[name] for name in layout.files))
+
+    def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Part of a file, by an HTTP Range request unless the Hub cache holds it; all of it without a span.
+
+        A part cannot be checked against the sha256 that the Hub lists, which is of the whole file.
+
+        Raises:
+            CheckpointError: If it cannot be fetched.
+        """
+        cached = try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
+        if isinstance(cached, str):
+            return read_span(Path(cached), span)
+        with _told(f"{checkpoint.label}: {name}"):
+            return self._listing.read(checkpoint.commit or "", name, span)
 
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """Finds the weights in the Hub cache, or fetches them (or what is missing of them) into `folder`.

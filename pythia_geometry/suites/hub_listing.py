@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from http.client import PARTIAL_CONTENT
 from typing import Any, Protocol, TypeVar
 
 import httpx2
-from huggingface_hub import constants, get_session, is_offline_mode, scan_cache_dir
-from huggingface_hub.errors import CacheNotFound, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub import constants, get_session, hf_hub_url, is_offline_mode, scan_cache_dir
+from huggingface_hub.errors import (
+    CacheNotFound,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
-from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.suites.checkpoint import WeightFile
+from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
+from pythia_geometry.suites.checkpoint import FAILED, WeightFile
 from pythia_geometry.suites.patience import patiently, raise_for_status
 
 T = TypeVar("T")
@@ -38,6 +45,10 @@ class Listing(Protocol):
         """Top-level files of a commit; the sha256 is empty where the Hub keeps the file in git."""
         ...
 
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Bytes `start` to `stop` of a file of a commit; all of it without a span."""
+        ...
+
 
 class OnlineListing:
     """Asks the Hub: one call for the branches, one for each commit's files."""
@@ -46,6 +57,7 @@ class OnlineListing:
 
     def __init__(self, repository: str, endpoint: str | None = None) -> None:
         self.repository = repository
+        self.endpoint = endpoint
         self.address = f"{endpoint or constants.ENDPOINT}/api/models/{repository}"
 
     def branches(self) -> dict[str, str]:
@@ -70,6 +82,17 @@ class OnlineListing:
     def files(self, commit: str) -> list[WeightFile]:
         """Top-level files of a commit."""
         return patiently(lambda: _read(f"{self.address}/tree/{commit}", _weight_files))
+
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Asks for one range, as patiently as for a listing.
+
+        Raises:
+            CheckpointError: If the server sends something else than the range: it is not read, since it may
+                be the whole file.
+            HfHubHTTPError: If the Hub refuses; so all that `patiently` raises.
+        """
+        url = hf_hub_url(self.repository, name, revision=commit, endpoint=self.endpoint)
+        return patiently(lambda: _bytes(url, span))
 
 
 class CachedListing:
@@ -117,6 +140,10 @@ class CachedListing:
             if item.file_path.parent == revision.snapshot_path
         ]
 
+    def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
+        """Only what is in the cache can be read, and it is read there."""
+        raise LocalEntryNotFoundError(f"{name} is not in the Hub cache")
+
 
 def _read(url: str, understand: Callable[[Iterator[Any]], T]) -> T:
     """Asks for JSON, page by page, and makes something of it.
@@ -137,6 +164,17 @@ def _pages(url: str | None) -> Iterator[Any]:
         raise_for_status(answer)
         yield answer.json()
         url = answer.links.get("next", {}).get("url")
+
+
+def _bytes(url: str, span: tuple[int, int] | None) -> bytes:
+    headers = build_hf_headers(headers={"Accept-Encoding": "identity"})
+    if span is not None:
+        headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
+    with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as answer:
+        raise_for_status(answer)
+        if span is not None and answer.status_code != PARTIAL_CONTENT:
+            raise CheckpointError(f"the server does not send ranges (status {answer.status_code})", FAILED)
+        return bytes(answer.read())
 
 
 def _commits(pages: Iterator[Any]) -> dict[str, str]:

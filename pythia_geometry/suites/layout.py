@@ -11,11 +11,14 @@ from pathlib import Path
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import CORRUPT, MISSING
 
+SAFETENSORS, BIN = "safetensors", "bin"
+
 # Safetensors first: nothing in it can run. A .bin is read with weights_only.
-_FORMATS = (
-    ("model.safetensors", "model.safetensors.index.json"),
-    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-)
+_FORMATS = {
+    SAFETENSORS: ("model.safetensors", "model.safetensors.index.json"),
+    BIN: ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+}
+FORMATS = tuple(_FORMATS)
 _SHARD = re.compile(r"(model|pytorch_model)-\d{5}-of-(\d{5})\.(safetensors|bin)")
 _LABEL = re.compile(r"(?:stage(?P<stage>\d+)(?:-\w+?)?-)?step[-_]?(?P<step>\d{1,12})(?:-tokens(?P<tokens>\d{1,9})B)?")
 
@@ -43,10 +46,11 @@ def parse_step(name: str) -> StepLabel | None:
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """The weight files of the one chosen format: one file, or shards with their index."""
+    """The weight files of one format: one file, or shards with their index; `problem` where some are not there."""
 
     files: tuple[str, ...]
     index: str | None = None
+    problem: str = ""
 
     def resolve(self, folder: Path) -> tuple[str, ...]:
         """The weight files after the index has been read, where there is one.
@@ -67,25 +71,39 @@ class WeightLayout:
         return tuple(sorted(named))
 
 
-def weight_layout(names: Collection[str], where: str) -> WeightLayout:
-    """Chooses one weight format among a revision's files.
+def weight_layouts(names: Collection[str], where: str) -> dict[str, WeightLayout]:
+    """The weight files among a revision's files, by format, safetensors first.
 
     Args:
         names: File names at the top of the revision.
         where: The revision, for messages.
 
     Raises:
-        CheckpointError: With status `missing` where there are no weights, or not every shard.
+        CheckpointError: With status `missing` where there are none of any format.
     """
-    for single, index in _FORMATS:
+    found: dict[str, WeightLayout] = {}
+    for form, (single, index) in _FORMATS.items():
         if single in names:
-            return WeightLayout((single,))
-        if index in names:
-            suffix = Path(single).suffix
-            shards = sorted(n for n in names if _SHARD.fullmatch(n) and n.endswith(suffix))
-            if not shards or len(shards) != int(shards[0].split("-of-")[1].removesuffix(suffix)):
-                raise CheckpointError(f"{where} lists {len(shards)} shards, fewer than its index", MISSING)
-            return WeightLayout(tuple(shards), index)
-    raise CheckpointError(
-        f"{where} has no weights. Expected {_FORMATS[0][0]} or {_FORMATS[1][0]}, whole or in shards", MISSING
-    )
+            found[form] = WeightLayout((single,))
+        elif index in names:
+            found[form] = _sharded(names, index, form, where)
+    if not found:
+        expected = " or ".join(single for single, _ in _FORMATS.values())
+        raise CheckpointError(f"{where} has no weights. Expected {expected}, whole or in shards", MISSING)
+    return found
+
+
+def _sharded(names: Collection[str], index: str, form: str, where: str) -> WeightLayout:
+    shards = sorted(n for n in names if _SHARD.fullmatch(n) and n.endswith(f".{form}"))
+    if not shards or len(shards) != int(shards[0].split("-of-")[1].removesuffix(f".{form}")):
+        return WeightLayout(tuple(shards), index, f"{where} lists {len(shards)} shards, fewer than its index")
+    return WeightLayout(tuple(shards), index)
+
+
+def read_span(path: Path, span: tuple[int, int] | None) -> bytes:
+    """Bytes `start` to `stop` of a file; all of it without a span."""
+    with path.open("rb") as stream:
+        if span is None:
+            return stream.read()
+        stream.seek(span[0])
+        return stream.read(span[1] - span[0])

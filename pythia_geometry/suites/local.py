@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from pythia_geometry.suites.checkpoint import (
     Checkpoint,
     WeightFile,
 )
-from pythia_geometry.suites.duplicates import mark_duplicates
-from pythia_geometry.suites.layout import parse_step, weight_layout
+from pythia_geometry.suites.layout import WeightLayout, parse_step, read_span
+from pythia_geometry.suites.pythia import Fault
+from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 
 FACTS_NAME = "suite.json"
 
@@ -44,6 +46,7 @@ class LocalSuite:
         """
         self.folder = Path(folder).expanduser().resolve()
         self.origin = str(self.folder)
+        self.address = shlex.quote(str(self.folder))
         self._folders = _step_folders(self.folder)
         facts = _read_facts(self.folder / FACTS_NAME)
         self.suite: str = facts.get("suite", "local")
@@ -53,6 +56,8 @@ class LocalSuite:
         self._tokens_per_step: int | None = facts.get("tokens_per_step")
         dtype = facts.get("training_dtype")
         self.notes: tuple[str, ...] = (f"trained in {dtype}",) if dtype else ()
+        self.faults: tuple[Fault, ...] = ()
+        self.schedule: frozenset[int] = frozenset()
 
     def _own(self, probes: str) -> str:
         """A probe file that lies in the suite's folder, by its path; any other name as it is."""
@@ -63,28 +68,37 @@ class LocalSuite:
         """Steps of the folders, ascending."""
         return sorted(self._folders)
 
-    def find(self, steps: Sequence[int]) -> list[Checkpoint]:
+    def find(self, steps: Sequence[int], weight_format: str = AUTO) -> list[Checkpoint]:
         """Hashes the weights of the named steps."""
-        return mark_duplicates([self._describe(step) for step in steps], self.steps()[-1])
+        return [choose(branch, weight_format, self.address) for branch in self.served(steps).judged().branches]
 
-    def _describe(self, step: int) -> Checkpoint:
-        if step not in self._folders:
-            detail = f"{self.folder} has no folder step{step}"
-            return Checkpoint(
-                self.suite, self.model, self.seed, step, None, self.folder.name, f"step{step}", status=MISSING,
-                detail=detail,
-            )  # fmt: skip
-        folder = self._folders[step]
+    def served(self, steps: Sequence[int]) -> Served:
+        """Hashes the weights of the named steps in every format."""
+        return Served(tuple(self._branch(step) for step in steps), self.steps()[-1])
+
+    def _branch(self, step: int) -> Branch:
+        folder = self._folders.get(step, self.folder / f"step{step}")
         tokens = None if self._tokens_per_step is None else step * self._tokens_per_step
-        found = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.folder.name, folder.name)
+        blank = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.folder.name, folder.name)
+        if step not in self._folders:
+            return Branch(replace(blank, status=MISSING, detail=f"{self.folder} has no folder step{step}"))
         try:
-            layout = weight_layout({p.name for p in folder.iterdir() if p.is_file()}, str(folder))
-            files = tuple(_hashed(folder, name) for name in layout.resolve(folder))
-        except CheckpointError as error:
-            return replace(found, status=error.status, detail=str(error))
+            names = {p.name for p in folder.iterdir() if p.is_file()}
         except OSError as error:
-            return replace(found, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}")
-        return replace(found, files=files)
+            return Branch(replace(blank, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}"))
+        return branch_of(blank, names, str(folder), lambda layout: _hashed(folder, layout))
+
+    def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Part of a file; all of it without a span.
+
+        Raises:
+            CheckpointError: If it cannot be read.
+        """
+        path = self._folders[checkpoint.step] / name
+        try:
+            return read_span(path, span)
+        except OSError as error:
+            raise CheckpointError(f"{path} could not be read: {error.strerror}", CORRUPT) from error
 
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """The step's own folder; nothing is copied."""
@@ -183,8 +197,15 @@ _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _hashed(folder: Path, name: str) -> WeightFile:
-    path = folder / name
+def _hashed(folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
+    names = layout.resolve(folder)
+    try:
+        return tuple(_hashed_file(folder / name) for name in names)
+    except OSError as error:
+        raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
+
+
+def _hashed_file(path: Path) -> WeightFile:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return WeightFile(name, path.stat().st_size, digest)
+    return WeightFile(path.name, path.stat().st_size, digest)

@@ -67,17 +67,30 @@ DECOUPLED_SEEDS = {"160m": 3}
 
 @dataclass(frozen=True)
 class Fault:
-    """A published fault of served checkpoints: where, what, and who says so."""
+    """A published fault of served checkpoints: where, what, and who says so.
+
+    Attributes:
+        run: The run's name.
+        what: What is wrong, after the words "a step".
+        source: Who says so.
+        steps: Which steps; empty where it is the whole run.
+        shared: Whether it is that these steps serve one file: then a second of them shows the fault.
+        in_listing: Whether the file listing shows it; else only the weights do.
+    """
 
     run: str
     what: str
     source: str
     steps: tuple[int, ...] = ()
+    shared: bool = False
+    in_listing: bool = True
 
 
 def _thousands(*numbers: int) -> tuple[int, ...]:
     return tuple(1_000 * n for n in numbers)
 
+
+_LINEAGE = "later steps do not descend from its step 0"
 
 FAULTS = (
     Fault(
@@ -91,14 +104,19 @@ FAULTS = (
         "shares one second final-era file",
         "issue 205",
         _thousands(54, 56, 57, 58, 59, 61, 62, 63, 64, 143),
+        shared=True,
     ),
     Fault("pythia-12b", "the first shard is the final model's", "issue 206", _thousands(50, 58)),
-    Fault("pythia-12b-deduped", "behaved like the last checkpoint", "issue 108", _thousands(32)),
+    Fault("pythia-12b-deduped", "behaved like the last checkpoint", "issue 108", _thousands(32), in_listing=False),
     Fault("pythia-410m-seed9", "no weights", "issue 202", _thousands(40)),
     Fault("pythia-410m-seed6", "no weights", "issue 202", _thousands(88)),
     Fault("pythia-410m-seed2", "no weights", "issue 202", _thousands(111)),
-    Fault("pythia-160m-weight-seed1", "later steps do not descend from its step 0", "issue 203", (0,)),
-    Fault("pythia-160m-weight-seed2", "later steps do not descend from its step 0", "issue 203", (0,)),
+    Fault(
+        "pythia-160m-weight-seed1", "later steps do not descend from its step 0", "issue 203", (0,), in_listing=False
+    ),
+    Fault(
+        "pythia-160m-weight-seed2", "later steps do not descend from its step 0", "issue 203", (0,), in_listing=False
+    ),
     Fault("pythia-6.9b", "initialised differently from the other sizes, by accident", "readme, errata"),
     Fault("pythia-12b", "initialised differently from the other sizes, by accident", "readme, errata"),
 )

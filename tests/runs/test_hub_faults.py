@@ -159,12 +159,13 @@ def check_gaps(found: Tables, gaps: dict[int, tuple[str, str]]) -> None:
         assert reason in rows.loc[step, "detail"]
 
 
-def walk_through_all(serve: Serve, all_of: Served, folder: Path, broken: Sequence[int]) -> None:  # noqa: F811
+def walk_through_all(serve: Serve, all_of: Served, folder: Path, broken: Sequence[int], spread: int) -> None:  # noqa: F811
+    """Some steps broken for good, and every passing fault once, `spread` requests apart."""
     hub = serve(all_of.repository)
     branches = dict(all_of.repository.branches)
     together = [fault for name in PASSING for fault in fresh(PASSING[name])]
     for index, fault in enumerate(together):  # not all at one request: that is more than patience
-        fault.skip, fault.count = (0 if fault.path == "/refs" or fault.path.startswith("^") else 2 * index), 1
+        fault.skip, fault.count = (0 if fault.path == "/refs" or fault.path.startswith("^") else spread * index), 1
     hub.faults += together
     expected = spoil(hub, all_of.repository, broken)
     try:
@@ -175,7 +176,7 @@ def walk_through_all(serve: Serve, all_of: Served, folder: Path, broken: Sequenc
         assert len(gaps) <= len(broken) + 2
         assert_true(found, all_of.expected(gaps))
         assert len(hub.requests()) <= allowed(hub, len(all_of.steps))
-        assert sum(fault.fired for fault in together) >= len(together) / 2
+        assert sum(fault.fired for fault in together) >= len(together) / 3
     finally:
         all_of.repository.branches.update(branches)
     hub.faults.clear()
@@ -187,12 +188,12 @@ def walk_through_all(serve: Serve, all_of: Served, folder: Path, broken: Sequenc
 
 
 def test_all_faults_together(serve: Serve, few: Served, tmp_path: Path) -> None:  # noqa: F811
-    walk_through_all(serve, few, tmp_path, (1, 2, 8, 16, 64, 128))
+    walk_through_all(serve, few, tmp_path, (1, 2, 8, 16, 64, 128), spread=1)
 
 
 @pytest.mark.slow
 def test_all_faults_together_over_154_steps(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
-    walk_through_all(serve, served(tmp_path, STEPS), tmp_path, (2, 512, 3000, 50000, 99000, 142000))
+    walk_through_all(serve, served(tmp_path, STEPS), tmp_path, (2, 512, 3000, 50000, 99000, 142000), spread=2)
 
 
 def test_last_step_broken_for_good_is_replaced_by_the_one_before(

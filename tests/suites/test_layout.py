@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.suites.layout import StepLabel, WeightLayout, parse_step, weight_layout
+from pythia_geometry.suites.layout import StepLabel, WeightLayout, parse_step, weight_layouts
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 SAFETENSORS_INDEX, BIN_INDEX = f"{SAFETENSORS}.index.json", f"{BIN}.index.json"
@@ -76,27 +76,28 @@ def test_steps_sort_as_numbers() -> None:
     assert first_stage < second_stage
 
 
-def test_safetensors_is_preferred_and_never_both() -> None:
-    assert weight_layout({SAFETENSORS, BIN, "config.json"}, "x") == WeightLayout((SAFETENSORS,))
+def test_formats_are_told_apart_and_safetensors_come_first() -> None:
+    both = weight_layouts({SAFETENSORS, BIN, "config.json"}, "x")
+    assert list(both.items()) == [("safetensors", WeightLayout((SAFETENSORS,))), ("bin", WeightLayout((BIN,)))]
     sharded = {*shards(2, 2), SAFETENSORS_INDEX, BIN, *shards(3, 3, "bin"), BIN_INDEX}
-    assert weight_layout(sharded, "x") == WeightLayout(tuple(shards(2, 2)), SAFETENSORS_INDEX)
-    assert weight_layout({BIN, "config.json", "training_args.bin"}, "x") == WeightLayout((BIN,))
+    assert weight_layouts(sharded, "x") == {
+        "safetensors": WeightLayout(tuple(shards(2, 2)), SAFETENSORS_INDEX),
+        "bin": WeightLayout((BIN,)),
+    }
+    assert weight_layouts({BIN, "config.json", "training_args.bin"}, "x") == {"bin": WeightLayout((BIN,))}
 
 
 def test_one_file_is_preferred_to_shards_of_its_format() -> None:
-    assert weight_layout({SAFETENSORS, SAFETENSORS_INDEX, *shards(2, 2)}, "x") == WeightLayout((SAFETENSORS,))
+    found = weight_layouts({SAFETENSORS, SAFETENSORS_INDEX, *shards(2, 2)}, "x")
+    assert found == {"safetensors": WeightLayout((SAFETENSORS,))}
 
 
 @pytest.mark.parametrize(("form", "index"), [("safetensors", SAFETENSORS_INDEX), ("bin", BIN_INDEX)])
 def test_all_shards_are_needed(form: str, index: str) -> None:
     whole = shards(12, 12, form)
-    assert weight_layout({*whole, index}, "x") == WeightLayout(tuple(whole), index)
-    with pytest.raises(CheckpointError, match=r"^here lists 11 shards") as caught:
-        weight_layout({*whole[:4], *whole[5:], index}, "here")
-    assert caught.value.status == "missing"
-    with pytest.raises(CheckpointError, match=r"^here lists 0 shards") as caught:
-        weight_layout({index}, "here")
-    assert caught.value.status == "missing"
+    assert weight_layouts({*whole, index}, "x") == {form: WeightLayout(tuple(whole), index)}
+    assert weight_layouts({*whole[:4], *whole[5:], index}, "here")[form].problem.startswith("here lists 11 shards")
+    assert weight_layouts({index}, "here")[form].problem.startswith("here lists 0 shards")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_all_shards_are_needed(form: str, index: str) -> None:
 )
 def test_revision_without_weights_is_missing(names: set[str]) -> None:
     with pytest.raises(CheckpointError) as caught:
-        weight_layout(names, "EleutherAI/pythia-410m-seed2 at step111000")
+        weight_layouts(names, "EleutherAI/pythia-410m-seed2 at step111000")
     assert caught.value.status == "missing"
     assert str(caught.value).startswith("EleutherAI/pythia-410m-seed2 at step111000 has no weights. Expected")
 

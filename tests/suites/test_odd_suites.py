@@ -21,7 +21,7 @@ def point(step: int, sha256: str) -> Checkpoint:
 
 
 def test_steps_zero_and_one_that_both_serve_main_are_duplicates() -> None:
-    marked = mark_duplicates([point(0, "aa"), point(1, "aa")], 143_000, "aa")
+    marked = mark_duplicates([point(0, "aa"), point(1, "aa")], 143_000, point(0, "aa"))
     assert [c.status for c in marked] == ["duplicate", "duplicate"]
 
 
