@@ -209,7 +209,7 @@ def test_last_step_broken_for_good_is_replaced_by_the_one_before(
     assert_true(found, few.expected((143000,)))
 
 
-@pytest.mark.parametrize("disk", ["", "one", "three", "20GB"])
+@pytest.mark.parametrize("disk", ["", "one", "20GB"])
 def test_walk_costs_three_requests_a_step_each_weight_once_and_two_files_of_disk(
     serve: Serve,  # noqa: F811
     few: Served,
@@ -217,8 +217,8 @@ def test_walk_costs_three_requests_a_step_each_weight_once_and_two_files_of_disk
     disk: str,
 ) -> None:
     hub, size = serve(few.repository), few.size(0)
-    budget = {"": 2, "one": 1, "three": 3, "20GB": len(FEW)}[disk] * size
-    asked = f"{budget}B" if disk in ("one", "three") else disk
+    budget = {"": 2, "one": 1, "20GB": len(FEW)}[disk] * size
+    asked = f"{budget}B" if disk == "one" else disk
     watcher = Watcher(tmp_path / "run" / "downloads")
     found = walk(few.plan(hub, disk=asked), tmp_path / "run", watcher)
     assert_true(found, few.expected())
