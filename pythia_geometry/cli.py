@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
+from pythia_geometry.cli_lab import lab
 from pythia_geometry.errors import EXIT_GAPS, EXIT_INTERRUPTED, EXIT_OK, PythiaGeometryError
 
 STOPPED = "\nStopped. What was finished is kept: type the same command to continue."
@@ -52,8 +54,14 @@ Format = Annotated[
     str, typer.Option("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
 ]
 Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
+Disk = Annotated[
+    str, typer.Option("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no network: walk what the Hub cache holds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+
+app.add_typer(lab, name="lab")
 
 
 @app.callback(invoke_without_command=True)
@@ -73,6 +81,8 @@ def walk(
     duplicates: Duplicates = "refuse",
     weight_format: Format = "auto",
     activations: Activations = "keep",
+    disk: Disk = "",
+    offline: Offline = False,
     dry_run: DryRun = False,
     version: Version = False,
 ) -> None:
@@ -84,6 +94,8 @@ def walk(
         raise typer.Exit(EXIT_OK)
     if context.invoked_subcommand is not None:
         return
+    if offline:  # the Hub client and its relatives read this when they are imported: not yet
+        os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.runs.plan import Request
     from pythia_geometry.session import run_session
     from pythia_geometry.suites.named import OFFLINE, parse_seeds
@@ -102,6 +114,7 @@ def walk(
         duplicates=duplicates,
         weight_format=weight_format,
         activations=activations,
+        disk=disk,
     )
     raise typer.Exit(EXIT_GAPS if run_session(request, out, dry_run) else EXIT_OK)
 
@@ -153,6 +166,95 @@ def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after 
         for item in probe.items[:3] if detailed else ():
             rest = f"  not {', '.join(map(repr, item.distractors))}" if item.distractors else ""
             typer.echo(f"    {item.prompt!r} → {item.target!r}{rest}")
+
+
+Runs = Annotated[
+    list[str], typer.Argument(metavar="RUN…", help="Run folders, or CSV or Parquet files of geometry and behaviour.")
+]
+Continuous = Annotated[
+    str, typer.Option("--continuous", help="Behaviour metric of the second leg: log_prob or margin.")
+]
+Draws = Annotated[int, typer.Option("--draws", min=1, help="Made-up geometries a lead.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations and bootstraps.")]
+
+
+@app.command("power")
+def show_power(runs: Runs, continuous: Continuous = "log_prob", draws: Draws = 100, seed: Seed = 0) -> None:
+    """Say whether these tasks could show a precursor at all. Reads behaviour only."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.power import power
+    from pythia_geometry.analysis.tidy_tables import Question, read_tables
+
+    _, behaviour = read_tables(runs)
+    found = power(behaviour, Question(continuous=continuous), draws, seed)
+    screen.show_power(Console(), found, continuous)
+
+
+@app.command("precursors")
+def judge_precursors(
+    runs: Runs,
+    measure: Annotated[str, typer.Option("--measure", help="Geometry; its logarithm is used.")] = "rankme_centred",
+    position: Position = "last",
+    continuous: Continuous = "log_prob",
+    draws: Draws = 100,
+    seed: Seed = 0,
+) -> None:
+    """Test whether geometry leads behaviour, task by task, all runs together."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.precursor_rates import families, precursor_rates, task_ranks
+    from pythia_geometry.analysis.precursors import layer_scan, precursors
+    from pythia_geometry.analysis.tidy_tables import Question, read_tables
+
+    geometry, behaviour = read_tables(runs)
+    question, console = Question(measure, position, continuous), Console()
+    verdict = precursors(geometry, behaviour, question, draws, seed)
+    screen.show_power(console, verdict.power, continuous)
+    screen.show_verdict(console, verdict)
+    if verdict.legs:
+        tested = verdict.power.screening.runs
+        found = families(geometry, tested, question)
+        screen.show_rates(console, precursor_rates(found, seed), task_ranks(found))
+        screen.show_layers(console, layer_scan(geometry, tested, question, seed))
+
+
+@app.command("calibrate")
+def calibrate_tests(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN…]", help="Use the steps and tasks of these.")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Made-up runs a world, in fifties.")] = 200,
+    seed: Seed = 0,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of finished chunks, continued.")] = "runs/calibration",
+) -> None:
+    """Print how often each test calls a lead in made-up worlds where the truth is known."""
+    from rich.console import Console
+
+    from pythia_geometry import precursor_screen as screen
+    from pythia_geometry.analysis.calibration import calibrate, run_designs
+    from pythia_geometry.analysis.screening import screen_tasks
+    from pythia_geometry.analysis.tidy_tables import read_tables
+
+    designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
+    console = Console()
+    with console.status("") as status:
+        table = calibrate(designs, draws=draws, seed=seed, folder=out, notify=status.update)
+    screen.show_calibration(console, table)
+
+
+@app.command("compare")
+def compare_claims(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Run folders.")] = None,
+    reference: Annotated[str, typer.Option("--reference", help="lab: the results that ship. none: without.")] = "lab",
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the table and its rows.")] = "runs/claims",
+) -> None:
+    """Judge the paper's claims C1 to C12: what the paper says, what the lab says, what each run says."""
+    from pythia_geometry.comparison import compare
+
+    compare(runs or [], reference, out)
 
 
 def main() -> None:

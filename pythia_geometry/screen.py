@@ -79,9 +79,10 @@ def show_plan(
     for run in plan.runs:
         todo = todo_of[run.name]
         counts = [len(run.usable), len(run.gaps), len(todo), len(run.probes), run.n_rows, run.n_tokens]
-        download = sum(run.suite.bytes_to_download(checkpoint) for checkpoint in todo)
+        distinct = {c.weight_sha256 or c.label: run.suite.bytes_to_download(c) for c in todo}
+        download = sum(distinct.values())  # the same weights are fetched once
         written = len(todo) * run.bytes_of_activations if kept else 0
-        costs = [_bytes(download), _bytes(written), _seconds(len(todo) * run.flops / flops_per_second)]
+        costs = [as_bytes(download), as_bytes(written), as_seconds(len(todo) * run.flops / flops_per_second)]
         table.add_row(run.name, *(f"{count:,}" for count in counts), *costs)
     console.print(table)
     multi = sum(1 for run in plan.runs for p in run.probes if p.single_token_share < 1)
@@ -135,7 +136,8 @@ def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Pat
     console.print(f"tables   {out}/{{geometry,behaviour,checkpoints,answers}}.parquet", highlight=False, markup=False)
 
 
-def _bytes(n: float) -> str:
+def as_bytes(n: float) -> str:
+    """Such as `1.2 TB` or `340 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000:
             return f"{n:.0f} {unit}"
@@ -143,7 +145,8 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} TB"
 
 
-def _seconds(s: float) -> str:
+def as_seconds(s: float) -> str:
+    """Such as `40 s`, `12 min` or `3.4 h`."""
     return f"{s:.0f} s" if s < 100 else f"{s / 60:.0f} min" if s < 6000 else f"{s / 3600:.1f} h"
 
 

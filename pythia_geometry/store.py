@@ -121,17 +121,16 @@ class RunFolder:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        with lock:
-            _lock(lock, self.path)
+            lock_file = (self.path / ".lock").open("w")
+        with lock_file:
+            lock(lock_file, self.path, "walk")
             for leftover in self.path.rglob(".tmp-*"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            shutil.rmtree(self.downloads, ignore_errors=True)
             yield
 
     @property
     def downloads(self) -> Path:
-        """Where weights lie while they are used; empty between walks."""
+        """Where fetched weights lie until they are used; gone after a finished walk, kept for the next after a stop."""
         return self.path / "downloads"
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -369,10 +368,15 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _lock(stream: IO[str], path: Path) -> None:
+def lock(stream: IO[str], path: Path, what: str) -> None:
+    """Holds a folder's lock file until the stream is closed.
+
+    Raises:
+        MachineError: If another process holds it.
+    """
     import fcntl
 
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise MachineError(f"Another walk is writing to {path}. Wait for it, or pass another --out") from error
+        raise MachineError(f"Another {what} is writing to {path}. Wait for it, or pass another --out") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,8 +62,7 @@ def main() -> None:
     run = make_plan(Request(models=(args.model,), steps="last", probes=probes)).runs[0]
     model = SuiteModel(run.suite.config_file())
     checkpoint = run.usable[0]
-    with run.suite.open(checkpoint, None) as folder:  # type: ignore[arg-type]  # a local suite fetches nothing
-        model.swap(folder, checkpoint)
+    model.swap(run.suite.fetch(checkpoint, Path()), checkpoint)  # a local suite fetches nothing
     captured = [capture(model, run.probes[0])]
     captured.clear()
     forward = cpu_seconds(lambda: captured.extend(capture(model, probe) for probe in run.probes))

@@ -2,9 +2,7 @@
 
     python scripts/build_algorithmic_probes.py
 
-Inputs are held-out ones where the space has 5,000 or more; smaller spaces have nothing to hold out. Closed
-answers (CMP, PAR) come in equal shares. Where fewer distinct inputs exist than rows are needed (PAR, ADD1,
-MOD1, MUL1, `same` in CMP1), rows repeat evenly.
+How the rows are drawn: pythia_geometry/lab/probes.py.
 """
 
 from __future__ import annotations
@@ -12,17 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle, islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from random import Random
 
-from pythia_geometry.lab.tasks import TASK_LEVELS, Problem, TaskLevel
+from pythia_geometry.lab.probes import Row, probe_rows
+from pythia_geometry.lab.tasks import TaskLevel, default_levels
 
 ROOT = Path(__file__).resolve().parents[1]
-ROWS = 128  # assumption A15
-DRAWS = 20_000
-Row = dict[str, object]
 
 PAGE = """# The algorithmic probe set
 
@@ -36,38 +30,6 @@ frequent target.
 | task | size | rows | distinct | prompt tokens | answer tokens | inputs | chance | majority |
 |---|---|---|---|---|---|---|---|---|
 """
-
-
-def pools(level: TaskLevel, rng: Random) -> dict[str, list[Problem]]:
-    """Distinct problems by answer where answers are closed, else in one pool; at most ROWS in each."""
-    found: dict[str, dict[str, Problem]] = {}
-    for prompt, answer in islice(level.problems(rng, held_out=True), DRAWS):
-        pool = found.setdefault(answer[0] if level.task.answers else "", {})
-        if len(pool) < ROWS:
-            pool.setdefault(" ".join(prompt), (prompt, answer))
-    return {answer: list(pool.values()) for answer, pool in sorted(found.items())}
-
-
-def balanced(level: TaskLevel, rng: Random) -> Iterator[Problem]:
-    """Endless problems, closed answers in turn; a pool that is used up starts again."""
-    endless = [cycle(pool) for pool in pools(level, rng).values()]
-    for pool in cycle(endless):
-        yield next(pool)
-
-
-def rows(level: TaskLevel) -> Iterator[Row]:
-    """The rows of one task-level in the probe schema."""
-    rng = Random(f"algorithmic/{level.name}")
-    for index, (prompt, answer) in enumerate(islice(balanced(level, rng), ROWS)):
-        yield {
-            "id": f"algorithmic/{level.name}/{index:03d}",
-            "task": level.name,
-            "prompt": " ".join(prompt),
-            "target": " ".join(answer),
-            "distractors": [a for a in level.task.answers if a != answer[0]],
-            "difficulty": level.size,
-            "source": f"lab/{level.task.name} {level.size} {level.task.unit}",
-        }
 
 
 def page(by_level: Mapping[TaskLevel, Sequence[Row]]) -> str:
@@ -101,7 +63,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "data/probes/algorithmic.jsonl")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs/probes-algorithmic.md")
     args = parser.parse_args()
-    by_level = {level: list(rows(level)) for level in TASK_LEVELS}
+    by_level = {level: list(probe_rows(level)) for level in default_levels()}
     for path, text in (
         (args.out, "".join(json.dumps(row) + "\n" for made in by_level.values() for row in made)),
         (args.docs, page(by_level)),

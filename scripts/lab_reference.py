@@ -2,6 +2,7 @@
 
     python scripts/lab_reference.py nano-gpt2-seed0 nano-gpt2-seed1     # these, in order
     python scripts/lab_reference.py --list                              # all planned runs and their state
+    python scripts/lab_reference.py --minutes 9 large-gpt2-seed0        # a slice; exits with 3 until all is done
 
 Stopped at any moment, the same command continues. Suites and run folders stay under --work (not committed).
 Each table comes with a JSON file that names the command, commit, machine and CPU time that made it.
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -20,9 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 import pythia_geometry as pg
-from pythia_geometry.lab.train import Training, train
+from pythia_geometry.lab.model import scale_named
+from pythia_geometry.lab.settings import Training
+from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.plan import Request
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +42,8 @@ def planned() -> dict[str, Training]:
     runs += [Training("nano", "neox", seed, 16_000) for seed in range(3)]
     runs += [Training("quad", "gpt2", seed, 6_000) for seed in range(3)]
     runs += [Training("micro", "gpt2", 0, 4_000), Training("smoke", "gpt2", 0, 12_000)]
+    # These want a GPU (scripts/lab_gpu); `pythia-geom lab plan` says what they would take here.
+    runs += [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", "large", "xl")]
     return {run.name: run for run in runs}
 
 
@@ -56,22 +63,22 @@ class Spent:
         return seconds
 
 
-def make(training: Training, work: Path, out: Path) -> None:
+def make(training: Training, work: Path, out: Path, threads: int) -> None:
     """Trains, walks and writes one run."""
     spent = Spent(work / "spent" / f"{training.name}.txt")
     began = time.time()
 
-    def watch(step: int, loss: float) -> None:
-        if step % 250 == 0:
+    def watch(made: Progress) -> None:
+        if made.step % 250 == 0:
             spent.note()
-            print(f"{training.name} step {step} loss {loss:.3f} {time.time() - began:.0f} s", flush=True)
+            print(f"{training.name} step {made.step} loss {made.loss:.3f} {time.time() - began:.0f} s", flush=True)
 
     folder = train(training, work / "suites", watch)
     result = pg.measure(
         pg.local(folder),
         pg.probes("algorithmic"),
         out=work / "runs" / training.name,
-        request=Request(measures=MEASURES, activations="none", threads=1),
+        request=Request(measures=MEASURES, activations="none", threads=threads),
     )
     out.mkdir(parents=True, exist_ok=True)
     behaviour = result.behaviour[result.behaviour["metric"].isin(METRICS)]
@@ -89,15 +96,34 @@ def small(table: pd.DataFrame) -> pd.DataFrame:
 
 def provenance(training: Training, cpu_seconds: float) -> dict[str, object]:
     """What made the tables."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     return {
         "command": f"python scripts/lab_reference.py {training.name}",
-        "commit": commit.stdout.strip(),
+        "commit": commit.stdout.strip() or "unknown",
         "training": {k: getattr(training, k) for k in ("scale", "architecture", "seed", "steps", "batch")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
         "cpu_seconds": round(cpu_seconds),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def accelerator() -> str:
+    """The GPU's name, or that there was none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+class SliceEndedError(BaseException):
+    """The slice is over."""
+
+
+def stop_after(minutes: float) -> None:
+    """Raises SliceEndedError in the middle of whatever is going on: all of it continues from what is on disk."""
+
+    def stop(*_: object) -> None:
+        raise SliceEndedError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
 
 
 def main() -> None:
@@ -107,6 +133,8 @@ def main() -> None:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "lab")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--minutes", type=float, default=0, help="stop after this long")
     args = parser.parse_args()
     plan = planned()
     if unknown := [name for name in args.runs if name not in plan]:
@@ -114,12 +142,18 @@ def main() -> None:
     if args.list or not args.runs:
         for name in plan:
             print(name, "done" if (args.out / f"{name}.json").exists() else "to do")
-    import torch
-
-    torch.set_num_threads(1)
-    for name in args.runs:
-        if not (args.out / f"{name}.json").exists():
-            make(plan[name], args.work, args.out)
+        return
+    torch.set_num_threads(args.threads)
+    if args.minutes:
+        stop_after(args.minutes)
+    try:
+        for name in args.runs:
+            if not (args.out / f"{name}.json").exists():
+                make(plan[name], args.work, args.out, args.threads)
+    except SliceEndedError:
+        print("Time is up; the same command goes on from here")
+        sys.exit(3)
+    print("All is done:", ", ".join(args.runs))
 
 
 if __name__ == "__main__":

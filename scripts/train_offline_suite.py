@@ -24,14 +24,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from pythia_geometry.lab.tasks import PAD, TASK_LEVELS, VOCABULARY
+from pythia_geometry.lab.tasks import PAD, default_levels, vocabulary
 
 WIDTH, BLOCKS, HEADS, CONTEXT, VOCAB_SIZE = 72, 4, 6, 32, 32
 STEPS, BATCH, PEAK_RATE, WARM_UP, SEED = 16_000, 128, 1.5e-3, 100, 0
 IGNORE = -100
 SAVE_STATE_EVERY = 250
 
-IDS = {token: i for i, token in enumerate(VOCABULARY)}
+IDS = {token: i for i, token in enumerate(vocabulary())}
+TASK_LEVELS = default_levels()
 
 
 def checkpoint_steps() -> list[int]:

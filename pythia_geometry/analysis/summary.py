@@ -10,16 +10,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from pythia_geometry.analysis.emergence import Array, baseline, first_sustained, running_median
 
 FINAL_NORM = "final_norm"
 RUN_TASK = ["model", "seed", "probe", "task"]
 MIN_DEPTH = 0.22  # a collapse is a fall by a fifth, and by three standard errors
 MIN_RECOVERY = 0.1
-EARLY = 16  # steps whose mean accuracy is the untrained baseline
 COLUMNS = [*RUN_TASK, "position", "start", "floor", "floor_step", "recovered", "recovery_step", "accuracy", "rose"]
-
-Curve = NDArray[np.float64]
 
 
 def summarise(geometry: pd.DataFrame, behaviour: pd.DataFrame) -> pd.DataFrame:
@@ -75,31 +73,21 @@ def _rise(curve: pd.DataFrame) -> dict[str, object]:
     if curve.empty:
         return {}
     step, value, n = (curve[c].to_numpy(dtype=float) for c in ("step", "value", "n"))
-    early = value[step <= EARLY]
-    baseline = max(curve["chance"].max(), curve["majority"].max(), early.mean() if len(early) else 0.0)
     lower = value - 2 * agresti_coull_error(value, n)
-    above = lower > baseline
-    sustained = np.logical_and.accumulate(above[::-1])[::-1]
+    first = first_sustained(lower > baseline(step, value, curve["chance"].max(), curve["majority"].max()))
     found: dict[str, object] = {"accuracy": value[-1]}
-    if not sustained.any():
+    if first is None:
         return found | {"rose": "does not"}
-    first = int(sustained.argmax())
     if first == len(step) - 1 and len(step) > 1:
         return found | {"rose": "at the last step only"}
     before = f"{int(step[first - 1])}" if first else "start"
     return found | {"rose": f"{before} – {int(step[first])}"}
 
 
-def agresti_coull_error(share: Curve, n: Curve) -> Curve:
+def agresti_coull_error(share: Array, n: Array) -> Array:
     """Standard error of a share with two successes and two failures added: never 0 at 0 or 1."""
     p = (share * n + 2) / (n + 4)
     return np.asarray(np.sqrt(p * (1 - p) / (n + 4)))
-
-
-def running_median(values: Curve) -> Curve:
-    """Median of each value and its two neighbours; the first and the last value stay as they are."""
-    padded = np.concatenate([values[:1], values, values[-1:]])
-    return np.asarray(np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0))
 
 
 def telling_tasks(summary: pd.DataFrame, how_many: int = 6) -> list[tuple[str, str]]:

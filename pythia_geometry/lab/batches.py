@@ -9,51 +9,68 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pythia_geometry.lab.tasks import PAD, VOCABULARY, TaskLevel
+from pythia_geometry.lab.tasks import PAD, TaskLevel, vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IDS = {token: i for i, token in enumerate(VOCABULARY)}
+PAD_ID = 0
 IGNORE = -100  # positions that carry no loss, as in torch's cross_entropy
 GROUPS = 4  # batches by length: one padded batch of 18 tokens wastes 1.6 times the work
 
-Ids = tuple[list[int], list[int]]
-"""Token ids of a prompt and of its answer."""
+
+class Drawn(NamedTuple):
+    """A problem in token ids, and the place of its task-level among those trained."""
+
+    prompt: list[int]
+    answer: list[int]
+    level: int
 
 
-def draw_batch(levels: Sequence[TaskLevel], size: int, seed: int, step: int) -> list[Ids]:
+def token_ids() -> dict[str, int]:
+    """Every token's id, the pad's 0."""
+    return {token: i for i, token in enumerate(vocabulary())}
+
+
+def draw_batch(levels: Sequence[TaskLevel], size: int, seed: int, step: int) -> list[Drawn]:
     """The problems of one step, from training inputs, task-levels in turn."""
-    rng = Random(f"{seed}/{step}")
-    chosen = [levels[(i + step * size) % len(levels)] for i in range(size)]
-    drawn = [next(level.problems(rng, held_out=False)) for level in chosen]
-    return [([IDS[t] for t in prompt], [IDS[t] for t in answer]) for prompt, answer in drawn]
+    rng, ids = Random(f"{seed}/{step}"), token_ids()
+    batch = []
+    for i in range(size):
+        level = (i + step * size) % len(levels)
+        prompt, answer = next(levels[level].problems(rng, held_out=False))
+        batch.append(Drawn([ids[t] for t in prompt], [ids[t] for t in answer], level))
+    return batch
 
 
-def grouped(batch: Sequence[Ids], all_tokens: bool, groups: int = GROUPS) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs [b, t] and labels [b, t] in groups of similar length, padded on the right.
+def grouped(
+    batch: Sequence[Drawn], all_tokens: bool = False, groups: int = GROUPS
+) -> Iterator[tuple[list[Drawn], Tensor, Tensor]]:
+    """The batch in groups of similar length: problems, inputs [b, t] and labels [b, t], padded on the right.
 
     Under a causal mask no real token sees a pad, so no attention mask is needed. Labels are the answer's
-    tokens; with `all_tokens` the prompt's too.
+    tokens; with `all_tokens` the prompt's too. Batches of one size have one number of groups, as several
+    processes that wait for each other need.
     """
-    ordered = sorted(batch, key=lambda problem: len(problem[0]) + len(problem[1]))
-    size = -(-len(ordered) // groups)
-    for start in range(0, len(ordered), size):
-        yield _padded(ordered[start : start + size], all_tokens)
+    ordered = sorted(batch, key=lambda problem: len(problem.prompt) + len(problem.answer))
+    for i in range(groups):
+        group = ordered[len(ordered) * i // groups : len(ordered) * (i + 1) // groups]
+        if group:
+            yield group, *_padded(group, all_tokens)
 
 
-def _padded(group: Sequence[Ids], all_tokens: bool) -> tuple[Tensor, Tensor]:
+def _padded(group: Sequence[Drawn], all_tokens: bool) -> tuple[Tensor, Tensor]:
     import torch
 
-    width = max(len(prompt) + len(answer) for prompt, answer in group) - 1
+    width = max(len(problem.prompt) + len(problem.answer) for problem in group) - 1
     inputs, labels = [], []
-    for prompt, answer in group:
+    for prompt, answer, _ in group:
         tokens = prompt + answer
         silent = 0 if all_tokens else len(prompt) - 1
         rest = width + 1 - len(tokens)
-        inputs.append(tokens[:-1] + [IDS[PAD]] * rest)
+        inputs.append(tokens[:-1] + [PAD_ID] * rest)
         labels.append([IGNORE] * silent + tokens[silent + 1 :] + [IGNORE] * rest)
     return torch.tensor(inputs), torch.tensor(labels)
 
@@ -64,6 +81,6 @@ def write_tokenizer(path: Path) -> None:
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
 
-    tokenizer = Tokenizer(WordLevel(IDS, unk_token=PAD))
+    tokenizer = Tokenizer(WordLevel(token_ids(), unk_token=PAD))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.save(str(path))

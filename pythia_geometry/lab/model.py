@@ -6,44 +6,44 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.lab.tasks import VOCABULARY
+from pythia_geometry.lab.tasks import MAX_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 GPT2, NEOX = "gpt2", "neox"
 ARCHITECTURES = (GPT2, NEOX)
-VOCAB_SIZE = CONTEXT = 32  # with these, nano has the paper's 404,992 parameters in both architectures
-
-assert len(VOCABULARY) <= VOCAB_SIZE
+VOCAB_SIZE = CONTEXT = MAX_TOKENS  # with these, nano has the paper's 404,992 parameters in both architectures
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Shape and peak learning rate of one size.
+    """Shape and schedule of one size.
 
     Attributes:
         n_layers: Transformer blocks.
         width: Residual stream dimension.
         n_heads: Attention heads a block.
+        steps: How long a run is when nothing is said; GPT-2 learns most task-levels in it, but for smoke.
         peak_rate: Peak learning rate; smaller where the model is wide.
     """
 
     n_layers: int
     width: int
     n_heads: int
+    steps: int
     peak_rate: float = 1e-3
 
 
 SCALES = {
-    "smoke": Scale(2, 64, 4),
-    "nano": Scale(2, 128, 4),
-    "quad": Scale(4, 128, 4),  # nano with four blocks: layer order needs more than two
-    "micro": Scale(4, 256, 4),
-    "small": Scale(6, 384, 6, 6e-4),
-    "medium": Scale(8, 512, 8, 6e-4),
-    "large": Scale(12, 768, 12, 3e-4),
-    "xl": Scale(12, 1024, 16, 3e-4),
+    "smoke": Scale(2, 64, 4, 2_000),
+    "nano": Scale(2, 128, 4, 12_000),
+    "quad": Scale(4, 128, 4, 6_000),  # nano with four blocks: layer order needs more than two
+    "micro": Scale(4, 256, 4, 4_000),
+    "small": Scale(6, 384, 6, 4_000, 6e-4),
+    "medium": Scale(8, 512, 8, 4_000, 6e-4),
+    "large": Scale(12, 768, 12, 4_000, 3e-4),
+    "xl": Scale(12, 1024, 16, 4_000, 3e-4),
 }
 
 
@@ -54,8 +54,18 @@ def scale_named(name: str) -> Scale:
         PythiaGeometryError: If there is none.
     """
     if name not in SCALES:
-        raise PythiaGeometryError(f"There is no scale {name!r}. Scales: {', '.join(SCALES)} (pythia-geom lab plan)")
+        raise PythiaGeometryError(f"There is no scale {name!r}. Scales: {', '.join(SCALES)} (pythia-geom lab list)")
     return SCALES[name]
+
+
+def check_architecture(name: str) -> None:
+    """Accepts `gpt2` and `neox`.
+
+    Raises:
+        PythiaGeometryError: If it is neither.
+    """
+    if name not in ARCHITECTURES:
+        raise PythiaGeometryError(f"There is no architecture {name!r}. Architectures: {', '.join(ARCHITECTURES)}")
 
 
 def make_config(scale: Scale, architecture: str) -> PretrainedConfig:
@@ -69,20 +79,19 @@ def make_config(scale: Scale, architecture: str) -> PretrainedConfig:
     """
     from transformers import GPT2Config, GPTNeoXConfig
 
+    check_architecture(architecture)
     shared: dict[str, Any] = {"vocab_size": VOCAB_SIZE, "bos_token_id": None, "eos_token_id": None}
     if architecture == GPT2:
         return GPT2Config(
             n_layer=scale.n_layers, n_embd=scale.width, n_head=scale.n_heads, n_positions=CONTEXT,
             activation_function="gelu_pytorch_tanh", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shared,
         )  # fmt: skip
-    if architecture == NEOX:
-        rope = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
-        return GPTNeoXConfig(
-            num_hidden_layers=scale.n_layers, hidden_size=scale.width, num_attention_heads=scale.n_heads,
-            intermediate_size=4 * scale.width, max_position_embeddings=CONTEXT,
-            hidden_act="gelu_pytorch_tanh", rope_parameters=rope, **shared,
-        )  # fmt: skip
-    raise PythiaGeometryError(f"There is no architecture {architecture!r}. Architectures: {', '.join(ARCHITECTURES)}")
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
+    return GPTNeoXConfig(
+        num_hidden_layers=scale.n_layers, hidden_size=scale.width, num_attention_heads=scale.n_heads,
+        intermediate_size=4 * scale.width, max_position_embeddings=CONTEXT,
+        hidden_act="gelu_pytorch_tanh", rope_parameters=rope, **shared,
+    )  # fmt: skip
 
 
 def build_model(scale: Scale, architecture: str, seed: int) -> PreTrainedModel:

@@ -7,6 +7,7 @@ The format is assumption A12 in docs/assumptions.md; the vocabulary fits 32 ids.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Task:
         make: Draws one problem of the given size.
         space: How many different inputs a size has.
         answers: The closed set of answers, empty where the answer is a string of digits.
+        n_default: How many levels a run trains on when none are named; the rest are trained only by name
+            (`PAR4`), because no model here may ever learn them.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Task:
     make: Callable[[Random, int], Problem]
     space: Callable[[int], int]
     answers: tuple[str, ...] = ()
+    n_default: int = 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class TaskLevel:
     def size(self) -> int:
         """Digits, bits or modulus of this level."""
         return self.task.sizes[self.level - 1]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether its task's name alone means it too."""
+        return self.level <= self.task.n_default
 
     @property
     def holds_out(self) -> bool:
@@ -151,34 +160,95 @@ TASKS: dict[str, Task] = {
         Task("REV", (4, 6, 8), "digits", _reverse, _power_space),
         Task("SORT", (4, 6, 8), "digits", _sort, _power_space),
         Task("CMP", (2, 3, 4), "digits", _compare, lambda n: 10 ** (2 * n), (LESS, GREATER, SAME)),
-        Task("PAR", (3, 4, 6), "bits", _parity, lambda n: 2**n, ("0", "1")),
+        Task("PAR", (3, 4, 6, 8, 10), "bits", _parity, lambda n: 2**n, ("0", "1")),
         Task("ADD", (1, 2, 3), "digits", _add, lambda n: 10 ** (2 * n)),
         Task("MOD", (7, 23, 97), "modulus", _modular_add, lambda p: p * p),
         Task("MUL", (1, 2, 3), "digit product", _multiply, lambda n: 10 ** (n + 1)),
     )
 }
 
-TASK_LEVELS: tuple[TaskLevel, ...] = tuple(
-    TaskLevel(task, level) for task in TASKS.values() for level in range(1, len(task.sizes) + 1)
-)
+_SHIPPED = tuple(TASKS)
 
-VOCABULARY: tuple[str, ...] = (PAD, *DIGITS, EQUALS, COMMA, PERCENT, LESS, GREATER, SAME, *TASKS)
+MAX_TOKENS = 32
+"""Ids of the vocabulary, and tokens of a problem: what a lab model has room for."""
+
+_BASE = (PAD, *DIGITS, EQUALS, COMMA, PERCENT, LESS, GREATER, SAME)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """All tokens in the order of their ids; a registered task's name comes last."""
+    return (*_BASE, *TASKS)
+
+
+def default_levels() -> tuple[TaskLevel, ...]:
+    """The 24 levels a run trains on when none are named: three of each task above. Their probes ship."""
+    return tuple(level for level in all_levels() if level.is_default and level.task.name in _SHIPPED)
+
+
+def all_levels() -> tuple[TaskLevel, ...]:
+    """Every level, also those that a run must name."""
+    return tuple(TaskLevel(task, i + 1) for task in TASKS.values() for i in range(len(task.sizes)))
+
+
+def register(task: Task) -> None:
+    """Adds a task, to be trained by its name: `Training(tasks=("DBL",))`.
+
+    Its name becomes one token of the vocabulary, so a suite that was trained before is not changed by it.
+
+    Raises:
+        PythiaGeometryError: If the name is taken or no plain upper-case word, the vocabulary is full, or a level
+            makes a problem that a lab model cannot read (a token outside the vocabulary, a prompt that does not
+            run from the task's name to `=`, lengths that differ, more than 32 tokens).
+
+    Example:
+        >>> def double(rng, n_digits):
+        ...     number = rng.randrange(10**n_digits)
+        ...     return ["DBL", *f"{number:0{n_digits}d}", "="], list(f"{2 * number:0{n_digits + 1}d}")
+        >>> register(Task("DBL", (1, 2, 3), "digits", double, lambda n: 10**n))
+    """
+    if task.name in TASKS or not re.fullmatch(r"[A-Z]+", task.name):
+        raise PythiaGeometryError(
+            f"A task needs a name of its own in capital letters; got {task.name!r}. Taken: {', '.join(TASKS)}"
+        )
+    if len(vocabulary()) >= MAX_TOKENS:
+        raise PythiaGeometryError(f"The lab's vocabulary of {MAX_TOKENS} tokens is full: no room for {task.name}")
+    known = {*vocabulary(), task.name} - {PAD}
+    for size in task.sizes:
+        _check(task, size, known)
+    TASKS[task.name] = task
+
+
+def _check(task: Task, size: int, known: set[str]) -> None:
+    rng = Random(0)
+    drawn = [task.make(rng, size) for _ in range(100)]
+    where = f"{task.name} of {size} {task.unit}"
+    if strange := {token for prompt, answer in drawn for token in [*prompt, *answer]} - known:
+        raise PythiaGeometryError(f"{where} uses {sorted(strange)[0]!r}. Tokens: {' '.join(sorted(known))}")
+    if any(prompt[0] != task.name or prompt[-1] != EQUALS or not answer for prompt, answer in drawn):
+        raise PythiaGeometryError(f"{where}: a prompt must run from {task.name!r} to '=', and an answer follow")
+    lengths = {(len(prompt), len(answer)) for prompt, answer in drawn}
+    if len(lengths) > 1 or max(map(sum, lengths)) > MAX_TOKENS:
+        raise PythiaGeometryError(
+            f"{where} makes problems of {sorted(lengths)} tokens. All must have one length, at most {MAX_TOKENS} in all"
+        )
 
 
 def levels_named(names: tuple[str, ...]) -> tuple[TaskLevel, ...]:
-    """Task-levels by name (`MOD2`, or `MOD` for all its levels); all 24 where empty.
+    """Task-levels by name (`MOD2`, or `MOD` for its default levels); the default levels where empty.
 
     Raises:
         PythiaGeometryError: If a name is unknown.
     """
-    known = {level.name: level for level in TASK_LEVELS}
-    chosen: list[TaskLevel] = []
+    known = {level.name: level for level in all_levels()}
+    chosen: dict[str, TaskLevel] = {}
     for name in names:
-        found = [level for level in TASK_LEVELS if name in (level.name, level.task.name)]
+        found = (
+            [known[name]] if name in known else [lv for lv in known.values() if lv.is_default and lv.task.name == name]
+        )
         if not found:
             raise PythiaGeometryError(
                 f"There is no task-level {name!r}. Tasks: {', '.join(TASKS)}, each alone or with a level: "
                 f"{', '.join(known)}"
             )
-        chosen += found
-    return tuple(chosen) or TASK_LEVELS
+        chosen |= {level.name: level for level in found}
+    return tuple(chosen.values()) or default_levels()

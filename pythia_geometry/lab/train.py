@@ -1,181 +1,118 @@
-"""Trains one lab model on all task-levels at once, and leaves its checkpoints as an ordinary local suite.
+"""Trains one lab model on all its task-levels at once, and leaves an ordinary local suite (see suite_folder.py).
 
-    lab/nano-gpt2-seed0/
-        suite.json  tokenizer.json          what a walk needs beside the weights
-        step0/  step1/  …                   config.json and model.safetensors, float16, in the Hub's layout
-        training.json                       the settings; another run's folder is refused
-        state.pt                            weights and optimiser of the last saved step; gone when done
-        losses.csv                          loss by step
-
-AdamW, linear warm-up, cosine to a tenth, gradients clipped at 1, loss on the answer's tokens.
+AdamW, linear warm-up, cosine to a tenth, gradients clipped at 1, loss on the answer's tokens. The batch of a step
+depends on seed and step alone, so a run that was stopped goes on as if it never had been. `accelerate` puts it on a
+GPU where there is one, and on several with `accelerate launch`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.lab.batches import GROUPS, IGNORE, draw_batch, grouped, write_tokenizer
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.batches import GROUPS, IGNORE, draw_batch, grouped
 from pythia_geometry.lab.model import build_model, scale_named
-from pythia_geometry.lab.tasks import levels_named
+from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.suite_folder import finish, is_finished, restore, save_checkpoint, save_state, writing
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-WARM_UP, BETAS, WEIGHT_DECAY, CLIP, FLOOR = 100, (0.9, 0.98), 0.01, 1.0, 0.1
-SAVE_STATE_EVERY = 250
-Watch = Callable[[int, float], None]
+NARROW = 256  # below this width a second CPU thread waits more than it works
+BETAS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 0.01, 1.0
+SAVE_STATE_SECONDS = 20.0  # what a kill can cost
 
 
 @dataclass(frozen=True)
-class Training:
-    """Everything that decides a run's weights.
+class Progress:
+    """What whoever watches hears after a step.
 
     Attributes:
-        scale: Name of a scale.
-        architecture: `gpt2` or `neox`.
-        seed: Of the initial weights and of the data.
-        steps: Optimiser steps; the cosine ends there.
-        batch: Problems a step.
-        tasks: Task-level names; empty for all 24.
-        all_tokens: Loss on the prompt's tokens too.
+        step: Updates made.
+        loss: Mean loss of a scored token in this step's batch.
+        asked: Problems of each task-level in this step's batch.
+        solved: How many of them had every answer token right, given the true ones before it: what greedy
+            decoding gets exactly right. Training inputs, not held-out ones.
     """
 
-    scale: str = "nano"
-    architecture: str = "gpt2"
-    seed: int = 0
-    steps: int = 12_000
-    batch: int = 128
-    tasks: tuple[str, ...] = ()
-    all_tokens: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks what has a closed set.
-
-        Raises:
-            PythiaGeometryError: If the scale or a task-level is unknown, or a number is too small.
-        """
-        scale_named(self.scale)
-        levels_named(self.tasks)
-        if self.steps < 1 or self.batch < GROUPS or self.seed < 0:
-            raise PythiaGeometryError(f"--steps must be 1 or more, --batch {GROUPS} or more, a seed 0 or more")
-
-    @property
-    def model(self) -> str:
-        """Name without the seed, such as `nano-gpt2`."""
-        extras = ("-alltokens" if self.all_tokens else "") + "".join(f"-{name}" for name in self.tasks)
-        return f"{self.scale}-{self.architecture}{extras}"
-
-    @property
-    def name(self) -> str:
-        """The folder's name, such as `nano-gpt2-seed0`."""
-        return f"{self.model}-seed{self.seed}"
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step."""
-        peak = scale_named(self.scale).peak_rate
-        if step < WARM_UP:
-            return peak * (step + 1) / WARM_UP
-        progress = (step - WARM_UP) / max(1, self.steps - WARM_UP)
-        return peak * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
+    step: int
+    loss: float
+    asked: list[int]
+    solved: list[int]
 
 
-def checkpoint_steps(steps: int) -> list[int]:
-    """When to save: every step to 20, every second to 40, about 20 to 500, every 100 to 3,000, then every 250.
-
-    The first collapse lies between steps 7 and 25, inside the warm-up; a linear schedule misses it.
-    """
-    to_500 = [round(40 * (500 / 40) ** (i / 20)) for i in range(1, 21)]
-    dense = [*range(21), *range(22, 41, 2), *to_500, *range(600, 3_001, 100), *range(3_250, steps + 1, 250)]
-    return sorted({step for step in dense if step <= steps} | {steps})
+Watch = Callable[[Progress], None]
 
 
-def train(training: Training, out: str | Path, watch: Watch | None = None) -> Path:
+def train(training: Training, out: str | Path = "lab", watch: Watch | None = None) -> Path:
     """Trains, or goes on where an earlier call was stopped, and returns the suite's folder.
 
     Args:
         training: The run.
         out: Folder of suites; the run's own folder is made inside.
-        watch: Called with step and loss after every step.
+        watch: Called after every step, in the main process.
 
     Raises:
         PythiaGeometryError: If the run's folder holds another run.
-        MachineError: If the disk gives out.
+        MachineError: If the disk gives out, or another training writes there.
     """
-    folder = Path(out).expanduser() / training.name
-    try:
-        _prepare(folder, training)
-        if not (folder / "state.pt").exists() and (folder / f"step{training.steps}").is_dir():
-            return folder
-        _loop(folder, training, watch or (lambda step, loss: None))
-    except OSError as error:
-        raise MachineError(f"Cannot write to {folder}: {error.strerror or error}. Type the same again later") from error
+    from accelerate import Accelerator
+
+    folder, accelerator = Path(out).expanduser() / training.name, Accelerator()
+    if training.batch < GROUPS * accelerator.num_processes:
+        raise PythiaGeometryError(f"--batch must be {GROUPS} or more for each of {accelerator.num_processes} processes")
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(writing(folder, training))
+        accelerator.wait_for_everyone()
+        stack.enter_context(threads_for(training))
+        if not is_finished(folder):
+            _loop(folder, training, watch or (lambda progress: None), accelerator)
     return folder
 
 
-def _prepare(folder: Path, training: Training) -> None:
-    """Makes the folder, or checks that it holds this very run."""
-    settings = json.loads(json.dumps(asdict(training)))
-    record = folder / "training.json"
-    if record.exists():
-        held = json.loads(record.read_text())
-        different = [f"{key} {held.get(key)!r}" for key in settings if held.get(key) != settings[key]]
-        if different:
-            raise PythiaGeometryError(
-                f"{folder} holds another run ({', '.join(different)}). Pass another --out, or type its own settings"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise PythiaGeometryError(f"{folder} is not empty and holds no lab run. Pass another --out")
-    write_tokenizer(folder / "tokenizer.json")
-    facts = {
-        "suite": "lab",
-        "name": training.model,
-        "seed": training.seed,
-        "tokens_per_step": tokens_per_step(training),
-        "training_dtype": "float32",
-        "probes": ["algorithmic"],
-    }
-    (folder / "suite.json").write_text(json.dumps(facts, indent=2) + "\n")
-    record.write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def tokens_per_step(training: Training) -> int:
-    """Mean tokens of a batch, pads not counted, over 20 steps."""
-    levels = levels_named(training.tasks)
-    batches = [draw_batch(levels, training.batch, training.seed, step) for step in range(20)]
-    return round(sum(len(p) + len(a) for batch in batches for p, a in batch) / len(batches))
-
-
-def _loop(folder: Path, training: Training, watch: Watch) -> None:
-    from accelerate import Accelerator
-
-    accelerator = Accelerator()
+def _loop(folder: Path, training: Training, watch: Watch, accelerator: Any) -> None:
     model = build_model(scale_named(training.scale), training.architecture, training.seed)
     optimizer = make_optimizer(model)
-    start, losses = _restore(folder, model, optimizer)
+    start, losses = restore(folder, model, optimizer)
     model, optimizer = accelerator.prepare(model, optimizer)
-    wanted = set(checkpoint_steps(training.steps))
+    wanted, saved_at = set(checkpoint_steps(training.steps)), time.monotonic()
     for step in range(start, training.steps + 1):
         # Before the update: step N is the model after N updates.
-        if accelerator.is_main_process and step in wanted:
-            save_checkpoint(accelerator.unwrap_model(model), folder / f"step{step}")
-        if accelerator.is_main_process and step % SAVE_STATE_EVERY == 0 and step < training.steps:
-            _save_state(folder, accelerator.unwrap_model(model), optimizer, step, losses)
+        if accelerator.is_main_process:
+            if step in wanted:
+                save_checkpoint(accelerator.unwrap_model(model), folder / f"step{step}")
+            if time.monotonic() - saved_at >= SAVE_STATE_SECONDS:
+                save_state(folder, accelerator.unwrap_model(model), optimizer, step, losses)
+                saved_at = time.monotonic()
         if step == training.steps:
             break
-        losses.append(train_step(model, optimizer, training, step, accelerator))
-        watch(step + 1, losses[-1])
+        progress = train_step(model, optimizer, training, step, accelerator)
+        losses.append(progress.loss)
+        if accelerator.is_main_process:
+            watch(progress)
     if accelerator.is_main_process:
-        (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{v:.6g}\n" for i, v in enumerate(losses)))
-        (folder / "state.pt").unlink(missing_ok=True)
+        finish(folder, losses)
+    accelerator.wait_for_everyone()
+
+
+@contextmanager
+def threads_for(training: Training) -> Iterator[None]:
+    """One CPU thread for a narrow model, torch's own choice for a wide one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if scale_named(training.scale).width < NARROW else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_optimizer(model: PreTrainedModel) -> torch.optim.Optimizer:
@@ -188,8 +125,10 @@ def make_optimizer(model: PreTrainedModel) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1.0, betas=BETAS)
 
 
-def train_step(model: Any, optimizer: torch.optim.Optimizer, training: Training, step: int, accelerator: Any) -> float:
-    """One update; returns the mean loss of a scored token.
+def train_step(
+    model: Any, optimizer: torch.optim.Optimizer, training: Training, step: int, accelerator: Any
+) -> Progress:
+    """One update.
 
     With several processes each takes its share of the batch; gradients are averaged over processes, so the
     share's loss is scaled back up.
@@ -197,59 +136,28 @@ def train_step(model: Any, optimizer: torch.optim.Optimizer, training: Training,
     import torch
     from torch.nn.functional import cross_entropy
 
-    batch = draw_batch(levels_named(training.tasks), training.batch, training.seed, step)
-    n_scored = sum(len(answer) + (len(prompt) - 1) * training.all_tokens for prompt, answer in batch)
+    batch, n_levels = draw_batch(training.levels, training.batch, training.seed, step), len(training.levels)
+    n_scored = sum(len(d.answer) + (len(d.prompt) - 1) * training.all_tokens for d in batch)
     share = batch[accelerator.process_index :: accelerator.num_processes]
-    total = torch.zeros((), device=accelerator.device)
-    for inputs, labels in grouped(share, training.all_tokens):
+    told = torch.zeros(1 + n_levels, device=accelerator.device)  # loss, then problems solved by level
+    for problems, inputs, labels in grouped(share, training.all_tokens):
+        labels = labels.to(accelerator.device)
         logits = model(input_ids=inputs.to(accelerator.device), use_cache=False).logits
-        summed = cross_entropy(
-            logits.flatten(0, 1), labels.to(accelerator.device).flatten(), ignore_index=IGNORE, reduction="sum"
-        )
+        summed = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
         loss = summed * accelerator.num_processes / n_scored
         accelerator.backward(loss)
-        total += loss.detach()
+        right = ((logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)
+        levels = torch.tensor([1 + d.level for d in problems], device=accelerator.device)
+        told[0] += loss.detach()
+        told.index_add_(0, levels, right.to(told.dtype))
     accelerator.clip_grad_norm_(model.parameters(), CLIP)
     for group in optimizer.param_groups:
         group["lr"] = training.rate(step)
     optimizer.step()
     optimizer.zero_grad()
-    return float(accelerator.reduce(total, "mean"))
-
-
-def save_checkpoint(model: PreTrainedModel, folder: Path) -> None:
-    """float16 weights under their Hub names, in one rename; a step that a stopped run saved is left alone."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    if folder.exists():
-        return
-    logging.disable_progress_bar()
-    half = AutoModelForCausalLM.from_config(model.config)
-    half.load_state_dict(model.state_dict())
-    partial = folder.with_name(f".{folder.name}.partial")
-    half.half().save_pretrained(partial)
-    (partial / "generation_config.json").unlink(missing_ok=True)
-    partial.rename(folder)
-
-
-def _save_state(folder: Path, model: PreTrainedModel, optimizer: Any, step: int, losses: list[float]) -> None:
-    import torch
-
-    partial = folder / "state.partial"
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
-    torch.save(state, partial)
-    partial.replace(folder / "state.pt")
-
-
-def _restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
-    """Step to go on from, and the losses before it."""
-    import torch
-
-    file = folder / "state.pt"
-    if not file.exists():
-        return 0, []
-    state = torch.load(file, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"]), list(state["losses"])
+    told = accelerator.reduce(told, "sum")
+    loss, *solved = told.tolist()
+    asked = [0] * n_levels
+    for d in batch:
+        asked[d.level] += 1
+    return Progress(step + 1, loss / accelerator.num_processes, asked, [round(s) for s in solved])

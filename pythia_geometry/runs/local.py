@@ -1,14 +1,14 @@
 """The walk on one machine: every chosen checkpoint through every probe, once.
 
 The last step goes first, because every other one is compared with it; the rest follow in order. While one
-probe runs through the model, a second thread measures the one before.
+probe runs through the model, a second thread measures the one before, and a third fetches the checkpoints that come
+next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pythia_geometry.extraction.capture import Answers, capture, check_head
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.runs.compare import compare
+from pythia_geometry.runs.fetch import Fetcher, Wanted
 from pythia_geometry.runs.ledger import Ledger, Measured
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.plan import NONE, Plan
@@ -46,8 +47,11 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     with folder.writing(), threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as measurer:
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
-        for run in plan.runs:
-            _RunWalk(Ledger(run, plan.request, folder, progress or Silent()), measurer).all()
+        walks = [_RunWalk(Ledger(run, plan.request, folder, progress or Silent()), measurer) for run in plan.runs]
+        wanted = [one for run_walk in walks for one in run_walk.wanted()]
+        with Fetcher(wanted, folder.downloads, plan.disk_budget) as fetcher:
+            for run_walk in walks:
+                run_walk.all(fetcher)
         return folder.write_tables()
 
 
@@ -57,11 +61,18 @@ class _RunWalk:
 
     ledger: Ledger
     measurer: ThreadPoolExecutor
+    fetcher: Fetcher | None = None
     model: SuiteModel | None = None
     head_checked: bool = False
 
-    def all(self) -> None:
+    def wanted(self) -> list[Wanted]:
+        """The checkpoints whose weights will be needed, in the order of the walk."""
+        usable = self.ledger.run.usable
+        return [Wanted(self.ledger.run.suite, c) for c in (*usable[-1:], *usable[:-1]) if self._todo(c)]
+
+    def all(self, fetcher: Fetcher) -> None:
         """Walks the run's usable checkpoints and records the others."""
+        self.fetcher = fetcher
         for gap in self.ledger.run.gaps:
             self.ledger.record(gap)
             self.ledger.progress.finished(gap.label, gap.detail)
@@ -111,8 +122,7 @@ class _RunWalk:
 
     def _capture_missing(self, checkpoint: Checkpoint) -> None:
         """Runs the probes that were never run, or whose measures can come from nowhere else."""
-        cached = self.ledger.cached_probes(checkpoint)
-        todo = [e for e in self.ledger.run.probes if self._needs_forward(checkpoint, e, cached)]
+        todo = self._todo(checkpoint)
         if not todo:
             return
         self._load(checkpoint)
@@ -135,6 +145,10 @@ class _RunWalk:
             ids += self._measure_ids(checkpoint, encoded, self.ledger.request.chosen_measures)
         self.ledger.commit(checkpoint, ids, {"geometry": geometry, "behaviour": behaviour, "answers": answers})
 
+    def _todo(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
+        cached = self.ledger.cached_probes(checkpoint)
+        return [e for e in self.ledger.run.probes if self._needs_forward(checkpoint, e, cached)]
+
     def _needs_forward(self, checkpoint: Checkpoint, encoded: EncodedProbe, cached: set[str]) -> bool:
         captured = self.ledger.capture_id(checkpoint, encoded.probe) in self.ledger.done
         measured = set(self._measure_ids(checkpoint, encoded, self.ledger.request.chosen_measures)) <= self.ledger.done
@@ -143,16 +157,18 @@ class _RunWalk:
         return not (captured and encoded.probe.name in cached)
 
     def _load(self, checkpoint: Checkpoint) -> None:
+        assert self.fetcher is not None
+        self.ledger.progress.stage(checkpoint.label, "fetch")
+        with disk_errors(self.ledger.folder.path):
+            weights = self.fetcher.get(self.ledger.run.suite, checkpoint)
         self.ledger.progress.stage(checkpoint.label, "load")
         if self.model is None:
             self.model = SuiteModel(
                 self.ledger.run.suite.config_file(), self.ledger.request.dtype, self.ledger.request.resolved_device
             )
             set_threads(self.ledger.request.threads, self.ledger.run.shape.width)
-        with ExitStack() as stack:
-            with disk_errors(self.ledger.folder.path):
-                weights = stack.enter_context(self.ledger.run.suite.open(checkpoint, self.ledger.folder.downloads))
-            self.model.swap(weights, checkpoint)
+        self.model.swap(weights, checkpoint)
+        self.fetcher.loaded()
         if not self.head_checked:
             check_head(self.model, self.ledger.run.probes[0])
             self.head_checked = True

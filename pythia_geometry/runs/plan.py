@@ -14,6 +14,7 @@ from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.runs.disk import parse_size, too_little
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
 from pythia_geometry.suites.named import OFFLINE, find_suites
 from pythia_geometry.suites.served import AUTO, CHOICES
@@ -40,6 +41,7 @@ class Request:
         duplicates: `refuse` steps whose weights the listing says are another step's, or `keep` them.
         weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin` is not.
         activations: `keep` pooled activations, or `none`.
+        disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -55,6 +57,7 @@ class Request:
     duplicates: str = REFUSE
     weight_format: str = AUTO
     activations: str = KEEP
+    disk: str = ""
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -71,6 +74,8 @@ class Request:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
         if self.batch < 1 or self.threads < 0:
             raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
+        if self.disk:
+            parse_size(self.disk)
 
     @property
     def resolved_device(self) -> str:
@@ -157,6 +162,13 @@ class Plan:
     request: Request
     runs: tuple[RunPlan, ...]
 
+    @property
+    def disk_budget(self) -> int:
+        """Bytes of downloaded weights that may lie on the disk at any time; room for two checkpoints by default."""
+        if self.request.disk:
+            return parse_size(self.request.disk)
+        return 2 * max((c.size for run in self.runs for c in run.usable), default=0)
+
 
 def make_plan(request: Request) -> Plan:
     """Finds the suites, asks them for the chosen steps, and encodes the probes; downloads no weights.
@@ -180,12 +192,20 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     found = suite.find(steps, request.weight_format)
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
+    if request.disk:
+        _check_disk(suite, found, parse_size(request.disk))
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
     encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
     _check_context(encoded, shape, name)
     return RunPlan(suite, tuple(found), encoded, shape)
+
+
+def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int) -> None:
+    for checkpoint in found:
+        if checkpoint.status == OK and (needed := suite.bytes_to_download(checkpoint)) > budget:
+            raise too_little(budget, checkpoint.label, needed)
 
 
 def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:

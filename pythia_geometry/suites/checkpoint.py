@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -100,6 +100,14 @@ def run_name(model: str, seed: int) -> str:
     return model if seed == 0 else f"{model}-seed{seed}"
 
 
+NEVER = Event()
+"""The stop of a call that nobody stops."""
+
+
+class Stopped(Exception):  # noqa: N818 - a wish, no error
+    """Whoever waited for a checkpoint no longer does."""
+
+
 class Suite(Protocol):
     """One training run whose checkpoints can be listed and opened."""
 
@@ -140,10 +148,14 @@ class Suite(Protocol):
         """Bytes `start` to `stop` of one file, unchecked; all of it without a span."""
         ...
 
-    def open(self, checkpoint: Checkpoint, scratch: Path) -> AbstractContextManager[Path]:
-        """A folder that holds the checkpoint's weights while the context lasts.
+    def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
+        """The folder that holds the checkpoint's weights, checked where the Hub lists their sha256.
 
-        What has to be fetched goes below `scratch` and is removed at the end.
+        What has to be fetched goes into `folder`, which the caller removes; what an earlier call left there
+        is used.
+
+        Raises:
+            Stopped: If `stop` is set meanwhile; what has arrived stays in `folder`.
         """
         ...
 

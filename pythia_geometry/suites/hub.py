@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from threading import Event
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
@@ -20,15 +20,18 @@ from pythia_geometry.suites.checkpoint import (
     CORRUPT,
     FAILED,
     MISSING,
+    NEVER,
     TOKENIZER_NAME,
     Checkpoint,
 )
-from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing, patiently
+from pythia_geometry.suites.download import download
+from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
+from pythia_geometry.suites.patience import patiently
 from pythia_geometry.suites.pythia import Fault, PythiaRun
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
+from pythia_geometry.suites.small_files import is_cached, small_file
 
-T = TypeVar("T")
 _PATIENCE = 3  # requests in a row that may fail while a run is listed
 
 
@@ -36,8 +39,8 @@ class HubSuite:
     """Checkpoints on the Hub.
 
     Branches are listed and their commits resolved once; every later request goes by commit, so a branch
-    that moves during a walk cannot mix two versions. One weight format is fetched, into a scratch folder
-    that is emptied after use; what already lies in the user's Hub cache is used and never deleted.
+    that moves during a walk cannot mix two versions. One weight format is fetched, into the folder that the
+    walk names and empties; what already lies in the user's Hub cache is used and never deleted.
     """
 
     default_probes: tuple[str, ...] = ("core",)
@@ -78,8 +81,7 @@ class HubSuite:
             cached = CachedListing(self.repository)
             return cached, cached.branches()
         except HfHubHTTPError as error:
-            said = str(error).split("\n")[0]
-            raise MachineError(f"The Hub did not list {self.repository}: {said} Try again later") from error
+            raise MachineError(f"The Hub did not list {self.repository}: {_said(error)} Try again later") from error
 
     @cached_property
     def _labels(self) -> dict[int, tuple[str, StepLabel]]:
@@ -138,9 +140,11 @@ class HubSuite:
         commit = self._branches.get("main")
         if commit is None:
             return None
-        return self._listed_files(
-            Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit)
-        )
+        blank = Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit)
+        listed = self._listed_files(blank)
+        if listed.blank.status == FAILED:  # without it a branch that serves final weights would pass for a step
+            raise MachineError(f"{self.repository}: main {listed.blank.detail}. Type the same command again")
+        return listed
 
     def _branch(self, step: int) -> Branch:
         if step not in self._labels:
@@ -159,7 +163,7 @@ class HubSuite:
         try:
             listed = {f.name: f for f in self._listing.files(blank.commit or "")}
         except (HfHubHTTPError, *UNREACHABLE) as error:
-            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {error}"))
+            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {_said(error)}"))
         where = f"{self.repository} at {blank.revision}"
         return branch_of(blank, listed, where, lambda layout: tuple(listed[name] for name in layout.files))
 
@@ -175,30 +179,32 @@ class HubSuite:
         if isinstance(cached, str):
             return read_span(Path(cached), span)
 
-        def fetch() -> bytes:
-            return self._listing.read(checkpoint.commit or "", name, span)
+        with _told(f"{checkpoint.label}: {name}"):
+            return patiently(lambda: self._listing.read(checkpoint.commit or "", name, span))
 
-        return _fetching(lambda: patiently(fetch), f"{checkpoint.label}: {name}")
-
-    @contextmanager
-    def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
-        """Fetches the weights into `scratch`, or finds them in the Hub cache.
+    def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
+        """Finds the weights in the Hub cache, or fetches them (or what is missing of them) into `folder`.
 
         Raises:
             CheckpointError: If the bytes are not those that the Hub listed, or cannot be fetched.
-            MachineError: If the disk is full.
+            Stopped: If `stop` was set meanwhile; what has arrived stays in `folder`.
+            OSError: If the disk gives out.
         """
         cached = self._cached_folder(checkpoint)
         if cached is not None:
-            _check_sha256(checkpoint, cached)
-            yield cached
-            return
-        folder = scratch / checkpoint.label
-        try:
-            self._fetch(checkpoint, folder)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                _check_sha256(checkpoint, cached)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
+            return cached
+        if is_offline_mode():
+            raise CheckpointError(
+                f"{checkpoint.label} is not in the Hub cache ({constants.HF_HUB_CACHE}), and --offline (or "
+                "HF_HUB_OFFLINE) forbids to fetch it. Type the same command without it",
+                FAILED,
+            )
+        self._fetch(checkpoint, folder, stop)
+        return folder
 
     def _cached_folder(self, checkpoint: Checkpoint) -> Path | None:
         paths = [
@@ -208,26 +214,25 @@ class HubSuite:
         held = [Path(path).parent for path in paths if isinstance(path, str)]
         return held[0] if held and len(held) == len(paths) else None
 
-    def _fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
+    def _fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event) -> None:
         """Downloads and checks; a wrong byte is fetched once more, since the client accepts it in silence."""
+        sizes: dict[str, int | None] = {
+            **dict.fromkeys(checkpoint.extra_files),
+            **{f.name: f.size for f in checkpoint.files},
+        }
         for attempt in range(2):
-            for name in (*checkpoint.extra_files, *(f.name for f in checkpoint.files)):
-                self._download(checkpoint, name, folder)
+            for name, size in sizes.items():
+                if not (folder / name).exists():
+                    url = hf_hub_url(self.repository, name, revision=checkpoint.commit, endpoint=self.endpoint)
+                    with _told(f"{checkpoint.label}: {name}"):
+                        download(url, folder / name, size, stop)
             try:
                 _check_sha256(checkpoint, folder)
                 return
             except CheckpointError:
+                shutil.rmtree(folder)
                 if attempt:
                     raise
-                shutil.rmtree(folder)
-
-    def _download(self, checkpoint: Checkpoint, name: str, folder: Path) -> None:
-        def fetch() -> str:
-            return hf_hub_download(
-                self.repository, name, revision=checkpoint.commit, local_dir=folder, endpoint=self.endpoint
-            )
-
-        _fetching(lambda: patiently(fetch), f"{checkpoint.label}: {name}")
 
     @cached_property
     def _newest(self) -> str:
@@ -235,11 +240,14 @@ class HubSuite:
         return self._branches.get("main") or self._branches[self._labels[max(self._labels)][0]]
 
     def _small_file(self, name: str) -> Path:
-        def fetch() -> str:
-            return hf_hub_download(self.repository, name, revision=self._newest, endpoint=self.endpoint)
-
+        """From the newest commit; where only the cache can be read, from any that has it."""
+        commit = self._newest
+        if isinstance(self._listing, CachedListing):
+            commits = (commit, *self._branches.values())
+            commit = next((c for c in commits if is_cached(self.repository, name, c)), commit)
         try:
-            return Path(_fetching(lambda: patiently(fetch), f"{self.repository}: {name}"))
+            with _told(f"{self.repository}: {name}"):
+                return small_file(self.repository, name, commit, self.endpoint)
         except CheckpointError as error:
             raise MachineError(str(error)) from error
 
@@ -256,22 +264,26 @@ class HubSuite:
         return 0 if self._cached_folder(checkpoint) else checkpoint.size
 
 
-def _fetching(call: Callable[[], T], what: str) -> T:
+@contextmanager
+def _told(what: str) -> Iterator[None]:
     """Says in the user's words why a file could not be fetched."""
     try:
-        return call()
+        yield
     except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and the Hub cannot be reached", FAILED
-        ) from error
+        why = "--offline (or HF_HUB_OFFLINE) forbids to fetch it" if is_offline_mode() else "the Hub cannot be reached"
+        raise CheckpointError(f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and {why}", FAILED) from error
     except EntryNotFoundError as error:
         raise CheckpointError(f"{what} is not on the Hub", MISSING) from error
     except (HfHubHTTPError, *UNREACHABLE) as error:
-        raise CheckpointError(f"{what} could not be fetched: {error}", FAILED) from error
+        raise CheckpointError(f"{what} could not be fetched: {_said(error)}", FAILED) from error
     except OSError as error:
         if error.errno is not None:
             raise
         raise CheckpointError(f"{what} could not be fetched whole: {error}", CORRUPT) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
 
 
 def _check_sha256(checkpoint: Checkpoint, folder: Path) -> None:

@@ -7,29 +7,21 @@ network. Assumption A6: the cache is trusted to hold what its refs say.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import PARTIAL_CONTENT
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
-from huggingface_hub import HfApi, RepoFile, constants, get_session, hf_hub_url, scan_cache_dir
-from huggingface_hub.errors import (
-    CacheNotFound,
-    GatedRepoError,
-    HfHubHTTPError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
-from huggingface_hub.utils._headers import build_hf_headers
-from huggingface_hub.utils._http import hf_raise_for_status
+from huggingface_hub import constants, get_session, hf_hub_url, is_offline_mode, scan_cache_dir
+from huggingface_hub.errors import CacheNotFound, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import FAILED, WeightFile
+from pythia_geometry.suites.patience import patiently, raise_for_status
 
 T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 UNREACHABLE = (httpx2.TransportError, OfflineModeIsEnabled)
 
 
@@ -59,7 +51,8 @@ class OnlineListing:
 
     def __init__(self, repository: str, endpoint: str | None = None) -> None:
         self.repository = repository
-        self.api = HfApi(endpoint=endpoint)
+        self.endpoint = endpoint or constants.ENDPOINT
+        self.address = f"{self.endpoint}/api/models/{repository}"
 
     def branches(self) -> dict[str, str]:
         """Commit of every branch.
@@ -68,7 +61,7 @@ class OnlineListing:
             PythiaGeometryError: If the repository does not exist or is gated.
         """
         try:
-            refs = patiently(lambda: self.api.list_repo_refs(self.repository))
+            return patiently(lambda: _read(f"{self.address}/refs", _commits))
         except GatedRepoError as error:
             raise PythiaGeometryError(
                 f"{self.repository} is gated. Accept its terms on the Hub, then type: hf auth login"
@@ -79,16 +72,10 @@ class OnlineListing:
                 "Pythia models are spelt pythia-160m; other repositories organisation/name; "
                 "a local suite is a path such as ./my-suite"
             ) from error
-        return {branch.name: branch.target_commit for branch in refs.branches}
 
     def files(self, commit: str) -> list[WeightFile]:
         """Top-level files of a commit."""
-        listed = patiently(lambda: list(self.api.list_repo_tree(self.repository, revision=commit)))
-        return [
-            WeightFile(item.path, item.size, item.lfs.sha256 if item.lfs else "")
-            for item in listed
-            if isinstance(item, RepoFile)
-        ]
+        return patiently(lambda: _read(f"{self.address}/tree/{commit}", _weight_files))
 
     def read(self, commit: str, name: str, span: tuple[int, int] | None) -> bytes:
         """Asks by the client's own session, address and token for one range.
@@ -97,7 +84,7 @@ class OnlineListing:
             CheckpointError: If the server sends something else than the range: it is not read, since it may
                 be the whole file.
         """
-        url = hf_hub_url(self.repository, name, revision=commit, endpoint=self.api.endpoint)
+        url = hf_hub_url(self.repository, name, revision=commit, endpoint=self.endpoint)
         headers = dict(build_hf_headers())
         if span is not None:
             headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
@@ -105,7 +92,7 @@ class OnlineListing:
         with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
             if response.is_error:
                 response.read()
-            hf_raise_for_status(response)
+            raise_for_status(response)
             if span is not None and response.status_code != PARTIAL_CONTENT:
                 raise CheckpointError(f"the server does not send ranges (status {response.status_code})", FAILED)
             return bytes(response.read())
@@ -114,10 +101,9 @@ class OnlineListing:
 class CachedListing:
     """Reads the user's Hub cache; nothing else is known without a network."""
 
-    caveat = " in the Hub cache (the Hub cannot be reached)"
-
     def __init__(self, repository: str) -> None:
         self.repository = repository
+        self.caveat = f" in the Hub cache ({'--offline' if is_offline_mode() else 'the Hub cannot be reached'})"
         try:
             found = [repo for repo in scan_cache_dir().repos if (repo.repo_id, repo.repo_type) == (repository, "model")]
         except CacheNotFound:
@@ -132,8 +118,12 @@ class CachedListing:
         """
         refs = {ref: commit for commit, r in self._revisions.items() for ref in r.refs}
         if not refs:
+            cache = f"nothing of {self.repository} is in the Hub cache ({constants.HF_HUB_CACHE})"
             raise MachineError(
-                f"The Hub cannot be reached and nothing of {self.repository} is in the Hub cache. "
+                f"--offline (or HF_HUB_OFFLINE) reads only what is on this machine, and {cache}. "
+                "Type the same command without it, or walk the suite that ships: pythia-geom"
+                if is_offline_mode()
+                else f"The Hub cannot be reached and {cache}. "
                 "Connect and type the same command again, or walk what is on this machine: pythia-geom"
             )
         return refs
@@ -158,28 +148,35 @@ class CachedListing:
         raise OfflineModeIsEnabled(f"{name} is not in the Hub cache and the Hub cannot be reached")
 
 
-def patiently(call: Callable[[], T], attempts: int = 4, wait: float = 1.0) -> T:
-    """Repeats a call over resets, time-outs, 429 and 5xx, waiting 1, 2, 4 … seconds or as the Hub asks.
+def _read(url: str, understand: Callable[[Iterator[Any]], T]) -> T:
+    """Asks for JSON, page by page, and makes something of it.
 
-    The client itself never retries a reset, nor any fault while listing (docs/decisions/0003-hub-client.md).
+    Raises:
+        HfHubHTTPError: If the Hub refuses.
+        httpx2.TransportError: If there is no answer, or one that cannot be read.
     """
-    for attempt in range(attempts):
-        try:
-            return call()
-        except (HfHubHTTPError, httpx2.TransportError) as error:
-            if attempt == attempts - 1 or not _is_passing(error):
-                raise
-            time.sleep(max(wait * 2**attempt, _asked_to_wait(error)))
-    raise AssertionError("unreachable")
+    try:
+        return understand(_pages(url))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise httpx2.RemoteProtocolError(f"{url} was answered with something else than a listing") from error
 
 
-def _is_passing(error: Exception) -> bool:
-    response = getattr(error, "response", None)
-    return response is None or response.status_code in _PASSING
+def _pages(url: str | None) -> Iterator[Any]:
+    while url is not None:
+        answer = get_session().get(url, headers=build_hf_headers(), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        raise_for_status(answer)
+        yield answer.json()
+        url = answer.links.get("next", {}).get("url")
 
 
-def _asked_to_wait(error: Exception) -> float:
-    """Seconds of the `Retry-After` header, at most a minute; 0 where there is none."""
-    response = getattr(error, "response", None)
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    return min(float(asked), 60.0) if asked.isdigit() else 0.0
+def _commits(pages: Iterator[Any]) -> dict[str, str]:
+    return {branch["name"]: branch["targetCommit"] for page in pages for branch in page["branches"]}
+
+
+def _weight_files(pages: Iterator[Any]) -> list[WeightFile]:
+    return [
+        WeightFile(item["path"], int(item["size"]), item["lfs"]["oid"] if item.get("lfs") else "")
+        for page in pages
+        for item in page
+        if item["type"] == "file"
+    ]

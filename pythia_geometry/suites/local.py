@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
@@ -17,6 +17,7 @@ from pythia_geometry.suites.checkpoint import (
     CONFIG_NAME,
     CORRUPT,
     MISSING,
+    NEVER,
     TOKENIZER_NAME,
     Checkpoint,
     WeightFile,
@@ -33,7 +34,8 @@ class LocalSuite:
 
     The folder holds `step<N>/` (or any names that `parse_step` reads), each with `config.json` and weights,
     and one `tokenizer.json` beside them or inside every step. An optional `suite.json` states what weights
-    cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection).
+    cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection, which may name a
+    probe file in the folder).
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -50,12 +52,17 @@ class LocalSuite:
         self.suite: str = facts.get("suite", "local")
         self.model: str = facts.get("name", self.folder.name)
         self.seed: int = facts.get("seed", 0)
-        self.default_probes: tuple[str, ...] = tuple(facts.get("probes", ("core",)))
+        self.default_probes: tuple[str, ...] = tuple(map(self._own, facts.get("probes", ("core",))))
         self._tokens_per_step: int | None = facts.get("tokens_per_step")
         dtype = facts.get("training_dtype")
         self.notes: tuple[str, ...] = (f"trained in {dtype}",) if dtype else ()
         self.faults: tuple[Fault, ...] = ()
         self.schedule: frozenset[int] = frozenset()
+
+    def _own(self, probes: str) -> str:
+        """A probe file that lies in the suite's folder, by its path; any other name as it is."""
+        own = self.folder / Path(probes).name
+        return str(own) if probes == own.name and own.is_file() else probes
 
     def steps(self) -> list[int]:
         """Steps of the folders, ascending."""
@@ -93,10 +100,9 @@ class LocalSuite:
         except OSError as error:
             raise CheckpointError(f"{path} could not be read: {error.strerror}", CORRUPT) from error
 
-    @contextmanager
-    def open(self, checkpoint: Checkpoint, scratch: Path) -> Iterator[Path]:
+    def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """The step's own folder; nothing is copied."""
-        yield self._folders[checkpoint.step]
+        return self._folders[checkpoint.step]
 
     def config_file(self) -> Path:
         """The last step's `config.json`.

@@ -16,6 +16,7 @@ from pythia_geometry.suites.pythia import ORGANISATION, SIZES, checked, parse_na
 
 OFFLINE = "offline"
 _SEED = re.compile(r"[0-9]{1,3}")
+_LAB_RUN = re.compile(r"lab/(\w+)-(gpt2|neox)(-.*)?")
 
 
 def find_suites(name: str, seeds: Sequence[int] = ()) -> list[Suite]:
@@ -23,11 +24,15 @@ def find_suites(name: str, seeds: Sequence[int] = ()) -> list[Suite]:
 
     Args:
         name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
-        seeds: Seeds of a Pythia size; 0 is the original run. Empty means the run as named.
+        seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
+            `lab/nano-gpt2-seed0` and `-seed1`). Empty means the run as named.
 
     Raises:
         PythiaGeometryError: If nothing of this name can exist.
     """
+    numbered = [f"{name}-seed{seed}" for seed in seeds]
+    if seeds and all(map(_is_folder, numbered)):
+        return [LocalSuite(folder) for folder in numbered]
     if name == OFFLINE or _is_folder(name):
         if seeds:
             raise PythiaGeometryError(f"--seeds needs a Pythia size; {name} is a local suite of one seed")
@@ -56,6 +61,11 @@ def _repository(name: str) -> str:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
+    if (run := _LAB_RUN.fullmatch(name)) is not None:
+        raise PythiaGeometryError(
+            f"There is no folder {name}. Train it: pythia-geom lab train --scale {run[1]} --arch {run[2]}; "
+            "see what was trained: pythia-geom lab list"
+        )
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
     try:
         validate_repo_id(name)

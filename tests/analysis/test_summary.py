@@ -13,7 +13,6 @@ from pythia_geometry.analysis.summary import (
     COLUMNS,
     agresti_coull_error,
     by_run,
-    running_median,
     summarise,
     telling_tasks,
 )
@@ -220,11 +219,6 @@ def test_empty_tables_give_an_empty_summary() -> None:
 def test_error_of_a_share_is_never_zero() -> None:
     found = agresti_coull_error(np.array([0.0, 0.5, 1.0]), np.array([100.0, 100.0, 100.0]))
     assert found == pytest.approx([np.sqrt(2 / 104 * 102 / 104 / 104), 0.5 / np.sqrt(104), found[0]])
-
-
-def test_running_median_takes_the_neighbours() -> None:
-    assert running_median(np.array([1.0, 9.0, 2.0, 3.0, 8.0])).tolist() == [1.0, 2.0, 3.0, 3.0, 8.0]
-    assert running_median(np.array([4.0])).tolist() == [4.0]
 
 
 def risen(*words: str) -> pd.DataFrame:

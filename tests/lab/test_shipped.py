@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from pythia_geometry.extraction.probes import load_probes
-from pythia_geometry.lab.tasks import TASK_LEVELS, VOCABULARY, is_held_out
+from pythia_geometry.lab.tasks import default_levels, is_held_out, vocabulary
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import Request, make_plan
 from pythia_geometry.shipped import data_folder
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = data_folder() / "suites" / "offline"
 FILE = data_folder() / "probes" / "algorithmic.jsonl"
 STEPS = sorted(int(p.name.removeprefix("step")) for p in SUITE.glob("step*"))
-LEVELS = {level.name: level for level in TASK_LEVELS}
+LEVELS = {level.name: level for level in default_levels()}
 
 
 def shipped_rows() -> dict[str, list[dict[str, Any]]]:
@@ -138,15 +138,15 @@ def test_offline_step_0_is_the_trainers_seeded_initialisation() -> None:
 
 def test_offline_tokenizer_round_trips_the_vocabulary() -> None:
     tokenizer = Tokenizer.from_file(str(SUITE / "tokenizer.json"))
-    ids = tokenizer.encode(" ".join(VOCABULARY), add_special_tokens=False).ids
-    assert ids == list(range(len(VOCABULARY)))
-    assert tokenizer.decode(ids) == " ".join(VOCABULARY)
+    ids = tokenizer.encode(" ".join(vocabulary()), add_special_tokens=False).ids
+    assert ids == list(range(len(vocabulary())))
+    assert tokenizer.decode(ids) == " ".join(vocabulary())
 
 
 def test_training_batches_hold_none_of_the_shipped_held_out_prompts() -> None:
     module = trainer()
     drawn = {
-        " ".join(VOCABULARY[i] for i in prompt)
+        " ".join(vocabulary()[i] for i in prompt)
         for step in range(0, 16_000, 100)
         for prompt, _ in module.draw_batch(step)
     }

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from pythia_geometry.lab.tasks import PAD, TASK_LEVELS, TASKS, VOCABULARY, TaskLevel, is_held_out
+from pythia_geometry.lab.tasks import PAD, TASKS, TaskLevel, default_levels, is_held_out, vocabulary
 from tests.lab.twins import TWINS, answer
 
 EXHAUSTIVE = 10_000
-each_level = pytest.mark.parametrize("level", TASK_LEVELS, ids=lambda level: level.name)
-holding_out = [level for level in TASK_LEVELS if level.holds_out]
+each_level = pytest.mark.parametrize("level", default_levels(), ids=lambda level: level.name)
+holding_out = [level for level in default_levels() if level.holds_out]
 
 
 def draw(level: TaskLevel, n: int, held_out: bool = False, seed: int = 0) -> list[tuple[list[str], list[str]]]:
@@ -34,8 +34,8 @@ def whole_space(level: TaskLevel) -> dict[str, str]:
 
 def test_there_are_eight_tasks_of_three_levels() -> None:
     assert list(TASKS) == list(TWINS)
-    assert len(TASK_LEVELS) == 24
-    assert len({level.name for level in TASK_LEVELS}) == 24
+    assert len(default_levels()) == 24
+    assert len({level.name for level in default_levels()}) == 24
 
 
 @each_level
@@ -53,13 +53,13 @@ def test_every_answer_is_the_twins(level: TaskLevel) -> None:
 @each_level
 def test_tokens_are_in_the_vocabulary_and_never_padding(level: TaskLevel) -> None:
     words = {token for prompt, given in draw(level, 300) for token in prompt + given}
-    assert words <= set(VOCABULARY) - {PAD}
+    assert words <= set(vocabulary()) - {PAD}
 
 
 def test_vocabulary_fits_32_ids_without_repeats() -> None:
-    assert len(set(VOCABULARY)) == len(VOCABULARY) <= 32
-    assert VOCABULARY[0] == PAD
-    assert not any(" " in token for token in VOCABULARY)
+    assert len(set(vocabulary())) == len(vocabulary()) <= 32
+    assert vocabulary()[0] == PAD
+    assert not any(" " in token for token in vocabulary())
 
 
 @each_level
@@ -77,7 +77,7 @@ def test_prompt_starts_with_its_task_and_ends_in_equals(level: TaskLevel) -> Non
         assert prompt.count("=") == 1
 
 
-@pytest.mark.parametrize("level", [lv for lv in TASK_LEVELS if lv.task.answers], ids=lambda level: level.name)
+@pytest.mark.parametrize("level", [lv for lv in default_levels() if lv.task.answers], ids=lambda level: level.name)
 def test_every_closed_answer_occurs_and_no_other(level: TaskLevel) -> None:
     found = Counter(given[0] for _, given in draw(level, 2000))
     assert set(found) == set(level.task.answers)
@@ -93,7 +93,7 @@ def test_levels_grow(task: object) -> None:
 
 
 def test_spaces_of_5000_or_more_hold_out() -> None:
-    assert {level.name for level in TASK_LEVELS if not level.holds_out} == {
+    assert {level.name for level in default_levels() if not level.holds_out} == {
         *("PAR1", "PAR2", "PAR3", "ADD1", "MOD1", "MOD2", "MUL1", "MUL2"),
     }
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import filecmp
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 import pythia_geometry.lab.train as train_module
-from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import IGNORE, draw_batch, grouped
-from pythia_geometry.lab.tasks import TASK_LEVELS, is_held_out
-from pythia_geometry.lab.train import Training, checkpoint_steps, train
+from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.tasks import default_levels, is_held_out
+from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import Request, make_plan
 
@@ -23,10 +31,10 @@ class Stopped(Exception):
 
 
 def test_stopped_and_continued_gives_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_module, "SAVE_STATE_EVERY", 10)
+    monkeypatch.setattr(train_module, "SAVE_STATE_SECONDS", 0.0)
 
-    def stop(step: int, loss: float) -> None:
-        if step == 17:
+    def stop(progress: Progress) -> None:
+        if progress.step == 17:
             raise Stopped
 
     whole = train(SHORT, tmp_path / "whole")
@@ -70,19 +78,21 @@ def test_what_cannot_be_trained_is_said(wrong: dict[str, object], message: str) 
 
 
 def test_batches_hold_training_inputs_in_equal_shares_and_score_answers_alone() -> None:
-    batch = draw_batch(TASK_LEVELS, 96, seed=0, step=5)
-    assert batch == draw_batch(TASK_LEVELS, 96, seed=0, step=5) != draw_batch(TASK_LEVELS, 96, seed=0, step=6)
-    scored = sum(int((labels != IGNORE).sum()) for _, labels in grouped(batch, all_tokens=False))
-    assert scored == sum(len(answer) for _, answer in batch)
-    everything = sum(int((labels != IGNORE).sum()) for _, labels in grouped(batch, all_tokens=True))
-    assert everything == sum(len(prompt) + len(answer) - 1 for prompt, answer in batch)
+    batch = draw_batch(default_levels(), 96, seed=0, step=5)
+    assert batch == draw_batch(default_levels(), 96, seed=0, step=5) != draw_batch(default_levels(), 96, seed=0, step=6)
+    scored = sum(int((labels != IGNORE).sum()) for _, _, labels in grouped(batch))
+    assert scored == sum(len(d.answer) for d in batch)
+    everything = sum(int((labels != IGNORE).sum()) for _, _, labels in grouped(batch, all_tokens=True))
+    assert everything == sum(len(d.prompt) + len(d.answer) - 1 for d in batch)
 
 
 def test_no_training_input_is_held_out() -> None:
-    from pythia_geometry.lab.tasks import VOCABULARY
+    from pythia_geometry.lab.tasks import vocabulary
 
     prompts = [
-        [VOCABULARY[i] for i in prompt] for step in range(20) for prompt, _ in draw_batch(TASK_LEVELS, 96, 0, step)
+        [vocabulary()[i] for i in prompt]
+        for step in range(20)
+        for prompt, _, _ in draw_batch(default_levels(), 96, 0, step)
     ]
     copied = [p for p in prompts if p[0] == "COPY"]
     assert len(copied) > 100 and not any(is_held_out(p) for p in copied if len(p) >= 6)
@@ -93,3 +103,95 @@ def test_checkpoints_are_dense_where_the_first_collapse_lies() -> None:
     assert steps[:21] == list(range(21)) and {22, 40, 3_000, 12_000} <= set(steps)
     assert 100 < len(steps) < 140 and steps == sorted(set(steps))
     assert checkpoint_steps(7) == list(range(8))
+
+
+def test_accuracies_are_counted_by_level(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    train(Training("smoke", "gpt2", steps=60, tasks=("PAR1", "COPY1")), tmp_path, seen.append)
+    assert [p.step for p in seen] == list(range(1, 61))
+    assert {tuple(p.asked) for p in seen} == {(64, 64)}
+    late = [p.solved for p in seen[40:]]
+    assert sum(par for par, _ in late) / (20 * 64) > 0.35  # parity is a coin flip once the answer is known to be a bit
+    assert sum(copy for _, copy in late) / (20 * 64) < 0.05
+
+
+def test_another_training_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    def second(progress: Progress) -> None:
+        train(SHORT, tmp_path)
+
+    with pytest.raises(MachineError, match="Another training is writing"):
+        train(SHORT, tmp_path, second)
+
+
+def test_a_folder_of_something_else_and_damaged_settings_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / SHORT.name
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("mine")
+    with pytest.raises(PythiaGeometryError, match="holds no lab run"):
+        train(SHORT, tmp_path)
+    assert [p.name for p in folder.iterdir()] == ["thesis.tex"]
+    (folder / "training.json").write_text("{")
+    with pytest.raises(PythiaGeometryError, match="training.json is damaged"):
+        train(SHORT, tmp_path)
+
+
+def test_too_little_room_is_said_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(MachineError, match=r"needs \d+ MB more in .*, where 1 MB are free"):
+        train(SHORT, tmp_path)
+    assert not list(tmp_path.glob("*/step*"))
+
+
+@pytest.mark.parametrize("broken", ["save_checkpoint", "save_state"])
+def test_a_disk_that_gives_out_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    whole = train(SHORT, tmp_path / "whole")
+    real, calls = getattr(train_module, broken), 0
+
+    def full(*arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise (
+                SafetensorError("I/O error: No space left") if broken == "save_checkpoint" else OSError(28, "No space")
+            )
+        real(*arguments)
+
+    monkeypatch.setattr(train_module, "SAVE_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(train_module, broken, full)
+    with pytest.raises(MachineError, match="No space"):
+        train(SHORT, tmp_path / "parts")
+    parts = train(SHORT, tmp_path / "parts")
+    assert filecmp.cmp(whole / "step24" / "model.safetensors", parts / "step24" / "model.safetensors", shallow=False)
+
+
+TWO_PROCESSES = """
+import sys
+from accelerate import PartialState
+from pythia_geometry.lab.settings import Training
+from pythia_geometry.lab.train import train
+train(Training("smoke", "gpt2", seed=3, steps=12), sys.argv[1])
+assert PartialState().num_processes == 2
+PartialState().destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(TWO_PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    subprocess.run([*launch, str(tmp_path / "two.py"), str(tmp_path / "two")], check=True, env=environment)
+    one = train(Training("smoke", "gpt2", seed=3, steps=12), tmp_path / "one")
+    two = tmp_path / "two" / one.name
+    losses = [
+        [float(line.split(",")[1]) for line in (f / "losses.csv").read_text().splitlines()[1:]] for f in (one, two)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    weights = [load_file(f / "step12" / "model.safetensors") for f in (one, two)]
+    for name in weights[0]:
+        assert (weights[0][name].float() - weights[1][name].float()).abs().max() < 1e-4, name

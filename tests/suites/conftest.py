@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _cache_manager, _http
 
-from pythia_geometry.suites import hub_listing
+from pythia_geometry.suites import patience
 from pythia_geometry.suites.hub import HubSuite
 from pythia_geometry.suites.pythia import parse_name
 from tests.hub.repository import Repository
@@ -43,7 +43,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that the suite waited between attempts, without waiting them; nor does the client wait."""
     asked: list[float] = []
-    monkeypatch.setattr(hub_listing, "time", SimpleNamespace(sleep=asked.append))
+    monkeypatch.setattr(patience, "pause", lambda seconds, stop: asked.append(seconds))
     monkeypatch.setattr(_http, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _: None}))
     return asked
 

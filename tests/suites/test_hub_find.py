@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from huggingface_hub import constants
 
 from pythia_geometry.errors import EXIT_MACHINE, EXIT_USER, MachineError, PythiaGeometryError
 from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.patience import BREAKS, REFUSALS
 from pythia_geometry.suites.pythia import STEPS, parse_name
 from tests.hub.checkpoints import pythia_config
 from tests.hub.faults import Fault
@@ -203,14 +206,64 @@ def test_burst_of_refusals_while_listing_branches_is_waited_out(
     assert [request.status for request in hub.requests(contains="/refs")] == [status, status, status, 200]
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "299"}, 299.0),
+        ({"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}, 55.0),
+        ({"RateLimit": '"api";r=3;t=55'}, 1.0),
+        ({"RateLimit": '"api";r=0;t=55', "Retry-After": "60"}, 60.0),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, 1.0),
+        ({"Retry-After": "soon"}, 1.0),
+        ({"Retry-After": "0"}, 1.0),
+    ],
+)
 def test_the_hub_is_asked_again_only_after_the_time_it_names(
-    serve: Serve, suite_of: SuiteOf, waits: list[float]
+    serve: Serve, suite_of: SuiteOf, waits: list[float], headers: dict[str, str], expected: float
 ) -> None:
     hub = serve(steps_of("org/run", [0, 5]))
-    hub.faults.append(Fault("status", path="/refs", status=429, headers={"Retry-After": "7"}))
-    hub.faults.append(Fault("status", path="/refs", status=429, headers={"Retry-After": "86400"}))
+    hub.faults.append(Fault("status", path="/refs", status=429, headers=headers))
     assert suite_of(hub, "org/run").steps() == [0, 5]
-    assert waits == [7.0, 60.0]
+    assert waits == [expected]
+
+
+def test_a_date_to_come_is_waited_for(serve: Serve, suite_of: SuiteOf, waits: list[float]) -> None:
+    hub = serve(steps_of("org/run", [0, 5]))
+    in_two_minutes = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
+    hub.faults.append(Fault("status", path="/refs", status=503, headers={"Retry-After": in_two_minutes}))
+    assert suite_of(hub, "org/run").steps() == [0, 5]
+    (waited,) = waits
+    assert 60 < waited <= 120
+
+
+def test_a_day_is_not_waited_and_the_hub_not_asked_again(serve: Serve, suite_of: SuiteOf, waits: list[float]) -> None:
+    hub = serve(steps_of("org/run", [0, 5]))
+    hub.faults.append(Fault("status", path="/refs", status=429, headers={"Retry-After": "86400"}))
+    with pytest.raises(MachineError, match="The Hub did not list org/run: .*429"):
+        suite_of(hub, "org/run").steps()
+    assert waits == []
+    assert len(hub.requests()) == 1
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("path", ["/refs", "/tree/"])
+def test_silent_hub_is_given_up_after_the_time_out(
+    serve: Serve, suite_of: SuiteOf, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
+    hub = serve(steps_of("org/run", [0, 5]))
+    hub.faults.append(Fault("stall", path=path, seconds=60, count=BREAKS - 1))
+    assert [c.status for c in suite_of(hub, "org/run").find([0, 5])] == ["ok", "ok"]
+    assert len(hub.requests(contains=path)) == BREAKS - 1 + (1 if path == "/refs" else 3)
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("at_byte", [0, 30, None])
+def test_garbled_listing_is_asked_for_again(serve: Serve, suite_of: SuiteOf, at_byte: int | None) -> None:
+    hub = serve(steps_of("org/run", [0, 5]))
+    hub.faults += [Fault("corrupt", path=path, at_byte=at_byte) for path in ("/refs", "/tree/")]
+    assert [c.status for c in suite_of(hub, "org/run").find([0, 5])] == ["ok", "ok"]
 
 
 def test_reset_connections_while_listing_are_survived(serve: Serve, suite_of: SuiteOf, waits: list[float]) -> None:
@@ -244,7 +297,8 @@ def test_hub_that_only_refuses_is_the_machines_fault(serve: Serve, suite_of: Sui
     with pytest.raises(MachineError, match=f"(?s)The Hub did not list {NAME}: .*503.* Try again later") as caught:
         suite_of(hub).steps()
     assert caught.value.exit_code == EXIT_MACHINE
-    assert (len(waits), len(hub.requests(contains="/refs"))) == (3, 4)
+    assert (len(waits), len(hub.requests(contains="/refs"))) == (REFUSALS - 1, REFUSALS)
+    assert sum(waits) < 60
 
 
 def test_config_and_tokenizer_come_once_and_from_main(serve: Serve, suite_of: SuiteOf, hub_cache: Path) -> None:
@@ -264,6 +318,33 @@ def test_config_comes_from_the_last_step_where_there_is_no_main(serve: Serve, su
     assert hub.downloaded_files() == ["step143000/config.json"]
 
 
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_wrong_byte_in_a_small_file_is_fetched_again(serve: Serve, suite_of: SuiteOf, name: str) -> None:
+    hub = serve(steps_of(NAME, [0, 143000]))
+    hub.faults.append(Fault("corrupt", path=f"main/{name}", method="GET", at_byte=0))
+    suite = suite_of(hub)
+    assert [suite.config_file().read_bytes(), suite.tokenizer_file().read_bytes()] == [b"{}", b"[]"]
+    assert sorted(hub.downloaded_files()) == sorted(["main/config.json", "main/tokenizer.json", f"main/{name}"])
+
+
+@pytest.mark.usefixtures("waits")
+def test_small_file_that_stays_wrong_is_named(serve: Serve, suite_of: SuiteOf) -> None:
+    hub = serve(steps_of(NAME, [0, 143000]))
+    hub.faults.append(Fault("corrupt", path="main/config.json", method="GET", at_byte=0, count=None))
+    with pytest.raises(MachineError, match=f"{NAME}: config.json arrived with wrong bytes twice"):
+        suite_of(hub).config_file()
+
+
+def test_damaged_small_file_of_the_user_is_named_and_stays(serve: Serve, suite_of: SuiteOf, hub_cache: Path) -> None:
+    hub = serve(steps_of(NAME, [0, 143000]))
+    path = suite_of(hub).config_file()
+    path.resolve().write_bytes(b"[")
+    with pytest.raises(MachineError, match="in your Hub cache is damaged. Delete it, and type the same command again"):
+        suite_of(hub).config_file()
+    assert path.read_bytes() == b"["
+
+
 def test_missing_tokenizer_is_named(serve: Serve, suite_of: SuiteOf) -> None:
     repository = steps_of(NAME, [0])
     repository.commit("main", {"config.json": b"{}"})
@@ -276,5 +357,5 @@ def test_the_suite_asks_only_the_endpoint_it_was_given(serve: Serve, suite_of: S
     assert constants.ENDPOINT == "http://127.0.0.1:9"
     suite = suite_of(hub)
     (found,) = suite.find([0])
-    with suite.open(found, tmp_path / "scratch") as folder:
-        assert (folder / "model.safetensors").read_bytes() == b"weights of step 0"
+    folder = suite.fetch(found, tmp_path / "scratch")
+    assert (folder / "model.safetensors").read_bytes() == b"weights of step 0"

@@ -10,7 +10,7 @@ from huggingface_hub import constants, hf_hub_download
 
 from pythia_geometry.errors import EXIT_MACHINE, CheckpointError, MachineError
 from pythia_geometry.suites.hub import HubSuite
-from pythia_geometry.suites.hub_listing import patiently
+from pythia_geometry.suites.patience import patiently
 from tests.hub.checkpoints import pythia_config
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub
@@ -61,8 +61,8 @@ def test_cached_steps_are_walked(suite_of: SuiteOf, repository: Repository, tmp_
     file = repository.commits[repository.branches["step512"]].files[WEIGHTS].blob
     assert (early.weight_sha256, early.size) == (file.sha256, file.size)
     assert suite.bytes_to_download(early) == 0
-    with suite.open(early, tmp_path / "scratch") as folder:
-        assert (folder / WEIGHTS).read_bytes() == b"".join(file.chunks())
+    folder = suite.fetch(early, tmp_path / "scratch")
+    assert (folder / WEIGHTS).read_bytes() == b"".join(file.chunks())
     assert suite.config_file().parent.name == repository.branches["step143000"]
     with pytest.raises(MachineError, match=f"{NAME}: tokenizer.json is not in the Hub cache"):
         suite.tokenizer_file()
@@ -106,8 +106,8 @@ def test_damaged_cached_file_is_corrupt(suite_of: SuiteOf, repository: Repositor
     (found,) = suite.find([512])
     for blob in Path(constants.HF_HUB_CACHE).glob("models--*/blobs/*"):
         blob.write_bytes(blob.read_bytes()[:-1] + b"!")
-    with pytest.raises(CheckpointError) as caught, suite.open(found, tmp_path / "scratch"):
-        pass
+    with pytest.raises(CheckpointError) as caught:
+        suite.fetch(found, tmp_path / "scratch")
     assert caught.value.status == "corrupt"
 
 

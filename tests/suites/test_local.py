@@ -172,8 +172,8 @@ def test_opening_copies_nothing_and_leaves_the_folder(tmp_path: Path) -> None:
     suite = LocalSuite(suite_folder(tmp_path, {"step0": b"a"}))
     (found,) = suite.find([0])
     assert suite.bytes_to_download(found) == 0
-    with suite.open(found, tmp_path / "scratch") as folder:
-        assert folder == tmp_path / "step0"
+    folder = suite.fetch(found, tmp_path / "scratch")
+    assert folder == tmp_path / "step0"
     assert (tmp_path / "step0" / "model.safetensors").read_bytes() == b"a"
     assert not (tmp_path / "scratch").exists()
 

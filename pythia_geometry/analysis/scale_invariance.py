@@ -1,0 +1,91 @@
+"""Does a floor depend on the size of the model? Source: the protocol notes, A.3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pythia_geometry.errors import PythiaGeometryError
+
+MARGIN = 0.10  # ln units per decade of parameters: a tenth per tenfold
+INVARIANT, DEPENDS, UNDECIDED, UNTESTABLE = "invariant", "depends on size", "undecided", "untestable"
+DRAWS, MIN_TASKS = 2000, 3
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a value changes with size, pooled over tasks.
+
+    Attributes:
+        slope: d ln value / d log10 parameters, within tasks.
+        low: 5 % quantile of the slope over bootstraps of tasks.
+        high: 95 % quantile.
+        task_share: η², the share of the variance of ln value that the task explains.
+        verdict: invariant (the 90 % interval lies inside ± .10, the two one-sided tests of equivalence), depends on
+            size (it lies outside), undecided, or untestable (one size, or fewer than three tasks).
+        n_sizes: Sizes.
+        n_tasks: Tasks that every size has.
+        n_runs: Runs.
+    """
+
+    slope: float
+    low: float
+    high: float
+    task_share: float
+    verdict: str
+    n_sizes: int
+    n_tasks: int
+    n_runs: int
+
+
+def scaling(values: pd.DataFrame, seed: int = 0) -> Scaling:
+    """The slope of ln value on log10 parameters, and whether it is flat.
+
+    How it misleads: tasks of one run share its weights, so an interval over tasks is narrower than one over runs.
+    A floor near 1 cannot fall, and one set by the number of prompts cannot rise, whatever the model does: compare
+    with the same number for the starting value, or for shuffled prompts.
+
+    Args:
+        values: One row a run and task: parameters, model, seed, task, value (positive).
+        seed: Of the bootstrap of tasks.
+
+    Raises:
+        PythiaGeometryError: If a column is missing or a value is not positive.
+    """
+    needed = ["parameters", "model", "seed", "task", "value"]
+    if missing := [column for column in needed if column not in values]:
+        raise PythiaGeometryError(f"scaling needs the columns {', '.join(needed)}; {missing[0]!r} is missing")
+    if not (values["value"] > 0).all():
+        raise PythiaGeometryError("scaling needs positive values: it works on their logarithms")
+    table = values.assign(y=np.log(values["value"])).pivot_table(
+        index="task", columns="parameters", values="y", aggfunc="mean"
+    )
+    table = table.dropna()
+    n_runs = len(values[["model", "seed"]].drop_duplicates())
+    y, x = table.to_numpy(dtype=float), np.log10(table.columns.to_numpy(dtype=float))
+    if table.shape[1] < 2 or len(table) < MIN_TASKS:
+        nan = float("nan")
+        return Scaling(nan, nan, nan, nan, UNTESTABLE, table.shape[1], len(table), n_runs)
+    slopes = _slopes(x, y)
+    rng = np.random.default_rng(seed)
+    drawn = slopes[rng.integers(len(slopes), size=(DRAWS, len(slopes)))].mean(axis=1)
+    low, high = (float(q) for q in np.quantile(drawn, [0.05, 0.95]))
+    is_flat, is_steep = max(-low, high) < MARGIN, low > MARGIN or high < -MARGIN
+    verdict = INVARIANT if is_flat else DEPENDS if is_steep else UNDECIDED
+    return Scaling(float(slopes.mean()), low, high, _task_share(y), verdict, table.shape[1], len(table), n_runs)
+
+
+def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares slope of each task [T] over sizes; their mean is the pooled within-task slope."""
+    centred = x - x.mean()
+    return np.asarray((y @ centred) / (centred @ centred))
+
+
+def _task_share(y: NDArray[np.float64]) -> float:
+    """SS_task / SS_total of the table [T, sizes]; NaN where nothing varies."""
+    total = float(((y - y.mean()) ** 2).sum())
+    between = float(((y.mean(axis=1) - y.mean()) ** 2).sum() * y.shape[1])
+    return between / total if total > 0 else float("nan")

@@ -1,0 +1,237 @@
+"""Anyone's tidy tables, checked and turned into curves: one training run, its tasks, their behaviour and geometry.
+
+A run folder, or CSV and Parquet files with the columns of the README. What a table lacks is named by its column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pythia_geometry.analysis.step_curves import MIN_STEPS, Array, StepCurves
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.store import RunFolder
+
+SHUFFLED = ":shuffled"
+RUN = ["model", "seed"]
+BEHAVIOUR = (*RUN, "step", "task", "metric", "value", "chance")
+GEOMETRY = (*RUN, "step", "task", "layer", "measure", "value")
+CSV, PARQUET = ".csv", ".parquet"
+
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is read from the tables; all declared before geometry is seen.
+
+    Attributes:
+        measure: Name of the geometry measure; its natural logarithm is used.
+        position: Where activations were read.
+        continuous: The behaviour metric of the second leg: log_prob or margin.
+    """
+
+    measure: str = "rankme_centred"
+    position: str = "last"
+    continuous: str = "log_prob"
+
+
+def read_tables(paths: Sequence[str | Path]) -> Tables:
+    """Geometry and behaviour of run folders and files, joined.
+
+    Args:
+        paths: Run folders, or CSV and Parquet files; a file with a column `measure` is geometry, one with `metric`
+            behaviour.
+
+    Returns:
+        (geometry, behaviour); empty frames where there is none.
+
+    Raises:
+        PythiaGeometryError: If a path is neither.
+    """
+    geometry, behaviour = [], []
+    for path in map(Path, paths):
+        if path.is_dir():
+            folder = RunFolder(path)
+            if not folder.manifest_file.exists() or not folder.manifest():
+                raise PythiaGeometryError(
+                    f"{path} is no run folder: it has no manifest.json. Name a run folder, or CSV or Parquet files"
+                )
+            tables = folder.tables()
+            geometry.append(tables.geometry)
+            behaviour.append(tables.behaviour)
+            continue
+        frame = _read_file(path)
+        if "measure" in frame:
+            geometry.append(frame)
+        elif "metric" in frame:
+            behaviour.append(frame)
+        else:
+            raise PythiaGeometryError(
+                f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
+                f"{', '.join(map(str, frame.columns))}"
+            )
+    return _joined(geometry), _joined(behaviour)
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    if path.suffix not in (CSV, PARQUET):
+        raise PythiaGeometryError(f"{path}: expected a run folder, or a .csv or .parquet file")
+    if not path.is_file():
+        raise PythiaGeometryError(f"There is no {path}. Name a run folder, or a CSV or Parquet file")
+    try:
+        return pd.read_csv(path) if path.suffix == CSV else pd.read_parquet(path)
+    except (ValueError, OSError) as error:  # pandas and pyarrow raise these for a damaged file
+        raise PythiaGeometryError(f"{path} cannot be read: {error}") from error
+
+
+def check_columns(frame: pd.DataFrame, expected: Iterable[str], what: str) -> None:
+    """Refuses a table without rows or without its columns.
+
+    Raises:
+        PythiaGeometryError: Naming the missing columns.
+    """
+    missing = [column for column in expected if column not in frame]
+    if missing:
+        raise PythiaGeometryError(
+            f"{what} table: missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}. "
+            f"It has {', '.join(map(repr, frame.columns)) or 'no columns'}"
+        )
+    if frame.empty:
+        raise PythiaGeometryError(f"{what} table: no rows")
+
+
+def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows of each training run by its name (`pythia-160m`, `pythia-160m-seed3`), with a column `key` a task.
+
+    `key` is probe/task, or task where there is no column `probe`; a shuffled control keeps its `:shuffled`.
+    """
+    probe = frame["probe"].astype(str) if "probe" in frame else pd.Series("", index=frame.index)
+    is_shuffled = probe.str.endswith(SHUFFLED)
+    key = (probe.str.removesuffix(SHUFFLED) + "/").where(probe != "", "") + frame["task"].astype(str)
+    frame = frame.assign(key=key + np.where(is_shuffled, SHUFFLED, ""))
+    return {
+        f"{model}" if seed == 0 else f"{model}-seed{seed}": rows
+        for (model, seed), rows in frame.groupby(RUN, sort=True)
+    }
+
+
+def metric_rows(behaviour: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Rows of one behaviour metric.
+
+    Raises:
+        PythiaGeometryError: If there is no such metric.
+    """
+    return _chosen(behaviour, "metric", metric, "behaviour")
+
+
+def geometry_rows(geometry: pd.DataFrame, question: Question) -> pd.DataFrame:
+    """Rows of the measure at the position.
+
+    Raises:
+        PythiaGeometryError: If a column, the measure or the position is not there.
+    """
+    check_columns(geometry, GEOMETRY, "geometry")
+    rows = _chosen(geometry, "measure", question.measure, "geometry")
+    return _chosen(rows, "position", question.position, "geometry") if "position" in rows else rows
+
+
+def _chosen(frame: pd.DataFrame, column: str, name: str, what: str) -> pd.DataFrame:
+    rows = frame[frame[column] == name]
+    if rows.empty:
+        known = ", ".join(sorted(map(str, frame[column].unique())))
+        raise PythiaGeometryError(f"{what} table: no {name!r} in column {column!r}. It holds {known}")
+    return rows
+
+
+def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the blocks `resid_ℓ` with ℓ > ¾ L; of the only layer where there is one.
+
+    Neither the embedding nor `final_norm` is a block.
+
+    Raises:
+        PythiaGeometryError: If several layers have other names.
+    """
+    layer = rows["layer"].astype(str)
+    if layer.nunique() == 1:
+        return rows
+    number = pd.to_numeric(layer.str.extract(r"^resid_(\d+)$")[0])
+    if number.isna().all():
+        raise PythiaGeometryError(
+            f"geometry table: column 'layer' holds {', '.join(sorted(layer.unique())[:6])}; expected resid_1, resid_2 "
+            "… or a single layer"
+        )
+    is_last: pd.Series[bool] = number > 0.75 * number.max()
+    return rows.loc[is_last]
+
+
+def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurves:
+    """Mean over layers of the logarithm of a measure, a task a row.
+
+    Raises:
+        PythiaGeometryError: If a value is not above 0, or `to_curves` refuses.
+    """
+    if (rows["value"] <= 0).any():
+        raise PythiaGeometryError(f"{what}: column 'value' holds numbers that are not above 0: no logarithm")
+    logs = rows.assign(value=np.log(rows["value"].astype(float)))
+    per_layer = [to_curves(part, keys, f"{what}, {layer}") for layer, part in logs.groupby("layer", sort=True)]
+    steps = per_layer[0].steps
+    for curves in per_layer[1:]:
+        steps = np.intersect1d(steps, curves.steps)
+    kept = [c.values[:, np.isin(c.steps, steps)] for c in per_layer]
+    return StepCurves(steps, np.mean(kept, axis=0), what)
+
+
+def to_curves(rows: pd.DataFrame, keys: Sequence[str], what: str, column: str = "value") -> StepCurves:
+    """One column of one run's rows as curves, a task a row, at the steps ≥ 1 where every task has a value.
+
+    A value that is NaN with a reason leaves its step out for all tasks; NaN without one is refused.
+
+    Raises:
+        PythiaGeometryError: If a task is missing, a step is repeated, or fewer than 8 steps are left.
+    """
+    rows = rows[rows["key"].isin(keys) & (rows["step"] >= 1)]
+    repeated = rows[rows.duplicated(["key", "step"])]
+    if len(repeated):
+        first = repeated.iloc[0]
+        raise PythiaGeometryError(
+            f"{what}: column 'step' repeats {first['step']} for task {first['key']}. Expected one row a task and step"
+        )
+    _refuse_unexplained(rows, what, column)
+    if missing := [key for key in keys if key not in set(rows["key"])]:
+        raise PythiaGeometryError(f"{what}: column 'task' lacks {', '.join(missing[:5])}")
+    wide = rows.pivot(index="key", columns="step", values=column).loc[list(keys)]
+    whole = wide.loc[:, wide.notna().all(axis=0)].sort_index(axis=1)
+    if whole.shape[1] < MIN_STEPS:
+        counts = wide.notna().sum(axis=1)
+        raise PythiaGeometryError(
+            f"{what}: the curves do not overlap in column 'step': {whole.shape[1]} steps have a value for every task "
+            f"(fewest: {counts.idxmin()} with {counts.min()}). Expected at least {MIN_STEPS}"
+        )
+    return StepCurves(whole.columns.to_numpy(dtype=float), whole.to_numpy(dtype=float), what)
+
+
+def _refuse_unexplained(rows: pd.DataFrame, what: str, column: str) -> None:
+    lost = rows[rows[column].isna()]
+    if "reason" in rows:
+        lost = lost[lost["reason"].fillna("") == ""]
+    if len(lost):
+        first = lost.iloc[0]
+        raise PythiaGeometryError(
+            f"{what}: column {column!r} is NaN without a reason in {len(lost)} rows, first for task {first['key']} at "
+            f"step {first['step']}. Leave the rows out, or say why in column 'reason'"
+        )
+
+
+def chances(rows: pd.DataFrame, keys: Sequence[str]) -> Array:
+    """Highest of chance and majority rate of each task [T]; 0 where neither is known."""
+    known = rows.groupby("key")[[c for c in ("chance", "majority") if c in rows]].max().max(axis=1)
+    return known.reindex(list(keys)).fillna(0.0).to_numpy(dtype=float)

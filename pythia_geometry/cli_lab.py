@@ -1,0 +1,113 @@
+"""The commands `pythia-geom lab …`. Heavy imports happen inside commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pythia_geometry.lab.settings import Training
+
+lab = typer.Typer(
+    help="Train small transformers on algorithmic tasks; every run is a suite that `--model lab/NAME` walks."
+)
+
+Scale = Annotated[str, typer.Option("--scale", help="smoke, nano, quad, micro, small, medium, large or xl.")]
+Scales = Annotated[str, typer.Option("--scale", help="Names joined by commas. [default: all]")]
+Arch = Annotated[str, typer.Option("--arch", help="gpt2 or neox.")]
+Seeds = Annotated[str, typer.Option("--seeds", help="How many, from 0 (3); or which ones (0-2, or 1,5).")]
+Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
+Batch = Annotated[int, typer.Option("--batch", help="Problems a step.")]
+Tasks = Annotated[str, typer.Option("--tasks", help="Tasks (MOD) or levels (MOD2) joined by commas. [default: all 24]")]
+AllTokens = Annotated[bool, typer.Option("--all-tokens", help="Loss on the prompt's tokens too.")]
+Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
+
+
+@lab.command("train")
+def train_runs(
+    scale: Scale = "nano",
+    arch: Arch = "gpt2",
+    seeds: Seeds = "1",
+    steps: Steps = 0,
+    batch: Batch = 128,
+    tasks: Tasks = "",
+    all_tokens: AllTokens = False,
+    out: Out = "lab",
+) -> None:
+    """Train runs, one after the other; the same command continues what was stopped.
+
+    Several GPUs: `accelerate launch -m pythia_geometry.cli lab train …`.
+    """
+    trainings = _trainings(scale, arch, seeds, steps, batch, tasks, all_tokens)
+    from accelerate import PartialState
+    from rich.console import Console
+
+    from pythia_geometry.lab.settings import checkpoint_steps
+    from pythia_geometry.lab.train import train
+    from pythia_geometry.screen_lab import TrainingBar
+
+    console = Console(quiet=not PartialState().is_main_process)
+    for training in trainings:
+        with TrainingBar(console, training) as bar:
+            folder = train(training, out, bar)
+        n_saved = len(checkpoint_steps(training.steps))
+        console.print(
+            f"{folder}: {n_saved} checkpoints of {training.n_parameters:,} parameters. "
+            f"Walk it: pythia-geom --model {folder}",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@lab.command("list")
+def list_runs(out: Out = "lab") -> None:
+    """List scales, tasks, and what was trained in a folder."""
+    from rich.console import Console
+
+    from pythia_geometry.screen_lab import show_scales_and_tasks, show_suites
+
+    console = Console()
+    show_scales_and_tasks(console)
+    show_suites(console, Path(out).expanduser())
+
+
+@lab.command("plan")
+def plan_runs(
+    scale: Scales = "",
+    arch: Arch = "gpt2",
+    seeds: Seeds = "1",
+    steps: Steps = 0,
+    batch: Batch = 128,
+    tasks: Tasks = "",
+    all_tokens: AllTokens = False,
+) -> None:
+    """Say what runs would take in time and disk, from a few real steps of each; train nothing."""
+    from rich.console import Console
+
+    from pythia_geometry.lab.estimate import seconds_per_step
+    from pythia_geometry.lab.model import SCALES
+    from pythia_geometry.screen_lab import show_lab_plan
+
+    names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
+    trainings = [t for name in names for t in _trainings(name, arch, seeds, steps, batch, tasks, all_tokens)]
+    measured = dict.fromkeys(names, 0.0)
+    for training in trainings:
+        measured[training.scale] = measured[training.scale] or seconds_per_step(training)
+    show_lab_plan(Console(), trainings, [measured[training.scale] for training in trainings])
+
+
+def _trainings(
+    scale: str, arch: str, seeds: str, steps: int, batch: int, tasks: str, all_tokens: bool
+) -> list[Training]:
+    from pythia_geometry.errors import PythiaGeometryError
+    from pythia_geometry.lab.model import scale_named
+    from pythia_geometry.lab.settings import Training
+    from pythia_geometry.suites.named import parse_seeds
+
+    chosen = list(range(int(seeds))) if seeds.isdecimal() else parse_seeds(seeds)
+    if not chosen:
+        raise PythiaGeometryError("--seeds 0 means no run. Type --seeds 1 for seed 0 alone, or 0-0")
+    named = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    wanted = steps or scale_named(scale).steps
+    return [Training(scale, arch, seed, wanted, batch, named, all_tokens) for seed in chosen]

@@ -1,0 +1,101 @@
+"""One `pythia-geom compare`: the claims, judged on the user's runs and on the lab's reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from pythia_geometry.analysis.claim_rules import Evidence
+from pythia_geometry.analysis.claims import judge_claims
+from pythia_geometry.analysis.lab_reference import read_reference
+from pythia_geometry.analysis.tidy_tables import read_tables
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
+from pythia_geometry.lab.probes import ALGORITHMIC
+from pythia_geometry.lab.tasks import default_levels
+from pythia_geometry.store import disk_errors
+
+LAB, NONE = "lab", "none"
+# Levels of one task share their timing, so a permutation must not swap them: one level of each, the paper's hard tasks.
+HARDEST = frozenset(level.name for level in default_levels() if level.level == level.task.n_default)
+COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
+
+
+def compare(runs: Sequence[str], reference: str, out: str) -> None:
+    """Judges every claim on each run and on the reference, prints the table and writes it with its rows.
+
+    Raises:
+        PythiaGeometryError: If a run cannot be read or there is nothing to compare.
+        MachineError: If `out` cannot be written.
+    """
+    if reference not in (LAB, NONE):
+        raise PythiaGeometryError(f"--reference {reference}: expected {LAB} or {NONE}")
+    evidence = [lab_evidence()] if reference == LAB else []
+    evidence += [run_evidence(run) for run in runs]
+    if not evidence:
+        raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
+    console = Console(width=None if Console().is_terminal else 140)
+    with console.status("judging"):
+        table, traced = judge_claims(evidence)
+    show_claims(console, table)
+    folder = Path(out)
+    with disk_errors(folder):
+        (folder / "rows").mkdir(parents=True, exist_ok=True)
+        table.to_csv(folder / "claims.csv", index=False)
+        (folder / "claims.md").write_text(as_markdown(table), encoding="utf-8")
+        for (claim, name), rows in traced.items():
+            rows.to_csv(folder / "rows" / f"{claim}-{name}.csv", index=False)
+    console.print(
+        f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
+        highlight=False, markup=False,
+    )  # fmt: skip
+
+
+def lab_evidence() -> Evidence:
+    """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
+    reference = read_reference()
+    models = [model for model in reference.geometry["model"].unique() if model.endswith(GPT2)]
+    sizes = {model: count_parameters(SCALES[model.partition("-")[0]]) for model in models}
+    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, exchangeable=HARDEST)
+
+
+def run_evidence(run: str) -> Evidence:
+    """One run folder of the user's."""
+    geometry, behaviour = read_tables([run])
+    for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
+        if frame.empty:
+            raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
+    is_pythia = "suite" in geometry and geometry["suite"].astype(str).str.startswith("pythia").any()
+    is_lab = "probe" in geometry and set(geometry["probe"]) <= {ALGORITHMIC, f"{ALGORITHMIC}:shuffled"}
+    tested = HARDEST if is_lab else frozenset()
+    return Evidence(Path(run).resolve().name, geometry, behaviour, is_pythia=bool(is_pythia), exchangeable=tested)
+
+
+def show_claims(console: Console, table: pd.DataFrame) -> None:
+    """One block a claim: what the paper says, then one line for each body of evidence."""
+    shown = Table(box=None, pad_edge=False, header_style="dim", show_lines=False)
+    shown.add_column("claim", max_width=34)
+    shown.add_column("says", no_wrap=True)
+    shown.add_column("verdict", no_wrap=True)
+    shown.add_column("value, interval, n", ratio=1)
+    for (claim, text), rows in table.groupby(["id", "claim"], sort=False):
+        first = rows.iloc[0]
+        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", f"v1 {first['v1']}; v3 {first['v3']}; v4 {first['v4']}")
+        for row in rows.itertuples():
+            colour = COLOURS.get(str(row.verdict), "dim")
+            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
+        shown.add_row("", "", "", "")
+    console.print(shown, highlight=False)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The same as a page."""
+    lines = ["| claim | paper v1 | v3 | v4 | evidence | verdict | value, interval, n |", "|" + "---|" * 7]
+    for row in table.itertuples():
+        cells = (f"{row.id} {row.claim}", row.v1, row.v3, row.v4, row.evidence, row.verdict, row.value)
+        lines.append("| " + " | ".join(str(cell).replace(" | ", "<br>") for cell in cells) + " |")
+    return "\n".join([*lines, ""])

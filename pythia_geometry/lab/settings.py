@@ -1,0 +1,99 @@
+"""Everything that decides a lab run: its settings, its learning rate, when it saves, and what it needs on disk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.batches import GROUPS
+from pythia_geometry.lab.model import check_architecture, count_parameters, scale_named
+from pythia_geometry.lab.tasks import TaskLevel, levels_named
+
+WARM_UP, FLOOR = 100, 0.1
+HEADER = 12_000  # bytes of a checkpoint beside its weights: config.json and the safetensors header
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that decides a run's weights.
+
+    Attributes:
+        scale: Name of a scale.
+        architecture: `gpt2` or `neox`.
+        seed: Of the initial weights and of the data.
+        steps: Optimiser steps; the cosine ends there.
+        batch: Problems a step.
+        tasks: Task-level names; empty for all 24.
+        all_tokens: Loss on the prompt's tokens too.
+    """
+
+    scale: str = "nano"
+    architecture: str = "gpt2"
+    seed: int = 0
+    steps: int = 12_000
+    batch: int = 128
+    tasks: tuple[str, ...] = ()
+    all_tokens: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what has a closed set.
+
+        Raises:
+            PythiaGeometryError: If the scale, the architecture or a task-level is unknown, or a number too small.
+        """
+        scale_named(self.scale)
+        check_architecture(self.architecture)
+        levels_named(self.tasks)
+        if self.steps < 1 or self.batch < GROUPS or self.seed < 0:
+            raise PythiaGeometryError(f"--steps must be 1 or more, --batch {GROUPS} or more, a seed 0 or more")
+
+    @cached_property
+    def levels(self) -> tuple[TaskLevel, ...]:
+        """The task-levels it is trained on."""
+        return levels_named(self.tasks)
+
+    @property
+    def model(self) -> str:
+        """Name without the seed, such as `nano-gpt2`."""
+        extras = ("-alltokens" if self.all_tokens else "") + "".join(f"-{name}" for name in self.tasks)
+        return f"{self.scale}-{self.architecture}{extras}"
+
+    @property
+    def name(self) -> str:
+        """The folder's name, such as `nano-gpt2-seed0`."""
+        return f"{self.model}-seed{self.seed}"
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable parameters."""
+        return count_parameters(scale_named(self.scale))
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What its folder takes at most.
+
+        Every checkpoint in float16, and the state that lets it go on: float32 weights and two moments, twice while
+        a new one replaces the old one.
+        """
+        saved = len(checkpoint_steps(self.steps)) * (2 * self.n_parameters + HEADER)
+        return saved + 2 * 12 * self.n_parameters
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step: linear warm-up, then a cosine to a tenth of the scale's peak."""
+        peak = scale_named(self.scale).peak_rate
+        if step < WARM_UP:
+            return peak * (step + 1) / WARM_UP
+        progress = (step - WARM_UP) / max(1, self.steps - WARM_UP)
+        return peak * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
+
+
+def checkpoint_steps(steps: int) -> list[int]:
+    """When to save: every step to 20, every second to 40, about 20 to 500, every 100 to 3,000, then every 250.
+
+    The first collapse lies between steps 7 and 25, inside the warm-up; a linear schedule misses it.
+    """
+    to_500 = [round(40 * (500 / 40) ** (i / 20)) for i in range(1, 21)]
+    dense = [*range(21), *range(22, 41, 2), *to_500, *range(600, 3_001, 100), *range(3_250, steps + 1, 250)]
+    return sorted({step for step in dense if step <= steps} | {steps})

@@ -1,0 +1,184 @@
+"""The folder of one lab run: an ordinary local suite, and what an interrupted training needs to go on.
+
+lab/nano-gpt2-seed0/
+    suite.json  tokenizer.json          what a walk needs beside the weights
+    lab.jsonl                           probes of task-levels that do not ship, where some were trained
+    step0/  step1/  …                   config.json and model.safetensors, float16, in the Hub's layout
+    training.json                       the settings; another run's folder is refused
+    state.pt                            weights and optimiser to go on from; gone when done
+    losses.csv                          loss by step
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.lab.batches import draw_batch, write_tokenizer
+from pythia_geometry.lab.probes import ALGORITHMIC, OWN, write_rows
+from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.tasks import default_levels
+from pythia_geometry.store import lock
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+STATE, SETTINGS, LOSSES = "state.pt", "training.json", "losses.csv"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run that the folder holds went to its end."""
+    return (folder / LOSSES).exists()
+
+
+def progress(folder: Path) -> tuple[int, int]:
+    """Checkpoints that are there, and that there will be.
+
+    Raises:
+        PythiaGeometryError: If the folder's settings are damaged.
+    """
+    try:
+        steps = int(json.loads((folder / SETTINGS).read_text())["steps"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise PythiaGeometryError(f"{folder / SETTINGS} is damaged: {error}. Pass another --out") from error
+    wanted = checkpoint_steps(steps)
+    return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)
+
+
+@contextmanager
+def writing(folder: Path, training: Training) -> Iterator[None]:
+    """Makes the folder, or checks that it holds this very run, and keeps others out.
+
+    Raises:
+        PythiaGeometryError: If the folder holds something else.
+        MachineError: If the disk has too little room, or gives out, or another training writes here.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        _prepare(folder, training)
+        with (folder / ".lock").open("w") as stream:
+            lock(stream, folder, "training")
+            yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MachineError(
+            f"Cannot write to {folder}: {reason}. What was saved is kept; free some space and type the same again"
+        ) from error
+
+
+def _prepare(folder: Path, training: Training) -> None:
+    settings = json.loads(json.dumps(asdict(training)))
+    record = folder / SETTINGS
+    if record.exists():
+        try:
+            held = dict(json.loads(record.read_text()))
+        except ValueError as error:
+            raise PythiaGeometryError(f"{record} is damaged: {error}. Pass another --out") from error
+        different = [f"{key} {held.get(key)!r}" for key in settings if held.get(key) != settings[key]]
+        if different:
+            raise PythiaGeometryError(
+                f"{folder} holds another run ({', '.join(different)}). Pass another --out, or type its own settings"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise PythiaGeometryError(f"{folder} is not empty and holds no lab run. Pass another --out")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+    if not is_finished(folder):
+        _check_room(folder, training)
+    if not record.exists():
+        _write_facts(folder, training)
+        record.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _check_room(folder: Path, training: Training) -> None:
+    held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    needed, free = training.bytes_on_disk - held, shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineError(
+            f"{training.name} needs {needed / 1e6:,.0f} MB more in {folder}, where {free / 1e6:,.0f} MB are free. "
+            "Pass another --out, or fewer --steps (pythia-geom lab plan says what a run needs)"
+        )
+
+
+def _write_facts(folder: Path, training: Training) -> None:
+    write_tokenizer(folder / "tokenizer.json")
+    shipped, probes = {level.name for level in default_levels()}, [ALGORITHMIC]
+    if training.tasks:
+        probes = [f"{ALGORITHMIC}/{level.name}" for level in training.levels if level.name in shipped]
+    if own := [level for level in training.levels if level.name not in shipped]:
+        write_rows(own, folder / f"{OWN}.jsonl")
+        probes.append(f"{OWN}.jsonl")
+    facts = {
+        "suite": "lab",
+        "name": training.model,
+        "seed": training.seed,
+        "tokens_per_step": _tokens_per_step(training),
+        "training_dtype": "float32",
+        "probes": probes,
+    }
+    (folder / "suite.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _tokens_per_step(training: Training) -> int:
+    """Mean tokens of a batch, pads not counted, over 20 steps."""
+    batches = [draw_batch(training.levels, training.batch, training.seed, step) for step in range(20)]
+    return round(sum(len(d.prompt) + len(d.answer) for batch in batches for d in batch) / len(batches))
+
+
+def save_checkpoint(model: PreTrainedModel, folder: Path) -> None:
+    """float16 weights under their Hub names, in one rename; a step that a stopped run saved is left alone."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    if folder.exists():
+        return
+    logging.disable_progress_bar()
+    half = AutoModelForCausalLM.from_config(model.config)
+    half.load_state_dict(model.state_dict())
+    partial = folder.with_name(f".{folder.name}.partial")
+    half.half().save_pretrained(partial)
+    (partial / "generation_config.json").unlink(missing_ok=True)
+    partial.rename(folder)
+
+
+def save_state(folder: Path, model: PreTrainedModel, optimizer: Any, step: int, losses: Sequence[float]) -> None:
+    """What `restore` needs, in one rename."""
+    import torch
+
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": list(losses)}
+    # Through memory: torch's own file writer reports a full disk as a bug of its own.
+    content = io.BytesIO()
+    torch.save(state, content)
+    partial = folder / "state.partial"
+    partial.write_bytes(content.getbuffer())
+    partial.replace(folder / STATE)
+
+
+def restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
+    """Step to go on from, and the losses before it."""
+    import torch
+
+    file = folder / STATE
+    if not file.exists():
+        return 0, []
+    state = torch.load(file, weights_only=True, map_location="cpu")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"]), list(state["losses"])
+
+
+def finish(folder: Path, losses: Sequence[float]) -> None:
+    """Writes the losses, whose file marks the end, and drops the state."""
+    partial = folder / "losses.partial"
+    partial.write_text("step,loss\n" + "".join(f"{i},{value:.6g}\n" for i, value in enumerate(losses)))
+    partial.replace(folder / LOSSES)
+    (folder / STATE).unlink(missing_ok=True)

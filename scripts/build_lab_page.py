@@ -1,0 +1,206 @@
+"""Writes docs/lab.md and its pictures from data/reference: what the lab's runs say about the claims C1 to C4.
+
+python scripts/build_lab_page.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from lab_page import numbers, pictures
+
+from pythia_geometry.analysis.claim_rules import Evidence
+from pythia_geometry.analysis.collapse import TRANSIENT
+from pythia_geometry.analysis.lab_reference import Reference, read_reference
+from pythia_geometry.analysis.layer_order import sign_test
+from pythia_geometry.comparison import lab_evidence
+from pythia_geometry.report.figures import save
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, FIGURES = ROOT / "docs" / "lab.md", ROOT / "docs" / "figures"
+HEAD = Path(__file__).parent / "lab_page" / "head.md"
+CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred", "rankme_rownorm": "row-normalised"}
+
+
+def table(frame: pd.DataFrame) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
+    lines += ["| " + " | ".join(map(text, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def text(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.2f}"
+    return str(value)
+
+
+def runs_table(reference: Reference) -> pd.DataFrame:
+    """What was trained, and how it ended."""
+    rows = []
+    exact = reference.behaviour[reference.behaviour["metric"] == "exact_match"]
+    for name, made in reference.made.items():
+        run = made["training"]
+        mine = exact[(exact["model"] == f"{run['scale']}-{run['architecture']}") & (exact["seed"] == run["seed"])]
+        final = mine[mine["step"] == mine["step"].max()].set_index("task")["value"]
+        short = ", ".join(f"{task} {value:.2f}" for task, value in final[final < 0.9].items())
+        seconds = made.get("cpu_seconds")
+        rows.append(
+            {
+                "run": name,
+                "parameters": f"{numbers.parameters(run['scale']):,}",
+                "steps": f"{run['steps']:,}",
+                "checkpoints": mine["step"].nunique(),
+                "levels at exact match ≥ .90": f"{int((final >= 0.9).sum())} of {len(final)}",
+                "the others": short or "–",
+                "CPU min": f"{seconds / 60:.0f}" if seconds else "not recorded",
+                "commit": made["commit"][:7],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def scaling_table(found: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for architecture in ("gpt2", "neox"):
+        for measure, what, s in numbers.floor_scaling(found, architecture):
+            if s.n_sizes < 2:
+                continue
+            rows.append(
+                {
+                    "sizes": f"{architecture}, {s.n_sizes}", "runs": s.n_runs, "RankMe": CONVENTIONS[measure], "of": what,
+                    "task-levels": s.n_tasks, "slope a decade": s.slope,
+                    "90 % interval": "–" if s.low != s.low else f"{s.low:.2f} … {s.high:.2f}",
+                    "share of variance between tasks": s.task_share, "verdict at ± .10": s.verdict,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def order_table(found: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for (phase, measure), (order, voted) in numbers.order_votes(found).items():
+        n_top, n_votes, p = sign_test(voted)
+        rows.append(
+            {
+                "fall": phase, "RankMe": CONVENTIONS[measure], "runs top-down": f"{n_top} of {n_votes} that vote",
+                "sign test p": p, "runs that cannot vote": len(voted) - n_votes,
+                "task × run top-down (not independent)": f"{int((order['tau'] < 0).sum())} of {order['tau'].notna().sum()}",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def votes_table(found: pd.DataFrame) -> pd.DataFrame:
+    _, voted = numbers.order_votes(found)[TRANSIENT, "rankme"]
+    return voted
+
+
+def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
+    frames = [
+        numbers.leads(found, emerged, measure).assign(RankMe=CONVENTIONS[measure])
+        for measure in ("rankme", "rankme_centred")
+    ]
+    rows = pd.concat(frames)
+    return pd.DataFrame(
+        {
+            "model": rows["model"], "seeds": rows["seeds"], "RankMe": rows["RankMe"],
+            "behaviour": rows["clock"].map({"exact_match": "exact match", "log_prob": "log-prob."}),
+            "both at": rows["rule"].map({"F10": "10 %", "F50": "50 %"}),
+            "leads / tied / lags": [f"{a} / {b} / {c}" for a, b, c in zip(rows["own leads"], rows["own tied"], rows["own lags"], strict=True)],
+            "lead, own": rows["own share"], "lead, other levels' geometry": rows["other share"],
+            "own, earlier half": rows["early share"],
+            "own, later half": rows["late share"],
+            "excess": rows["own share"] - rows["other share"], "median lead, decades": rows["median decades"],
+        }
+    )  # fmt: skip
+
+
+def matched_table(evidence: Evidence) -> pd.DataFrame:
+    """The task-matched lag of each model, its seeds together."""
+    rows = []
+    for model, verdict in evidence.precursors.items():
+        if isinstance(verdict, str):
+            rows.append({"model": model, "runs": evidence.runs(model), "verdict": f"untestable: {verdict}"})
+            continue
+        row = {"model": model, "runs": evidence.runs(model), "task-levels": len(verdict.power.screening.tasks)}
+        row["power at half a decade"] = verdict.power.decisive
+        for metric, leg in verdict.legs.items():
+            row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
+            row[f"{metric}: lag, decades (5 % bound)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f})"
+        rows.append(row | {"verdict": verdict.label})
+    return pd.DataFrame(rows)
+
+
+def mod_table(reference: Reference) -> pd.DataFrame:
+    means = numbers.mod_plateau(reference)
+    rows = []
+    for (model, seed), row in means.iterrows():
+        cells = {
+            f"{task}, {CONVENTIONS[measure]}": row[measure, task]
+            for measure in ("rankme", "rankme_centred")
+            for task in ("MOD1", "MOD2", "MOD3")
+        }
+        rows.append({"model": model, "seed": seed} | cells)
+    return pd.DataFrame(rows)
+
+
+def universality_table(found: pd.DataFrame) -> pd.DataFrame:
+    rows = numbers.universality(found)
+    rows["measure"] = rows["measure"].map(CONVENTIONS)
+    return rows.rename(
+        columns={
+            "measure": "RankMe", "transient": "transient collapses", "transient recovered": "and come back",
+            "transient depth": "floor / start, median", "plateau": "plateau collapses",
+            "plateau recovered": "and come back ", "plateau depth": "floor / start, median ",
+        }
+    )  # fmt: skip
+
+
+def parts(reference: Reference) -> dict[str, str]:
+    """Every table of the page, by the name at which head.md wants it."""
+    found, emerged = numbers.falls(reference), numbers.emergence(reference)
+    models = sorted(found["model"].unique(), key=lambda m: (numbers.parameters(m), m))
+    return {
+        "runs": table(runs_table(reference)),
+        "levels": "\n".join(
+            f"**{model}** ({found.loc[found['model'] == model, 'seed'].nunique()} seeds)\n\n"
+            + table(numbers.levels_table(found, emerged, model))
+            for model in models
+        ),
+        "universality": table(universality_table(found)),
+        "scaling": table(scaling_table(found)),
+        "mod": table(mod_table(reference)),
+        "order": table(order_table(found)),
+        "votes": table(votes_table(found)),
+        "leads": table(leads_table(found, emerged)),
+        "matched": table(matched_table(lab_evidence())),
+        "n_levels": str(found["task"].nunique()),
+        "n_runs": str(len(reference.made)),
+    }
+
+
+def main() -> None:
+    """Writes the page and its pictures."""
+    reference = read_reference()
+    page = HEAD.read_text(encoding="utf-8")
+    for name, content in parts(reference).items():
+        assert f"{{{name}}}" in page, name
+        page = page.replace(f"{{{name}}}", content)
+    PAGE.write_text(page, encoding="utf-8")
+    found = numbers.falls(reference)
+    charts = {
+        "lab-seeds": pictures.seeds_picture(reference.geometry, reference.behaviour, "nano-gpt2"),
+        "lab-floors": pictures.floors_picture(found),
+        "lab-order": pictures.order_picture(found),
+    }
+    for name, chart in charts.items():
+        FIGURES.mkdir(exist_ok=True)
+        (FIGURES / f"{name}.png").write_bytes(save(chart)["png"])
+        print(FIGURES / f"{name}.png")
+    print(PAGE, "from", len(reference.made), "runs")
+
+
+if __name__ == "__main__":
+    main()

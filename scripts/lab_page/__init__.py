@@ -1,0 +1,1 @@
+"""What docs/lab.md shows, computed from the reference tables."""

@@ -1,0 +1,127 @@
+"""The commands `pythia-geom lab …`: a run from its plan to its walk, and what may be mistyped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from rich.console import Console
+
+from pythia_geometry import cli
+from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.train import Progress, train
+from pythia_geometry.screen_lab import TrainingBar
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Runs `pythia-geom` in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["pythia-geom", *words])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Said(int(stopped.value.code or 0), out, err)
+
+    return run
+
+
+def test_a_run_is_planned_trained_listed_and_walked_by_its_name(command: Command) -> None:
+    plan = command("lab", "plan", "--scale", "smoke", "--steps", "30")
+    assert plan.code == 0 and "smoke-gpt2-seed0" in plan.out and "104,192" in plan.out
+    assert f" {len(checkpoint_steps(30))} " in plan.out
+    assert not Path("lab").exists()
+    made = command("lab", "train", "--scale", "smoke", "--steps", "30", "--seeds", "2", "--tasks", "MOD1,COPY1")
+    assert made.code == 0
+    assert "smoke-gpt2-MOD1-COPY1-seed0 step 30/30, loss" in made.out
+    assert "; MOD " in made.out and "COPY " in made.out
+    assert made.out.count("Walk it: pythia-geom --model lab/smoke-gpt2-MOD1-COPY1-seed") == 2
+    listed = command("lab", "list")
+    assert "404,992" in listed.out and "PAR5: 10" in listed.out
+    assert "smoke-gpt2-MOD1-COPY1-seed1" in listed.out and "26 of 26" in listed.out and "done" in listed.out
+    walked = command(
+        "--model", "lab/smoke-gpt2-MOD1-COPY1", "--seeds", "0-1", "--steps", "0,30", "--measures", "rankme"
+    )
+    assert walked.code == 0
+    assert "smoke-gpt2-MOD1-COPY1 seed 1" in walked.out
+
+
+def test_a_finished_run_is_left_alone_and_a_stopped_one_continued(command: Command) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 12:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(Training("smoke", steps=20), "lab", stop)
+    assert "train again to continue" in command("lab", "list").out
+    words = ("lab", "train", "--scale", "smoke", "--steps", "20")
+    assert "step 20/20" in command(*words).out
+    again = command(*words)
+    assert again.code == 0 and "step" not in again.out and "21 checkpoints" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "--scale", "tiny"], 2, "There is no scale 'tiny'. Scales: smoke, nano"),
+        (["plan", "--scale", "nano,tiny"], 2, "There is no scale 'tiny'"),
+        (["train", "--arch", "llama"], 2, "There is no architecture 'llama'. Architectures: gpt2, neox"),
+        (["train", "--tasks", "DIV"], 2, "There is no task-level 'DIV'. Tasks: COPY"),
+        (["train", "--tasks", "MOD4"], 2, "There is no task-level 'MOD4'"),
+        (["train", "--seeds", "two"], 2, "--seeds does not understand 'two'"),
+        (["train", "--seeds", "0"], 2, "--seeds 0 means no run"),
+        (["train", "--steps", "-5"], 2, "--steps must be 1 or more"),
+        (["train", "--batch", "2"], 2, "--batch 4 or more"),
+        (["train", "--steps", "many"], 2, "Invalid value for '--steps'"),
+        (["list", "--out", "damaged"], 2, "training.json is damaged"),
+        (["train", "--scale", "smoke", "--out", "held", "--steps", "5"], 2, "holds another run (steps 9)"),
+        (["train", "--scale", "smoke", "--out", "a-file", "--steps", "5"], 4, "Cannot write to a-file"),
+    ],
+)
+def test_a_mistake_has_its_message(command: Command, words: list[str], code: int, message: str) -> None:
+    Path("damaged/x").mkdir(parents=True)
+    Path("damaged/x/training.json").write_text("[]")
+    Path("a-file").write_text("")
+    if "held" in words:
+        train(Training("smoke", steps=9), "held")
+    said = command("lab", *words)
+    assert said.code == code
+    assert message in " ".join(said.err.replace("│", " ").split())
+
+
+def test_a_lab_run_that_is_not_there_says_how_to_train_it(command: Command) -> None:
+    said = command("--model", "lab/nano-neox-seed4")
+    assert said.code == 2
+    assert (
+        "There is no folder lab/nano-neox-seed4. Train it: pythia-geom lab train --scale nano --arch neox" in said.err
+    )
+
+
+def test_a_terminal_shows_loss_accuracies_and_time_left() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=110)
+    training = Training("smoke", steps=4, tasks=("MOD", "PAR5"))
+    with TrainingBar(console, training) as bar:
+        for step in range(1, 4):
+            bar(Progress(step, 3.25, [8, 8, 8, 8], [8, 4, 0, 2]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("smoke-gpt2-MOD-PAR5-seed0", "loss 3.250", "3/4", "MOD", "PAR", "1.00", "0.50", "0.25"):
+        assert part in shown
