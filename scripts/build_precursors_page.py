@@ -223,8 +223,8 @@ def differences(table: pd.DataFrame) -> str:
 
 def reference_section() -> str:
     """Power and verdict on the lab's reference runs that ship."""
-    names = sorted(REFERENCE.glob("*.behaviour.parquet"))
-    geometry, behaviour = read_tables([*names, *REFERENCE.glob("*.geometry.parquet")])
+    names = sorted(REFERENCE.glob("nano-gpt2-*.behaviour.parquet"))
+    geometry, behaviour = read_tables([*names, *REFERENCE.glob("nano-gpt2-*.geometry.parquet")])
     verdict = precursors(geometry, behaviour, seed=SEED)
     found = verdict.power
     runs = found.screening.runs
@@ -251,7 +251,7 @@ def reference_section() -> str:
     return "\n".join(
         [
             "## The reference runs of the lab\n",
-            f"`pythia-geom precursors data/reference/*.parquet`: {', '.join(run.name for run in runs)}, together; "
+            f"`pythia-geom precursors data/reference/nano-gpt2-*.parquet`: {', '.join(run.name for run in runs)}, together; "
             f"{len(found.screening.tasks)} tasks that emerged in all of them, in families of three levels (see the table "
             "above: p of specificity is then too small, so read it with that in mind). They were walked without shuffled "
             "controls.\n",
