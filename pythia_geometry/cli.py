@@ -181,15 +181,14 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations
 @app.command("power")
 def show_power(runs: Runs, continuous: Continuous = "log_prob", draws: Draws = 100, seed: Seed = 0) -> None:
     """Say whether these tasks could show a precursor at all. Reads behaviour only."""
-    from rich.console import Console
-
-    from pythia_geometry import precursor_screen as screen
     from pythia_geometry.analysis.power import power
     from pythia_geometry.analysis.tidy_tables import Question, read_tables
+    from pythia_geometry.screens import precursors as screen
+    from pythia_geometry.screens.console import open_console
 
     _, behaviour = read_tables(runs)
     found = power(behaviour, Question(continuous=continuous), draws, seed)
-    screen.show_power(Console(), found, continuous)
+    screen.show_power(open_console(), found, continuous)
 
 
 @app.command("precursors")
@@ -202,15 +201,14 @@ def judge_precursors(
     seed: Seed = 0,
 ) -> None:
     """Test whether geometry leads behaviour, task by task, all runs together."""
-    from rich.console import Console
-
-    from pythia_geometry import precursor_screen as screen
     from pythia_geometry.analysis.precursor_rates import families, precursor_rates, task_ranks
     from pythia_geometry.analysis.precursors import layer_scan, precursors
     from pythia_geometry.analysis.tidy_tables import Question, read_tables
+    from pythia_geometry.screens import precursors as screen
+    from pythia_geometry.screens.console import open_console
 
     geometry, behaviour = read_tables(runs)
-    question, console = Question(measure, position, continuous), Console()
+    question, console = Question(measure, position, continuous), open_console()
     verdict = precursors(geometry, behaviour, question, draws, seed)
     screen.show_power(console, verdict.power, continuous)
     screen.show_verdict(console, verdict)
@@ -231,15 +229,14 @@ def calibrate_tests(
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of finished chunks, continued.")] = "runs/calibration",
 ) -> None:
     """Print how often each test calls a lead in made-up worlds where the truth is known."""
-    from rich.console import Console
-
-    from pythia_geometry import precursor_screen as screen
     from pythia_geometry.analysis.calibration import calibrate, run_designs
     from pythia_geometry.analysis.screening import screen_tasks
     from pythia_geometry.analysis.tidy_tables import read_tables
+    from pythia_geometry.screens import precursors as screen
+    from pythia_geometry.screens.console import open_console
 
     designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
-    console = Console()
+    console = open_console()
     with console.status("") as status:
         table = calibrate(designs, draws=draws, seed=seed, folder=out, notify=status.update)
     screen.show_calibration(console, table)

@@ -42,13 +42,13 @@ def train_runs(
     """
     trainings = _trainings(scale, arch, seeds, steps, batch, tasks, all_tokens)
     from accelerate import PartialState
-    from rich.console import Console
 
     from pythia_geometry.lab.settings import checkpoint_steps
     from pythia_geometry.lab.train import train
-    from pythia_geometry.screen_lab import TrainingBar
+    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.screens.lab import TrainingBar
 
-    console = Console(quiet=not PartialState().is_main_process)
+    console = open_console(quiet=not PartialState().is_main_process)
     for training in trainings:
         with TrainingBar(console, training) as bar:
             folder = train(training, out, bar)
@@ -63,11 +63,10 @@ def train_runs(
 @lab.command("list")
 def list_runs(out: Out = "lab") -> None:
     """List scales, tasks, and what was trained in a folder."""
-    from rich.console import Console
+    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.screens.lab import show_scales_and_tasks, show_suites
 
-    from pythia_geometry.screen_lab import show_scales_and_tasks, show_suites
-
-    console = Console()
+    console = open_console()
     show_scales_and_tasks(console)
     show_suites(console, Path(out).expanduser())
 
@@ -83,18 +82,17 @@ def plan_runs(
     all_tokens: AllTokens = False,
 ) -> None:
     """Say what runs would take in time and disk, from a few real steps of each; train nothing."""
-    from rich.console import Console
-
     from pythia_geometry.lab.estimate import seconds_per_step
     from pythia_geometry.lab.model import SCALES
-    from pythia_geometry.screen_lab import show_lab_plan
+    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.screens.lab import show_lab_plan
 
     names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
     trainings = [t for name in names for t in _trainings(name, arch, seeds, steps, batch, tasks, all_tokens)]
     measured = dict.fromkeys(names, 0.0)
     for training in trainings:
         measured[training.scale] = measured[training.scale] or seconds_per_step(training)
-    show_lab_plan(Console(), trainings, [measured[training.scale] for training in trainings])
+    show_lab_plan(open_console(), trainings, [measured[training.scale] for training in trainings])
 
 
 def _trainings(

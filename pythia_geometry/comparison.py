@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
-
 from pythia_geometry.analysis.claim_rules import Evidence
 from pythia_geometry.analysis.claims import judge_claims
 from pythia_geometry.analysis.lab_reference import read_reference
@@ -17,12 +13,13 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
 from pythia_geometry.lab.probes import ALGORITHMIC
 from pythia_geometry.lab.tasks import default_levels
+from pythia_geometry.screens.claims import as_markdown, show_claims
+from pythia_geometry.screens.console import open_console
 from pythia_geometry.store import disk_errors
 
 LAB, NONE = "lab", "none"
 # Levels of one task share their timing, so a permutation must not swap them: one level of each, the paper's hard tasks.
 HARDEST = frozenset(level.name for level in default_levels() if level.level == level.task.n_default)
-COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
 
 
 def compare(runs: Sequence[str], reference: str, out: str) -> None:
@@ -38,7 +35,7 @@ def compare(runs: Sequence[str], reference: str, out: str) -> None:
     evidence += [run_evidence(run) for run in runs]
     if not evidence:
         raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
-    console = Console(width=None if Console().is_terminal else 140)
+    console = open_console()
     with console.status("judging"):
         table, traced = judge_claims(evidence)
     show_claims(console, table)
@@ -73,29 +70,3 @@ def run_evidence(run: str) -> Evidence:
     is_lab = "probe" in geometry and set(geometry["probe"]) <= {ALGORITHMIC, f"{ALGORITHMIC}:shuffled"}
     tested = HARDEST if is_lab else frozenset()
     return Evidence(Path(run).resolve().name, geometry, behaviour, is_pythia=bool(is_pythia), exchangeable=tested)
-
-
-def show_claims(console: Console, table: pd.DataFrame) -> None:
-    """One block a claim: what the paper says, then one line for each body of evidence."""
-    shown = Table(box=None, pad_edge=False, header_style="dim", show_lines=False)
-    shown.add_column("claim", max_width=34)
-    shown.add_column("says", no_wrap=True)
-    shown.add_column("verdict", no_wrap=True)
-    shown.add_column("value, interval, n", ratio=1)
-    for (claim, text), rows in table.groupby(["id", "claim"], sort=False):
-        first = rows.iloc[0]
-        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", f"v1 {first['v1']}; v3 {first['v3']}; v4 {first['v4']}")
-        for row in rows.itertuples():
-            colour = COLOURS.get(str(row.verdict), "dim")
-            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
-        shown.add_row("", "", "", "")
-    console.print(shown, highlight=False)
-
-
-def as_markdown(table: pd.DataFrame) -> str:
-    """The same as a page."""
-    lines = ["| claim | paper v1 | v3 | v4 | evidence | verdict | value, interval, n |", "|" + "---|" * 7]
-    for row in table.itertuples():
-        cells = (f"{row.id} {row.claim}", row.v1, row.v3, row.v4, row.evidence, row.verdict, row.value)
-        lines.append("| " + " | ".join(str(cell).replace(" | ", "<br>") for cell in cells) + " |")
-    return "\n".join([*lines, ""])

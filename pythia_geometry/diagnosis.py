@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from pythia_geometry.diagnosis_screen import show_diagnosis
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.report.figures import save
 from pythia_geometry.report.timeline import timeline
+from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.doctor import show_diagnosis
 from pythia_geometry.store import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.continuity import Continuity
@@ -36,7 +37,7 @@ def run_diagnosis(model: str, deep: bool, as_json: bool, out: str) -> bool:
     Raises:
         PythiaGeometryError: If the model does not exist or the folder cannot be used.
     """
-    console = Console(width=None if Console().is_terminal else 140)
+    console = open_console()
     (suite,) = find_suites(model)
     with Console(stderr=True).status(f"{model}: listing") as status:
         diagnosis = diagnose(suite, deep, lambda what: status.update(f"{model}: {what}"))

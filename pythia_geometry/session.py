@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from pythia_geometry.report.outcome import write_outcome
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_probes, updated_manifest
 from pythia_geometry.runs.plan import Request, default_out, make_plan, measured_flops_per_second
 from pythia_geometry.runs.rows import unfinished
-from pythia_geometry.screen import Bar, show_outcome, show_plan
+from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
 from pythia_geometry.store import RunFolder
 from pythia_geometry.suites.checkpoint import OK
 
@@ -25,7 +24,7 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     Raises:
         PythiaGeometryError: For whatever the user can mend.
     """
-    console = Console(width=None if Console().is_terminal else 140)
+    console = open_console()
     plan = make_plan(request)
     folder = Path(out) if out else default_out(plan)
     manifest = RunFolder(folder).manifest()

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from pythia_geometry import cli, session
 from pythia_geometry.runs.plan import make_plan
-from pythia_geometry.screen import Bar, show_plan
+from pythia_geometry.screens.walk import Bar, show_plan
 from pythia_geometry.store import RunFolder
 from pythia_geometry.suites.pythia import STEPS as PYTHIA_STEPS
 from tests.hub.environment import client_environment

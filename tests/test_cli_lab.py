@@ -14,7 +14,7 @@ from rich.console import Console
 from pythia_geometry import cli
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.train import Progress, train
-from pythia_geometry.screen_lab import TrainingBar
+from pythia_geometry.screens.lab import TrainingBar
 
 
 class Said(NamedTuple):

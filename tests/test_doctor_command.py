@@ -174,7 +174,7 @@ def test_issue_205_on_the_command_line_downloads_no_weights(hub: LocalHub, tmp_p
     run = parse_name("pythia-2.8b")
     assert run is not None
     faulty = {step for fault in run.faults for step in fault.steps}
-    lines = {line.split()[0]: line.split()[1] for line in said.out.splitlines() if line.split()}
+    lines = {line.split()[0]: line.split()[1] for line in said.out.splitlines() if len(line.split()) > 1}
     assert {
         int(step) for step, verdict in lines.items() if verdict in ("wrong", "suspect") and step.isdigit()
     } == faulty

@@ -77,7 +77,7 @@ def test_list_of_steps_needs_no_torch() -> None:
         "analysis.summary",
         "analysis.calibration",
         "analysis.precursor_rates",
-        "precursor_screen",
+        "screens.precursors",
         "report.figures",
         "report.outcome",
         "store",

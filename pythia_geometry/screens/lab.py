@@ -17,7 +17,7 @@ from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import SETTINGS, is_finished, progress
 from pythia_geometry.lab.tasks import TASKS
 from pythia_geometry.lab.train import Progress
-from pythia_geometry.screen import as_bytes, as_seconds
+from pythia_geometry.screens.walk import as_bytes, as_seconds
 
 MEMORY = 0.98  # a step's weight in the running accuracies falls to a third in 50 steps
 LINES = 20  # progress lines of a run where nobody watches a terminal
