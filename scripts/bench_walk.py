@@ -61,6 +61,7 @@ def rounds_of(folder: Path, names: Sequence[str], rounds: int, dtype: str) -> di
     for _ in range(rounds):
         for name in names:
             found[name].append(in_own_process(job_of(name, folder, dtype)))
+            print(f"  {name}: {found[name][-1]['cpu']}", file=sys.stderr, flush=True)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import resource
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -55,7 +54,7 @@ class Meter:
             "read": [s[2] for s in steps],
             "setup_cpu": start[0] - self.began[0],
             "end_cpu": end[0] - self.marks[-1][0],
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": peak_mb(),
             "parts": {k: v / len(steps) for k, v in self.parts.items()},
             **more,
         }
@@ -64,3 +63,9 @@ class Meter:
     def _now(self) -> tuple[float, ...]:
         counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return time.process_time(), time.perf_counter(), float(counters["rchar"])
+
+
+def peak_mb() -> float:
+    """Peak resident megabytes of this program; ru_maxrss would start from its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
