@@ -144,7 +144,9 @@ def scaling(shape: str, args: argparse.Namespace, real: bool) -> None:
                 sizes = base | {what: value}
                 write_suite(Path(folder), shape, sizes["steps"], sizes["layers"], sizes["items"], real)
                 found = in_own_process(job_of("ours (all)", Path(folder), args.dtype))
-            print(f"{shape} {what} {value}: {median(found['cpu']):.3f} CPU s a checkpoint, peak {found['peak_mb']:.0f} MB")
+            print(
+                f"{shape} {what} {value}: {median(found['cpu']):.3f} CPU s a checkpoint, peak {found['peak_mb']:.0f} MB"
+            )
 
 
 def main() -> None:
@@ -161,7 +163,9 @@ def main() -> None:
         run(as_job(args.job))
         return
     real = REAL_TOKENIZER.exists()
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.processor() or platform.machine()}, load {os.getloadavg()}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.processor() or platform.machine()}, load {os.getloadavg()}"
+    )
     print(f"tokenizer: {REAL_TOKENIZER}" if real else f"tokenizer: words, since {REAL_TOKENIZER} is not here")
     names = list(FIRST)
     if installed("transformer_lens"):

@@ -33,9 +33,11 @@ def floor(job: Any, meter: Meter, tasks: dict[str, list[tuple[list[int], list[in
     n = sum(p.numel() for p in parameters(width, layers))
     half, single = torch.zeros(n, dtype=torch.float16), torch.zeros(n)
     found = {"read": least(read), "convert": least(lambda: single.copy_(half))}
-    del half, single, buffer
     blocks, scored = shapes(tasks)
-    weights = [(torch.randn(o, i), torch.randn(o)) for o, i in ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width))]
+    weights = [
+        (torch.randn(o, i), torch.randn(o))
+        for o, i in ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width))
+    ]
     head = torch.randn(VOCAB, width)
 
     def products() -> None:

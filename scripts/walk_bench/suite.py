@@ -94,5 +94,7 @@ def made_up(folder: Path, items: int) -> list[tuple[str, str, str]]:
     draw, known = Random(0), words[1:]
     lengths = {"six": 6, "eleven": 11, "fourteen": 14}
     return [
-        (task, " ".join(draw.choices(known, k=n)), draw.choice(known)) for task, n in lengths.items() for _ in range(items)
+        (task, " ".join(draw.choices(known, k=n)), draw.choice(known))
+        for task, n in lengths.items()
+        for _ in range(items)
     ]
