@@ -24,6 +24,7 @@ from pythia_geometry.extraction.models import SuiteModel
 LAST, MEAN = "last", "mean"
 POSITIONS = (LAST, MEAN)
 BATCH = 128
+POSITIONS_AT_ONCE = 16
 TARGET = 0  # an item's answers are its target, then its distractors
 
 
@@ -209,14 +210,30 @@ def _score(
             predicting += range(first, first + len(ids))
             tokens += ids
             lengths.append(len(ids))
-    logits_PV = model.module.get_output_embeddings()(final_BTD[rows, positions]).float()
-    greedy = (logits_PV.argmax(dim=-1)[predicting].cpu().numpy() == np.array(tokens)).astype(float)
-    log_probs = torch.log_softmax(logits_PV, dim=-1)[predicting, tokens].double().cpu().numpy()
+    logits_PV = model.module.get_output_embeddings()(final_BTD[rows, positions])
+    greedy, log_probs = _read_off(logits_PV, np.array(predicting), np.array(tokens))
     starts = np.cumsum([0, *lengths[:-1]])
     totals, all_greedy = np.add.reduceat(log_probs, starts), np.minimum.reduceat(greedy, starts)
     scored = ((sequence, index) for sequence in group for index, _ in sequence.scored)
     for (sequence, index), total, hit in zip(scored, totals, all_greedy, strict=True):
         yield sequence, index, float(total), bool(hit)
+
+
+def _read_off(
+    logits_PV: Tensor, predicting: NDArray[np.int64], tokens: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each token, whether it is the greedy one at the position that predicts it, and its log-probability.
+
+    A few positions at a time: what they need fits the processor's cache, and no second [P, V] array is made.
+    """
+    greedy, log_probs = np.empty(len(tokens)), np.empty(len(tokens))
+    for start in range(0, len(logits_PV), POSITIONS_AT_ONCE):
+        chunk = logits_PV[start : start + POSITIONS_AT_ONCE].float()
+        mine = np.flatnonzero((predicting >= start) & (predicting < start + len(chunk)))
+        where, wanted = torch.from_numpy(predicting[mine] - start), torch.from_numpy(tokens[mine])
+        greedy[mine] = (chunk.argmax(dim=-1).cpu()[where] == wanted).numpy()
+        log_probs[mine] = torch.log_softmax(chunk, dim=-1)[where, wanted].double().cpu().numpy()
+    return greedy, log_probs
 
 
 def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) -> Answers:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pythia_geometry.geometry import twonn
+from pythia_geometry.geometry.dimension import _distinct
 from tests.reference import clouds, two_nearest
 from tests.reference.jackknife import delete_one_error
 
@@ -107,3 +108,13 @@ def test_what_has_no_dimension_is_nan_with_a_reason(z: np.ndarray, n: int, reaso
     assert np.isnan(estimate.value)
     assert np.isnan(estimate.error)
     assert (estimate.n, estimate.reason) == (n, reason)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_distinct_rows_are_those_of_the_general_sort(columns: int) -> None:
+    """With ties in the first column and without them, twins and zeros of both signs included."""
+    rng = np.random.default_rng(0)
+    apart, tied = rng.normal(size=(40, columns)), rng.integers(0, 3, size=(40, columns)).astype(float)
+    signed = np.array([[0.0] * columns, [-0.0] * columns, [1.0] * columns])
+    for rows in (apart, tied, np.vstack([apart, apart[:3]]), signed):
+        np.testing.assert_array_equal(_distinct(rows), np.unique(rows, axis=0))
