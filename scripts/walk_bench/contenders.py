@@ -147,19 +147,40 @@ def usual(job: Job) -> None:
 
 @torch.inference_mode()
 def transformer_lens(job: Job) -> None:
-    """TransformerLens' own way: a model a step from the folder's weights, run_with_cache, SVD a layer."""
-    from transformer_lens import HookedTransformer
-    from transformers import AutoModelForCausalLM
+    """TransformerLens 4: a bridge a step, run_with_cache of the residual stream, SVD a layer: RankMe alone."""
+    from tokenizers import Tokenizer
+    from transformer_lens import TransformerBridge
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     meter, tasks = Meter(), encoded_probes(job)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_file(str(Path(job.folder) / "tokenizer.json")))
+    tokenizer.add_special_tokens({"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"})
+    with tempfile.TemporaryDirectory() as saved:  # the bridge loads the tokenizer again from where it came
+        tokenizer.save_pretrained(saved)
+        _bridge_walk(job, meter, tasks, AutoTokenizer.from_pretrained(saved), AutoModelForCausalLM, TransformerBridge)
+
+
+@torch.inference_mode()
+def _bridge_walk(job: Job, meter: Meter, tasks: Any, tokenizer: Any, auto: Any, bridge: Any) -> None:
+    """The walk itself, with the two classes that only this contender imports."""
     meter.ready()
     for folder in step_folders(job):
-        hf = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        model = HookedTransformer.from_pretrained_no_processing("pythia-14m", hf_model=hf, device="cpu")
+        hf = auto.from_pretrained(folder, dtype=getattr(torch, job.dtype))
+        model = bridge.boot_transformers(str(folder), hf_model=hf, tokenizer=tokenizer)
         for items in tasks.values():
+            pooled: list[torch.Tensor] = []
             for start in range(0, len(items), USUAL_BATCH):
-                ids, _ = padded(items[start : start + USUAL_BATCH])
-                model.run_with_cache(ids, names_filter=lambda name: name.endswith("resid_post"))
+                batch = items[start : start + USUAL_BATCH]
+                ids, _ = padded(batch)
+                last = torch.tensor([len(prompt) - 1 for prompt, _ in batch])
+                logits, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith("hook_resid_post"))
+                target_log_probs(logits, batch)
+                pooled.append(torch.stack([h[torch.arange(len(batch)), last].float() for h in cache.values()]))
+            for layer in torch.cat(pooled, 1):
+                rankme(layer)
         meter.mark()
     meter.report(mapped=_tensor_bytes(job))
 
