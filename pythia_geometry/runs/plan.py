@@ -20,6 +20,7 @@ from pythia_geometry.suites.named import OFFLINE, find_suites
 from pythia_geometry.suites.steps import parse_steps
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
+LOCAL, RAY = "local", "ray"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Request:
         duplicates: `refuse` steps that hold another step's weights, or `keep` them.
         activations: `keep` pooled activations, or `none`.
         disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
+        executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -55,6 +57,7 @@ class Request:
     duplicates: str = REFUSE
     activations: str = KEEP
     disk: str = ""
+    executor: str = LOCAL
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -66,6 +69,7 @@ class Request:
         _one_of("--dtype", self.dtype, tuple(DTYPES))
         _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
         _one_of("--activations", self.activations, (KEEP, NONE))
+        _one_of("--executor", self.executor, (LOCAL, RAY))
         for name in self.measures:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
         if self.batch < 1 or self.threads < 0:
