@@ -35,6 +35,9 @@ except ImportError as missing:
 RETRIES = 10
 """How many machines may be lost under one task."""
 
+PATIENCE = 10.0
+"""Seconds that running tasks have to end after Ctrl-C."""
+
 Files = Mapping[str, bytes]
 
 
@@ -61,6 +64,7 @@ def capture_on_cluster(ledgers: Sequence[Ledger]) -> Elsewhere:
     was_connected = ray.is_initialized()
     if not was_connected:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # as Ray will do by itself; without it Ray prints a warning about that
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     pending: dict[Any, tuple[Ledger, Checkpoint]] = {}
@@ -71,8 +75,7 @@ def capture_on_cluster(ledgers: Sequence[Ledger]) -> Elsewhere:
             pending[task(plans[id(ledger)], ledger.request, checkpoint, names)] = (ledger, checkpoint)
         return _collect(pending)
     finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
+        _stop(list(pending))
         if not was_connected:
             ray.shutdown()
 
@@ -104,6 +107,14 @@ def _collect(pending: dict[Any, tuple[Ledger, Checkpoint]]) -> Elsewhere:
         elsewhere[checkpoint.label] = error_here
         ledger.progress.finished(checkpoint.label, returned.detail)
     return elsewhere
+
+
+def _stop(references: list[Any]) -> None:
+    """Ends tasks; those that run get a moment to remove their temporary folders."""
+    for reference in references:
+        ray.cancel(reference)
+    if references:
+        ray.wait(references, num_returns=len(references), timeout=PATIENCE)
 
 
 def _take(ledger: Ledger, files: Files) -> None:

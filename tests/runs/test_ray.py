@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -108,10 +107,11 @@ def test_node_that_is_lost_in_the_middle_costs_nothing_but_time(tmp_path: Path) 
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         assert ray.cluster_resources()["CPU"] == 2
-        killer = Thread(target=cluster.remove_node, args=(lost,), kwargs={"allow_graceful": False})
-        walk(make_plan(suite.request(executor=RAY)), tmp_path / "run", Watcher(3, killer.start))
-        killer.join()
-        assert sum(node["Alive"] for node in ray.nodes()) == 1
+        kill = partial(cluster.remove_node, lost, allow_graceful=False)
+        watcher = Watcher(3, kill)
+        walk(make_plan(suite.request(executor=RAY)), tmp_path / "run", watcher)
+        assert watcher.count == 20
+        assert lost not in cluster.list_all_nodes()
     finally:
         ray.shutdown()
         cluster.shutdown()
