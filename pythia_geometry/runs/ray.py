@@ -35,9 +35,6 @@ except ImportError as missing:
 RETRIES = 10
 """How many machines may be lost under one task."""
 
-PATIENCE = 10.0
-"""Seconds that running tasks have to end after Ctrl-C."""
-
 Files = Mapping[str, bytes]
 
 
@@ -75,7 +72,8 @@ def capture_on_cluster(ledgers: Sequence[Ledger]) -> Elsewhere:
             pending[task(plans[id(ledger)], ledger.request, checkpoint, names)] = (ledger, checkpoint)
         return _collect(pending)
     finally:
-        _stop(list(pending))
+        for reference in pending:
+            ray.cancel(reference, force=True)
         if not was_connected:
             ray.shutdown()
 
@@ -107,14 +105,6 @@ def _collect(pending: dict[Any, tuple[Ledger, Checkpoint]]) -> Elsewhere:
         elsewhere[checkpoint.label] = error_here
         ledger.progress.finished(checkpoint.label, returned.detail)
     return elsewhere
-
-
-def _stop(references: list[Any]) -> None:
-    """Ends tasks; those that run get a moment to remove their temporary folders."""
-    for reference in references:
-        ray.cancel(reference)
-    if references:
-        ray.wait(references, num_returns=len(references), timeout=PATIENCE)
 
 
 def _take(ledger: Ledger, files: Files) -> None:
