@@ -57,6 +57,10 @@ Activations = Annotated[str, typer.Option("--activations", help="Pooled activati
 Disk = Annotated[
     str, typer.Option("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
 ]
+ShardOption = Annotated[
+    str, typer.Option("--shard", help="Walk one share of the checkpoints, such as 1/4; then once without --shard.")
+]
+Executor = Annotated[str, typer.Option("--executor", help="local, or ray: forward passes on a Ray cluster.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no network: walk what the Hub cache holds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
@@ -82,6 +86,8 @@ def walk(
     weight_format: Format = "auto",
     activations: Activations = "keep",
     disk: Disk = "",
+    shard: ShardOption = "",
+    executor: Executor = "local",
     offline: Offline = False,
     dry_run: DryRun = False,
     version: Version = False,
@@ -97,7 +103,7 @@ def walk(
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.runs.plan import Request
-    from pythia_geometry.session import run_session
+    from pythia_geometry.session import run_session, run_shard
     from pythia_geometry.suites.named import OFFLINE, parse_seeds
 
     request = Request(
@@ -115,8 +121,10 @@ def walk(
         weight_format=weight_format,
         activations=activations,
         disk=disk,
+        executor=executor,
     )
-    raise typer.Exit(EXIT_GAPS if run_session(request, out, dry_run) else EXIT_OK)
+    has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
+    raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)
 
 
 @app.command("steps")

@@ -6,6 +6,7 @@
         activations/           pooled activations, one file a checkpoint, one row group a layer
         parts/                 what each finished checkpoint added; the tables are their concatenation
         figures/  summary.csv  what a reader looks at first
+        shards/1-of-4/         what one of several machines has computed and no walk has taken in yet: a run folder
 
 Every write goes to a temporary name and is renamed, so a kill at any moment leaves the old state or the new.
 """
@@ -62,6 +63,9 @@ KEYS = {
 """What makes a row one row; of several that are current, the last written counts."""
 
 FLOAT16_MAX = 65_504.0
+SHARDS, LOCK = "shards", ".lock"
+CACHES = ("activations", "passing")
+"""Folders of activations: those to be kept, and those that comparisons still need."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class RunFolder:
         if not self.manifest_file.exists():
             if self.path.exists() and not self.path.is_dir():
                 raise PythiaGeometryError(f"{self.path} is a file. Pass --out with a new or a run folder")
-            if self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+            if self.path.is_dir() and any(not p.name.startswith(".") and p.name != SHARDS for p in self.path.iterdir()):
                 raise PythiaGeometryError(
                     f"{self.path} is not empty and is no run folder (it has no manifest.json). Pass another --out"
                 )
@@ -121,10 +125,12 @@ class RunFolder:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock_file = (self.path / ".lock").open("w")
+            lock_file = (self.path / LOCK).open("w")
         with lock_file:
             lock(lock_file, self.path, "walk")
             for leftover in self.path.rglob(".tmp-*"):
+                if SHARDS in leftover.relative_to(self.path).parts:  # another process may be writing it
+                    continue
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             yield
 
@@ -164,9 +170,7 @@ class RunFolder:
             items: Identities of the work items that are now done.
             tables: Rows for some of geometry, behaviour and answers.
         """
-        parts = self.path / "parts"
-        number = max((int(p.name.split(".")[0]) for p in self._parts()), default=0) + 1
-        temporary = parts / f".tmp-{label}"
+        temporary = self.path / "parts" / f".tmp-{label}"
         with disk_errors(self.path):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -174,7 +178,11 @@ class RunFolder:
                 if frame := list(rows):
                     _write_table(temporary / f"{name}.parquet", _typed(pd.DataFrame(frame), TABLES[name] | WORK))
             (temporary / "items.json").write_text(json.dumps(sorted(items)))
-            temporary.rename(parts / f"{number:06d}.{label}")
+            temporary.rename(self._next_part(label))
+
+    def _next_part(self, label: str) -> Path:
+        number = max((int(p.name.split(".")[0]) for p in self._parts()), default=0) + 1
+        return self.path / "parts" / f"{number:06d}.{label}"
 
     def _parts(self) -> list[Path]:
         """Committed parts in the order in which they were written."""
@@ -203,6 +211,46 @@ class RunFolder:
             is_new = works.get("capture", known.get("capture")) != known.get("capture")
             held[question] = {**({} if is_new else known), **works}
         self.write_text(f"checkpoints/{label}.json", json.dumps({"row": dict(row), "current": held}))
+
+    # -- shards: what other machines have computed -------------------------------------------------------
+
+    def shard(self, name: str) -> RunFolder:
+        """A run folder inside this one, for one other writer."""
+        return RunFolder(self.path / SHARDS / name)
+
+    def shards(self) -> list[RunFolder]:
+        """The shards that exist; one that was taken in is an empty folder with a lock."""
+        return [RunFolder(path) for path in sorted((self.path / SHARDS).glob("*")) if path.is_dir()]
+
+    def take(self, other: RunFolder) -> None:
+        """Moves activations and parts out of another run folder of the same disk; both are held for writing.
+
+        Activations go first, as in a walk: a kill leaves each part here or there, and the next call goes on.
+        """
+        with disk_errors(self.path):
+            for file in sorted(p for kind in CACHES for p in (other.path / kind).glob("*.parquet")):
+                self._take_activations(file, self.path / file.parent.name / file.name)
+            (self.path / "parts").mkdir(exist_ok=True)
+            done = self.done()
+            for part in other._parts():
+                if not set(json.loads((part / "items.json").read_text())) <= done:
+                    part.rename(self._next_part(part.name.split(".", 1)[1]))
+
+    def _take_activations(self, theirs: Path, mine: Path) -> None:
+        if mine.exists():
+            self.add_activations(mine, read_activations(theirs), cached_works(theirs))
+            theirs.unlink()
+        else:
+            mine.parent.mkdir(exist_ok=True)
+            theirs.replace(mine)
+
+    def clear(self) -> None:
+        """Removes all but the lock, at which another process may be waiting; the manifest last."""
+        with disk_errors(self.path):
+            for path in self.path.iterdir():
+                if path not in (self.path / LOCK, self.manifest_file):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self.manifest_file.unlink(missing_ok=True)
 
     # -- tables --------------------------------------------------------------------------------------
 
@@ -235,7 +283,7 @@ class RunFolder:
 
     def activations_file(self, label: str, position: str, dtype: str, kept: bool = True) -> Path:
         """Where the pooled activations of one checkpoint lie; those not to be kept apart from those kept."""
-        return self.path / ("activations" if kept else "passing") / f"{label}.{position}.{dtype}.parquet"
+        return self.path / CACHES[0 if kept else 1] / f"{label}.{position}.{dtype}.parquet"
 
     def add_activations(self, file: Path, probes: Mapping[str, NDArray[np.floating]], works: Mapping[str, str]) -> None:
         """Writes activations of several probes, beside those that the file already holds.
@@ -380,3 +428,8 @@ def lock(stream: IO[str], path: Path, what: str) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise MachineError(f"Another {what} is writing to {path}. Wait for it, or pass another --out") from error
+    except OSError as error:
+        raise MachineError(
+            f"{path} lies on a file system without locks ({error.strerror}): two processes could write it at once. "
+            "Mount it with them (Lustre: -o flock), or pass an --out on another disk"
+        ) from error

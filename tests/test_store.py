@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pythia_geometry.errors import MachineError
-from pythia_geometry.runs.local import _compact
+from pythia_geometry.runs.one_run import _compact
 from pythia_geometry.runs.rows import measure_layers
 from pythia_geometry.store import (
     ANSWERS,

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.runs.plan import NONE, Request, RunPlan
 from pythia_geometry.runs.progress import Progress
-from pythia_geometry.runs.rows import Row, capture_id, checkpoint_row, geometry_row, probe_columns
+from pythia_geometry.runs.rows import Row, capture_id, checkpoint_row, geometry_row, measure_id, probe_columns
 from pythia_geometry.store import RunFolder, cached_works, read_activations
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
@@ -45,6 +46,18 @@ class Ledger:
     def capture_id(self, checkpoint: Checkpoint, probe: Probe) -> str:
         """Identity of a probe's forward pass."""
         return capture_id(checkpoint, probe, self.request)
+
+    def todo(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
+        """Probes that were never run through the checkpoint, or whose measures can come from nowhere else."""
+        cached = self.cached_probes(checkpoint)
+        return [e for e in self.run.probes if self._needs_forward(checkpoint, e.probe, cached)]
+
+    def _needs_forward(self, checkpoint: Checkpoint, probe: Probe, cached: set[str]) -> bool:
+        captured = self.capture_id(checkpoint, probe) in self.done
+        if self.request.activations == NONE:
+            ids = {measure_id(checkpoint, probe, self.request, name) for name in self.request.chosen_measures}
+            return not (captured and (ids <= self.done or probe.name in cached))
+        return not (captured and probe.name in cached)
 
     def question(self, probe: Probe) -> str:
         """What a piece of work answers: a probe at a position."""

@@ -10,7 +10,7 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.models import ATTENTION_KERNEL
 from pythia_geometry.extraction.probes import SHUFFLED
-from pythia_geometry.runs.plan import Plan, RunPlan
+from pythia_geometry.runs.plan import LOCAL, Plan, RunPlan
 
 _PACKAGES = ("torch", "transformers", "huggingface-hub", "safetensors", "tokenizers", "numpy", "pyarrow", "pandas")
 
@@ -36,7 +36,8 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "versions": {name: version(name) for name in _PACKAGES},
         "settings": {
             "dtype": request.dtype,
-            "device": request.resolved_device,
+            "device": request.resolved_device if request.executor == LOCAL else request.device,
+            "executor": request.executor,
             "attention": ATTENTION_KERNEL,
             "position": request.position,
             "batch": request.batch,

@@ -21,6 +21,7 @@ from pythia_geometry.suites.served import AUTO, CHOICES
 from pythia_geometry.suites.steps import parse_steps
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
+LOCAL, RAY = "local", "ray"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Request:
         weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin` is not.
         activations: `keep` pooled activations, or `none`.
         disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
+        executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -58,6 +60,7 @@ class Request:
     weight_format: str = AUTO
     activations: str = KEEP
     disk: str = ""
+    executor: str = LOCAL
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -70,6 +73,7 @@ class Request:
         _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
         _one_of("--format", self.weight_format, CHOICES)
         _one_of("--activations", self.activations, (KEEP, NONE))
+        _one_of("--executor", self.executor, (LOCAL, RAY))
         for name in self.measures:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
         if self.batch < 1 or self.threads < 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pythia_geometry.runs import local
+from pythia_geometry.runs import one_run
 from pythia_geometry.store import RunFolder
 from tests.runs.children import Stopped, counted, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
@@ -51,7 +51,7 @@ def test_never_more_than_three_files_of_activations_lie_on_disk(
 def test_second_walk_computes_nothing(suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     first = suite.walk(out, activations="none")
-    monkeypatch.setattr(local, "capture", pytest.fail)
+    monkeypatch.setattr(one_run, "capture", pytest.fail)
     assert_same(suite.walk(out, activations="none"), first)
 
 

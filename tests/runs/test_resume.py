@@ -12,7 +12,7 @@ import pytest
 from pythia_geometry.extraction.capture import Capture, capture
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.geometry.measures import MEASURES
-from pythia_geometry.runs import local
+from pythia_geometry.runs import one_run
 from pythia_geometry.store import KEYS, RunFolder, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, rows, tiny_suite, write_probes, write_step
 
@@ -33,7 +33,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(encoded.probe.name)
         return capture(model, encoded, *rest)
 
-    monkeypatch.setattr(local, "capture", watched)
+    monkeypatch.setattr(one_run, "capture", watched)
     return names
 
 
@@ -56,8 +56,8 @@ def test_second_walk_computes_nothing_and_gives_the_same(
     assert captured == ["words/near", "words/far"] * len(STEPS)
     before = parts(out)
     captured.clear()
-    monkeypatch.setattr(local, "measure_layers", pytest.fail)
-    monkeypatch.setattr(local, "SuiteModel", pytest.fail)
+    monkeypatch.setattr(one_run, "measure_layers", pytest.fail)
+    monkeypatch.setattr(one_run, "SuiteModel", pytest.fail)
     assert_same(suite.walk(out), first)
     assert captured == []
     assert parts(out) == before
