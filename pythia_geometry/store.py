@@ -176,7 +176,8 @@ class RunFolder:
             temporary.mkdir(parents=True)
             for name, rows in tables.items():
                 if frame := list(rows):
-                    _write_table(temporary / f"{name}.parquet", _typed(pd.DataFrame(frame), TABLES[name] | WORK))
+                    part = pa.Table.from_pylist(frame, schema=_arrow_schema(TABLES[name] | WORK))
+                    pq.write_table(part, temporary / f"{name}.parquet")
             (temporary / "items.json").write_text(json.dumps(sorted(items)))
             temporary.rename(self._next_part(label))
 
@@ -357,8 +358,10 @@ def _write_activations(
             ("hidden", vector),
         ]
     )
-    names = np.concatenate([[name] * a.shape[1] for name, a in arrays.items()])
-    made_by = pa.array([works[name] for name in names], pa.string())
+    which = pa.array(np.repeat(np.arange(len(arrays), dtype=np.int32), [a.shape[1] for a in arrays.values()]))
+    names, made_by = (
+        pa.DictionaryArray.from_arrays(which, list(of)).cast(pa.string()) for of in (arrays, [works[n] for n in arrays])
+    )
     items = np.concatenate([np.arange(a.shape[1], dtype=np.int32) for a in arrays.values()])
     with pq.ParquetWriter(
         path,
@@ -371,9 +374,14 @@ def _write_activations(
             flat = np.concatenate([a[layer] for a in arrays.values()]).astype(dtype).reshape(-1)
             hidden = pa.FixedSizeListArray.from_arrays(pa.array(flat), width)
             index = pa.array(np.full(len(items), layer, dtype=np.int16))
-            columns = [index, pa.array(names, pa.string()), made_by, pa.array(items), hidden]
+            columns = [index, names, made_by, pa.array(items), hidden]
             table = pa.Table.from_arrays(columns, schema=schema)
             writer.write_table(table, row_group_size=len(items))
+
+
+def _arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """The same types as `_typed` gives, without a data frame: rows of one checkpoint are few and come often."""
+    return pa.schema([(name, getattr(pa, dtype.lower())()) for name, dtype in columns.items()])
 
 
 def _typed(frame: pd.DataFrame, schema: Mapping[str, str]) -> pd.DataFrame:

@@ -6,9 +6,8 @@ Shape letters: B sequences of a batch, T their common length, D width, L layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby, islice
 from typing import Any
 
@@ -25,6 +24,7 @@ LAST, MEAN = "last", "mean"
 POSITIONS = (LAST, MEAN)
 BATCH = 128
 POSITIONS_AT_ONCE = 16
+FEW_ROWS = 16
 TARGET = 0  # an item's answers are its target, then its distractors
 
 
@@ -92,9 +92,9 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
     activations = np.full((n_layers, n_items, model.shape.width), np.nan, dtype=np.float32)
     scores = [np.full(1 + len(item.distractors), np.nan) for item in encoded.items]
     exact = np.full(n_items, np.nan)
-    with torch.inference_mode(), _Pooling(model) as pooling:
+    with torch.inference_mode(), _Pooling(model, position) as pooling:
         for group in _batches(sequences, batch):
-            final_BTD = pooling.run(group, position)
+            final_BTD = pooling.run(group)
             main = [row for row, s in enumerate(group) if s.is_main]
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
@@ -145,18 +145,26 @@ def _batches(ordered: Sequence[_Sequence], batch: int) -> Iterator[list[_Sequenc
 
 
 class _Pooling:
-    """Forward hooks that keep, of every layer, the pooled rows of the current batch and nothing else."""
+    """Forward hooks that keep, of every layer, the pooled rows of the current batch and nothing else.
 
-    def __init__(self, model: SuiteModel) -> None:
+    After the last block only the last prompt token and those after it are read, so its MLP runs for them alone
+    (where the mean is pooled, for all).
+    """
+
+    def __init__(self, model: SuiteModel, position: str) -> None:
         self.model = model
+        self.position = position
         self.rows: list[Tensor] = []
-        self.pool: Callable[[Tensor], Tensor] = torch.clone
+        self.n_prompt_B = torch.empty(0)
+        self.read_BT = torch.empty(0)
         self.handles: list[Any] = []
 
     def __enter__(self) -> _Pooling:
         blocks = self.model.blocks
         self.handles = [blocks[0].register_forward_pre_hook(self._before_first, with_kwargs=True)]
         self.handles += [block.register_forward_hook(self._after_block) for block in blocks]
+        if self.position == LAST and (mlp := self.model.last_mlp) is not None:
+            self.handles += [mlp.register_forward_pre_hook(self._narrow), mlp.register_forward_hook(self._widen)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,14 +177,33 @@ class _Pooling:
     def _after_block(self, _: object, __: object, output: Any) -> None:
         self.rows.append(self.pool(output[0] if isinstance(output, tuple) else output))
 
-    def run(self, group: Sequence[_Sequence], position: str) -> Tensor:
-        """One forward pass; returns the hidden states after the final norm [B, T, D]."""
+    def _narrow(self, _: object, args: tuple[Tensor, ...]) -> tuple[Tensor] | None:
+        return (args[0][self.read_BT][None],) if self._narrows else None
+
+    def _widen(self, _: object, __: object, output_1RD: Tensor) -> Tensor:
+        if not self._narrows:
+            return output_1RD
+        wide_BTD = output_1RD.new_zeros(*self.read_BT.shape, output_1RD.shape[-1])
+        wide_BTD[self.read_BT] = output_1RD[0]
+        return wide_BTD
+
+    @property
+    def _narrows(self) -> bool:
+        """Not for a few rows: matrix libraries compute those by another routine, whose last bits differ."""
+        return len(self.read_BT) >= FEW_ROWS
+
+    def run(self, group: Sequence[_Sequence]) -> Tensor:
+        """One forward pass; returns the hidden states after the final norm [B, T, D], right where they are read."""
         device = self.model.device
         ids_BT = torch.tensor([s.ids for s in group], device=device)
-        n_prompt_B = torch.tensor([s.n_prompt for s in group], device=device)
+        self.n_prompt_B = torch.tensor([s.n_prompt for s in group], device=device)
+        self.read_BT = torch.arange(ids_BT.shape[1], device=device) >= self.n_prompt_B[:, None] - 1
         self.rows = []
-        self.pool = partial(_pool, n_prompt_B=n_prompt_B, position=position)
         return self.model.base(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
+
+    def pool(self, hidden_BTD: Tensor) -> Tensor:
+        """Pooled rows [B, D] of the current batch."""
+        return _pool(hidden_BTD, self.n_prompt_B, self.position)
 
     def pooled(self, main: Sequence[int], final_BTD: Tensor) -> NDArray[np.float32]:
         """Pooled activations [L, len(main), D] of the batch's main sequences."""
@@ -224,16 +251,24 @@ def _read_off(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each token, whether it is the greedy one at the position that predicts it, and its log-probability.
 
-    A few positions at a time: what they need fits the processor's cache, and no second [P, V] array is made.
+    A few positions at a time on a CPU: what they need fits its cache, and no second [P, V] array is made.
     """
+    at_once = POSITIONS_AT_ONCE if logits_PV.device.type == "cpu" else len(logits_PV)
     greedy, log_probs = np.empty(len(tokens)), np.empty(len(tokens))
-    for start in range(0, len(logits_PV), POSITIONS_AT_ONCE):
-        chunk = logits_PV[start : start + POSITIONS_AT_ONCE].float()
+    for start in range(0, len(logits_PV), at_once):
+        chunk = logits_PV[start : start + at_once].float()
         mine = np.flatnonzero((predicting >= start) & (predicting < start + len(chunk)))
-        where, wanted = torch.from_numpy(predicting[mine] - start), torch.from_numpy(tokens[mine])
-        greedy[mine] = (chunk.argmax(dim=-1).cpu()[where] == wanted).numpy()
+        where, wanted = (torch.from_numpy(a[mine]).to(chunk.device) for a in (predicting - start, tokens))
+        greedy[mine] = _is_greedy(chunk, where, wanted).cpu().numpy()
         log_probs[mine] = torch.log_softmax(chunk, dim=-1)[where, wanted].double().cpu().numpy()
     return greedy, log_probs
+
+
+def _is_greedy(logits_PV: Tensor, where: Tensor, wanted: Tensor) -> Tensor:
+    """Whether `wanted` is the arg max at `where`: the maximum alone is six times cheaper and rules most of them out."""
+    is_top = logits_PV[where, wanted] >= logits_PV.amax(dim=-1)[where]
+    is_top[is_top.clone()] = logits_PV[where[is_top]].argmax(dim=-1) == wanted[is_top]  # of equal ones, argmax's
+    return is_top
 
 
 def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) -> Answers:

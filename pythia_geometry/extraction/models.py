@@ -78,6 +78,7 @@ class SuiteModel:
     Attributes:
         module: The `transformers` model, in evaluation mode.
         blocks: Its transformer blocks, in order.
+        last_mlp: The last block's MLP where it is known to treat every position by itself, else None.
         shape: Blocks, width, vocabulary.
     """
 
@@ -94,6 +95,7 @@ class SuiteModel:
         self.base: nn.Module = self.module.base_model
         self.shape = read_shape(config_file)
         self.blocks = _find_blocks(self.base, self.shape.n_layers)
+        self.last_mlp = _positionwise(getattr(self.blocks[-1], "mlp", None))
         self._slots = _weight_slots(self.module)
 
     @property
@@ -158,6 +160,18 @@ def _find_blocks(base: nn.Module, n_layers: int) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             return module
     raise PythiaGeometryError(f"{type(base).__name__} has no list of {n_layers} blocks to hook")
+
+
+def _positionwise(mlp: nn.Module | None) -> nn.Module | None:
+    """The module if it is made of linear maps and of functions without parameters; a mixture of experts is not."""
+    from transformers.pytorch_utils import Conv1D
+
+    def is_plain(part: nn.Module) -> bool:
+        return isinstance(part, nn.Linear | Conv1D) or not any(True for _ in part.parameters())
+
+    if mlp is None or list(mlp.parameters(recurse=False)) or not all(map(is_plain, mlp.children())):
+        return None
+    return mlp
 
 
 def _weight_slots(module: nn.Module) -> dict[str, Tensor]:

@@ -26,7 +26,8 @@ def ours(job: Job) -> None:
     from pythia_geometry.extraction import capture as capturing
     from pythia_geometry.extraction.models import SuiteModel
     from pythia_geometry.geometry import dimension, representation
-    from pythia_geometry.runs import local
+    from pythia_geometry.runs import one_run
+    from pythia_geometry.runs.local import walk
     from pythia_geometry.runs.plan import Request, make_plan
 
     meter = Meter()
@@ -35,9 +36,9 @@ def ours(job: Job) -> None:
         meter.wrap(representation, name, "errors")
     meter.wrap(dimension, "_totals_without_each", "errors")
     meter.wrap(capturing, "_score", "behaviour")
-    meter.wrap(local, "capture", "capture")
-    meter.wrap(local, "compare", "compare")
-    meter.wrap(local, "measure_layers", "measures")
+    meter.wrap(one_run, "capture", "capture")
+    meter.wrap(one_run, "compare", "compare")
+    meter.wrap(one_run, "measure_layers", "measures")
     meter.wrap(SuiteModel, "swap", "swap")
 
     class Marks:
@@ -58,7 +59,7 @@ def ours(job: Job) -> None:
     plan = make_plan(request)
     meter.ready()
     with tempfile.TemporaryDirectory() as out:
-        tables = local.walk(plan, out, Marks())
+        tables = walk(plan, out, Marks())
     found = tables.geometry[(tables.geometry["measure"] == "rankme") & (tables.geometry["step"] == 1)]
     rankme = found.sort_values(["task", "layer_index"])
     rankme = rankme[rankme["layer"] != rankme["layer"].unique()[-2]]  # the last block's output: transformers has none
