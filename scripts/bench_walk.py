@@ -2,6 +2,7 @@
 
     python scripts/bench_walk.py                       # 14m and 160m shapes
     python scripts/bench_walk.py --shapes 14m --scaling
+    python scripts/bench_walk.py --shapes 14m --tokens 32
     python scripts/bench_walk.py --dtype bfloat16
 
 Weights are random: times and bytes mean something, RankMe does not. Every contender runs in a process of its own, in
@@ -21,14 +22,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from walk_bench.contenders import as_job, installed, run
-from walk_bench.suite import REAL_TOKENIZER, SHAPES, Job, write_suite
+from walk_bench.suite import REAL_TOKENIZER, SHAPES, Job, Size, write_suite
 
 Result = dict[str, Any]
 FIRST = ("usual", "ours (rankme)", "ours (all)", "floor")
@@ -135,17 +136,17 @@ def agreement(found: dict[str, list[Result]]) -> None:
         print(f"{key}: usual and ours at most {apart:.1e} apart (relative, {len(a[key])} values)")
 
 
-def scaling(shape: str, args: argparse.Namespace, real: bool) -> None:
+def scaling(shape: str, dtype: str) -> None:
     """CPU seconds a checkpoint by number of checkpoints, prompts a task and layers."""
-    base = {"steps": 3, "layers": SHAPES[shape][0], "items": 64}
+    base = Size(shape, 3, 64, SHAPES[shape][0])
     for what, values in (("steps", (3, 6, 12)), ("items", (32, 64, 128)), ("layers", (3, 6, 12))):
         for value in values:
             with tempfile.TemporaryDirectory() as folder:
-                sizes = base | {what: value}
-                write_suite(Path(folder), shape, sizes["steps"], sizes["layers"], sizes["items"], real)
-                found = in_own_process(job_of("ours (all)", Path(folder), args.dtype))
+                write_suite(Path(folder), replace(base, **{what: value}))
+                found = in_own_process(job_of("ours (all)", Path(folder), dtype))
             print(
-                f"{shape} {what} {value}: {median(found['cpu']):.3f} CPU s a checkpoint, peak {found['peak_mb']:.0f} MB"
+                f"{shape} {what} {value}: {median(found['cpu']):.3f} CPU s a checkpoint, peak {found['peak_mb']:.0f} MB",
+                flush=True,
             )
 
 
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["14m", "160m"], choices=tuple(SHAPES))
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--items", type=int, default=128, help="prompts a task; there are three tasks")
+    parser.add_argument("--tokens", type=int, default=0, help="random prompts of so many tokens in place of real ones")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--scaling", action="store_true", help="cost by checkpoints, prompts and layers instead")
@@ -162,11 +164,12 @@ def main() -> None:
     if args.job:
         run(as_job(args.job))
         return
-    real = REAL_TOKENIZER.exists()
     print(
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.processor() or platform.machine()}, load {os.getloadavg()}"
     )
-    print(f"tokenizer: {REAL_TOKENIZER}" if real else f"tokenizer: words, since {REAL_TOKENIZER} is not here")
+    if not args.tokens:
+        here = REAL_TOKENIZER.exists()
+        print(f"tokenizer: {REAL_TOKENIZER}" if here else f"tokenizer: words, since {REAL_TOKENIZER} is not here")
     names = list(FIRST)
     if installed("transformer_lens"):
         names.append("transformer_lens")
@@ -174,10 +177,10 @@ def main() -> None:
         print("transformer_lens: left out, since it is not installed")
     for shape in args.shapes:
         if args.scaling:
-            scaling(shape, args, real)
+            scaling(shape, args.dtype)
             continue
         with tempfile.TemporaryDirectory() as folder:
-            write_suite(Path(folder), shape, args.steps, 0, args.items, real)
+            write_suite(Path(folder), Size(shape, args.steps, args.items, tokens=args.tokens))
             report(shape, rounds_of(Path(folder), names, args.rounds, args.dtype))
 
 

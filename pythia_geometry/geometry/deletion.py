@@ -72,11 +72,12 @@ def deleted_first_eigenvalue(spectrum: Spectrum) -> Array:
     n = len(weights)
     low = np.full(n, eigenvalues[1] if len(eigenvalues) > 1 else 0.0)
     high = np.full(n, eigenvalues[0])
+    terms = np.empty_like(weights)  # one array for all: most of the time went into making new ones
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        gaps = eigenvalues - middle[:, None]
-        terms = np.divide(weights, gaps, out=np.zeros_like(weights), where=gaps != 0)
-        above = terms.sum(axis=1) > 1  # the sum grows without bound towards λ₁
+        np.subtract(eigenvalues, middle[:, None], out=terms)
+        terms[terms == 0] = np.inf
+        above = np.divide(weights, terms, out=terms).sum(axis=1) > 1  # the sum grows without bound towards λ₁
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.asarray((low + high) / 2)
 

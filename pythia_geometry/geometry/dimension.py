@@ -85,7 +85,7 @@ def _three_nearest(points: Array) -> tuple[np.ndarray, Array]:
     np.fill_diagonal(squared, np.inf)
     nearest = np.argsort(squared, axis=1, kind="stable")[:, :3]
     # Exact distances for the three that matter: the Gram form loses digits between close points.
-    exact = np.linalg.norm(points[:, None, :] - points[nearest], axis=2)
+    exact = np.stack([np.linalg.norm(points - points[nearest[:, k]], axis=1) for k in range(3)], axis=1)
     order = np.argsort(exact, axis=1, kind="stable")
     return np.take_along_axis(nearest, order, 1), np.take_along_axis(exact, order, 1)
 
