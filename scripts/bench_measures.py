@@ -51,6 +51,12 @@ def errors_alone(clouds: list[Cloud]) -> None:
         deleted_first_eigenvalue(cloud.spectrum)
 
 
+def grams(layers: np.ndarray) -> np.ndarray:
+    """The smaller Gram matrices [L, m, m] of all layers."""
+    z = layers.astype(np.float64)
+    return z @ z.transpose(0, 2, 1) if z.shape[1] <= z.shape[2] else z.transpose(0, 2, 1) @ z
+
+
 def main() -> None:
     """Prints one line a part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,12 +78,17 @@ def main() -> None:
         vectors = cpu_seconds(lambda: [(c.spectrum, c.unit_spectrum, c.centred_spectrum) for c in clouds])
         errors = cpu_seconds(lambda: errors_alone(clouds))
         values = cpu_seconds(lambda: [values_alone(c.activations) for c in captured])
+        stacks = [grams(c.activations) for c in captured]
+        one_by_one = cpu_seconds(lambda: [np.linalg.eigh(gram) for stack in stacks for gram in stack])
+        stacked = cpu_seconds(lambda: [np.linalg.eigh(stack) for stack in stacks])
     print(f"{checkpoint.label}: {len(run.probes)} tasks, {len(run.shape.layers)} layers, width {run.shape.width}")
     print(f"forward pass and answers          {forward:7.2f} CPU s   1.00")
     print(f"all measures with their errors    {full:7.2f} CPU s   {full / forward:.2f}")
     added = errors + max(0.0, vectors - values)
     print(f"errors alone (with eigenvectors)  {added:7.2f} CPU s   {added / forward:.2f}")
     print(f"the three spectra, values alone   {values:7.2f} CPU s   {values / forward:.2f}")
+    print(f"eigh of all layers, one by one    {one_by_one:7.2f} CPU s   {one_by_one / forward:.2f}")
+    print(f"the same in one call a probe      {stacked:7.2f} CPU s   {stacked / forward:.2f}")
 
 
 if __name__ == "__main__":
