@@ -7,7 +7,6 @@ cannot tell it from what an earlier walk left. A thread fetches the checkpoints 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -15,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
-from pythia_geometry.runs.one_run import Elsewhere, RunWalk
+from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
 from pythia_geometry.runs.plan import RAY, Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.shards import gather
@@ -38,7 +37,11 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
     folder = RunFolder(out)
     capture_elsewhere = _executor(plan)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
-    with folder.writing(), threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as measurer:
+    with (
+        folder.writing(),
+        threadpool_limits(1, user_api="blas"),
+        measuring_threads(plan.request.resolved_device) as measurer,
+    ):
         gather(folder)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
         ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]

@@ -1,11 +1,12 @@
 """The walk over one training run: forward passes, measures, comparisons.
 
 The last step goes first, because every other one is compared with it; the rest follow in order. While one
-probe runs through the model, a second thread measures the one before.
+probe runs through the model, other threads measure those before.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, measure_
 from pythia_geometry.store import FLOAT16_MAX, disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
+MEASURING_THREADS = 8
+"""Most threads that measure beside a GPU."""
+
 Elsewhere = Mapping[str, CheckpointError | None]
 """What other machines have tried, by the checkpoint's label: why it cannot be used, or None where it could."""
 
@@ -34,7 +38,7 @@ class RunWalk:
 
     Attributes:
         ledger: Where it is written.
-        measurer: The thread that measures.
+        measurer: The threads that measure.
         fetcher: Hands out the weights.
         model: The model; built when it is first needed.
         elsewhere: What need not be tried here, and was already shown as finished.
@@ -200,6 +204,15 @@ class RunWalk:
 
     def _measure_ids(self, checkpoint: Checkpoint, encoded: EncodedProbe, names: Sequence[str]) -> list[str]:
         return [measure_id(checkpoint, encoded.probe, self.ledger.request, name) for name in names]
+
+
+def measuring_threads(device: str) -> ThreadPoolExecutor:
+    """Measures while the model runs on: in one thread where it runs on these cores too, else in most of them.
+
+    On a GPU a small model's forward pass takes less time than its spectra, which are always computed on the CPU.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ThreadPoolExecutor(1 if device == "cpu" else max(1, min(MEASURING_THREADS, cores - 1)))
 
 
 def set_threads(threads: int, width: int) -> None:

@@ -10,7 +10,6 @@ the last command makes all of them; for it what the shards have left is an earli
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.runs.fetch import Fetcher, Wanted
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
-from pythia_geometry.runs.one_run import RunWalk
+from pythia_geometry.runs.one_run import RunWalk, measuring_threads
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.store import RunFolder
@@ -84,7 +83,11 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     mine, watcher = folder.shard(shard.name), progress or Silent()
     share = shard.of(plan)
-    with mine.writing(), threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as measurer:
+    with (
+        mine.writing(),
+        threadpool_limits(1, user_api="blas"),
+        measuring_threads(plan.request.resolved_device) as measurer,
+    ):
         mine.write_manifest(updated_manifest(mine.manifest(), plan))
         walks = [RunWalk(Ledger(run, plan.request, mine, watcher), measurer) for run in share.runs]
         todo = [_todo(walk, Ledger(walk.ledger.run, plan.request, folder, watcher)) for walk in walks]
