@@ -58,7 +58,7 @@ def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:
     if plan.request.executor == RAY:
         from pythia_geometry.runs.ray import capture_on_cluster
 
-        return capture_on_cluster
+        return partial(capture_on_cluster, plan)
     if plan.request.n_shares > 1:
         return partial(capture_on_devices, plan)
     return lambda ledgers: {}

@@ -103,15 +103,13 @@ def test_process_that_is_killed_is_one_message_and_what_was_done_is_kept(
 
 
 def test_what_a_process_meets_is_raised_here(suite: SuiteOnDisk, tmp_path: Path) -> None:
-    out, plan = tmp_path / "run", make_plan(suite.request(device=BOTH))
-    with (
-        RunFolder(out).shard("2-of-2").writing(),
-        pytest.raises(MachineError, match="Another walk is writing to .*2-of"),
-    ):
-        walk(plan, out)
-    with devices._worker("cpu", ("no plan", "no shard", out)) as worker:
-        with pytest.raises(RuntimeError, match="Traceback(.|\n)*AttributeError"):
-            devices._listen([worker], Seen())
+    out, plan = tmp_path / "run", make_plan(suite.request())
+    with RunFolder(out).shard("2-of-2").writing(), devices._worker("cpu", (plan, Shard(2, 2), out)) as refused:
+        with devices._worker("cpu", ("no plan", "no shard", out)) as broken:
+            with pytest.raises(MachineError, match="Another walk is writing to .*2-of-2"):
+                devices._listen([refused], Seen())
+            with pytest.raises(RuntimeError, match="Traceback(.|\n)*AttributeError"):
+                devices._listen([broken], Seen())
 
 
 def test_processes_of_a_hub_walk_share_the_disk_fetch_each_weight_once_and_leave_none(
