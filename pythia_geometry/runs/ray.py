@@ -62,7 +62,7 @@ def capture_on_cluster(plan: Plan, ledgers: Sequence[Ledger]) -> Elsewhere:
     work = {id(ledger): _work(ledger) for ledger in ledgers}
     if not any(work.values()):
         return {}
-    with _connected():
+    with _connected() as is_ours:
         needs = _needs(plan.request)
         room = _room(plan, work.values(), ledgers[0].folder, _tasks_at_once(needs, ray.nodes()))
         n_weights = sum(len(_by_weights(of_run)) for of_run in work.values())
@@ -76,28 +76,50 @@ def capture_on_cluster(plan: Plan, ledgers: Sequence[Ledger]) -> Elsewhere:
                     pending[remote.remote(run, plan.request, room, some)] = (ledger, some)
             return _collect(pending)
         finally:
-            for stream in pending:
-                ray.cancel(stream, force=True)
-            _sweep_machines(room.walk)
+            if is_ours:  # asks Ray nothing: a signal to all processes of a job has perhaps ended it
+                ray.shutdown()
+                sweep(room.walk)
+            else:
+                _withdraw(pending, room.walk)
 
 
 @contextmanager
-def _connected() -> Iterator[None]:
-    """Ray, started or joined here unless the caller has done that."""
+def _connected() -> Iterator[bool]:
+    """Ray, joined or started here unless the caller has joined it; whether it runs for this walk alone.
+
+    Raises:
+        MachineError: If no cluster answers where `RAY_ADDRESS` says.
+    """
     if ray.is_initialized():
-        yield
+        yield False
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # as Ray will do by itself; without it Ray prints a warning about that
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        is_ours = _start_or_join()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in this place
-        yield
+        yield is_ours
     finally:
         ray.shutdown()
+
+
+def _start_or_join() -> bool:
+    """Joins the cluster that is there, else starts Ray; whether it did."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(address="auto", **quiet)
+        return False
+    except ConnectionError as error:
+        if address := os.environ.get("RAY_ADDRESS"):
+            raise MachineError(
+                f"No Ray cluster answers at {address}, where RAY_ADDRESS says. Type ray start there, or unset "
+                "RAY_ADDRESS to start Ray on this machine"
+            ) from error
+    ray.init(address="local", include_dashboard=False, **quiet)
+    return True
 
 
 # -- how the work is divided ----------------------------------------------------------------------------
@@ -160,7 +182,8 @@ def _collect(pending: Pending) -> Elsewhere:
     """Takes results into the run folder as they arrive."""
     elsewhere: dict[str, CheckpointError | None] = {}
     while pending:
-        (stream,), _ = ray.wait(list(pending), num_returns=1)
+        ready, _ = ray.wait(list(pending), num_returns=1)
+        stream: Any = ready[0]
         ledger, to_come = pending[stream]
         try:
             returned: Files | Exception = ray.get(next(stream))
@@ -191,8 +214,10 @@ def _take(ledger: Ledger, files: Files) -> None:
     ledger.done = ledger.folder.done()
 
 
-def _sweep_machines(walk: str) -> None:
-    """Removes what tasks that were ended have left, on every machine that answers within seconds."""
+def _withdraw(pending: Pending, walk: str) -> None:
+    """Ends what still runs, and removes what that left on every machine that answers within seconds."""
+    for stream in pending:
+        ray.cancel(stream, force=True)
     living = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in living]
     sweeps = [ray.remote(sweep).options(num_cpus=0, max_retries=0, scheduling_strategy=s).remote(walk) for s in on]

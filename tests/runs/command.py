@@ -71,5 +71,6 @@ class Command:
 
 
 def parts(out: Path) -> int:
-    """Finished checkpoints in a run folder and its shards."""
-    return len([p for p in out.rglob("items.json") if ".tmp-" not in str(p)])
+    """Finished pieces of work in a run folder and its shards, also while they are being moved."""
+    folders = [Path(folder) for folder, _, names in os.walk(out) if "items.json" in names]
+    return len([folder for folder in folders if ".tmp-" not in str(folder)])

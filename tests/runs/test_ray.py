@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from huggingface_hub import hf_hub_download
 
-from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import RAY, make_plan
 from pythia_geometry.store import RunFolder
@@ -148,11 +149,10 @@ def most_bytes(folder: Path, until: Event, seen: list[int]) -> None:
     """Notes the most bytes of weights that lie below a folder."""
     while not until.is_set():
         found = 0
-        for path in folder.rglob("*.safetensors*"):
-            try:
-                found += path.stat().st_size
-            except OSError:  # removed at this moment
-                continue
+        for inside, _, names in os.walk(folder):
+            for name in names:
+                with suppress(OSError):  # removed at this moment
+                    found += (Path(inside) / name).stat().st_size if ".safetensors" in name else 0
         seen.append(found)
         time.sleep(0.005)
 
@@ -235,12 +235,32 @@ def test_node_that_is_lost_in_the_middle_costs_nothing_but_time(
 
 
 @needs_ray
-def test_no_process_of_ray_outlives_ctrl_c_and_nothing_is_left(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
+def test_cluster_that_does_not_answer_is_named(
+    suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def refuse(**given: Any) -> None:
+        assert given["address"] == "auto"
+        raise ConnectionError("nobody is there")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "node1:6379")
+    with pytest.raises(MachineError, match="No Ray cluster answers at node1:6379, where RAY_ADDRESS says"):
+        suite.walk(tmp_path / "run", executor=RAY)
+
+
+@needs_ray
+def test_no_process_of_ray_outlives_a_signal_to_all_and_nothing_is_left(
+    suite: SuiteOnDisk, alone: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
         command = Command(suite.arguments(out, "--executor", "ray"), {**os.environ, "TMPDIR": name})
         command.wait_until(lambda: parts(out))
-        assert command.signal(signal.SIGINT, everybody=True) == (130, STOPPED)
+        code, said = command.signal(signal.SIGTERM, everybody=True)  # to Ray's processes too, as in Slurm
+        assert code == 143
+        assert said.endswith(STOPPED)
         command.assert_nobody_lives()
         assert not list((Path(name) / f"pythia-geometry-{os.getuid()}").iterdir())
     assert 0 < parts(out) < parts(alone)
