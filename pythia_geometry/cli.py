@@ -10,6 +10,7 @@ import typer
 
 from pythia_geometry.cli_lab import lab
 from pythia_geometry.errors import EXIT_GAPS, EXIT_INTERRUPTED, EXIT_OK, PythiaGeometryError
+from pythia_geometry.stopping import exit_code, stop_on_sigterm
 
 STOPPED = "\nStopped. What was finished is kept: type the same command to continue."
 
@@ -25,7 +26,8 @@ Without arguments it walks the small trained suite that ships, offline, in about
 Examples: `pythia-geom` · `pythia-geom --model pythia-160m --steps log` ·
 `pythia-geom --model ./my-suite --probes my-probes.jsonl --steps 0,1000-10000:1000,last`
 
-Exit codes: 0 done, 2 something to mend in what was typed, 3 done with gaps, 4 network or disk, 130 Ctrl-C.""",
+Exit codes: 0 done, 2 something to mend in what was typed, 3 done with gaps, 4 network or disk,
+130 Ctrl-C, 143 SIGTERM.""",
 )
 
 Model = Annotated[
@@ -44,7 +46,9 @@ Measures = Annotated[str, typer.Option("--measures", help="Names joined by comma
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder, continued if it exists. [default: runs/MODEL]")]
 Position = Annotated[str, typer.Option("--position", help="Where activations are read: last prompt token, or mean.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, or several: cuda:0,cuda:1 or cuda:all.")
+]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of a forward pass; 0 chooses.")]
 Batch = Annotated[int, typer.Option("--batch", help="Sequences a forward pass.")]
 Duplicates = Annotated[
@@ -264,6 +268,7 @@ def compare_claims(
 
 def main() -> None:
     """Entry point: user errors become one message and an exit code."""
+    stop_on_sigterm()
     try:
         app()
     except PythiaGeometryError as error:
@@ -272,10 +277,11 @@ def main() -> None:
     except SystemExit as stop:  # typer has already turned Ctrl-C into this
         if stop.code == EXIT_INTERRUPTED:
             typer.echo(STOPPED, err=True)
+            sys.exit(exit_code())
         raise
     except KeyboardInterrupt:
         typer.echo(STOPPED, err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(exit_code())
 
 
 if __name__ == "__main__":

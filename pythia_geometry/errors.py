@@ -12,6 +12,7 @@ EXIT_USER = 2
 EXIT_GAPS = 3
 EXIT_MACHINE = 4
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class PythiaGeometryError(Exception):
@@ -38,3 +39,7 @@ class CheckpointError(PythiaGeometryError):
     def __init__(self, message: str, status: str) -> None:
         super().__init__(message)
         self.status = status
+
+    def __reduce__(self) -> tuple[type[CheckpointError], tuple[str, str]]:
+        """How it travels from the process in which it arose."""
+        return type(self), (str(self), self.status)

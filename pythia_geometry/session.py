@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.report.outcome import write_outcome
+from pythia_geometry.runs.device_names import names_several
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_probes, updated_manifest
 from pythia_geometry.runs.plan import LOCAL, Plan, Request, default_out, make_plan, measured_flops_per_second
@@ -66,6 +67,11 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
     shard = parse_shard(text)
     if request.executor != LOCAL:
         raise PythiaGeometryError("--shard and --executor ray each divide the walk. Pass one of them")
+    if names_several(request.device):
+        raise PythiaGeometryError(
+            f"--shard and --device {request.device} each divide the walk. Give every device a shard of its own, "
+            "such as --shard 1/2 --device cuda:0 and --shard 2/2 --device cuda:1, or leave --shard away"
+        )
     console = open_console()
     plan = make_plan(request)
     share = shard.of(plan)
@@ -79,7 +85,7 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
         "same command without --shard: it puts them together, walks what is missing and writes the tables.",
         highlight=False, markup=False,
     )  # fmt: skip
-    return bool(failed)
+    return any(failed.values())
 
 
 def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
@@ -90,7 +96,8 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
     updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
     done = done_anywhere(RunFolder(folder))
     todo = {run.name: unfinished(run, request, done) for run in share.runs}
-    show_plan(console, share, todo, folder, measured_flops_per_second(request.resolved_device, request.dtype))
+    rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
+    show_plan(console, share, todo, folder, rate)
     for name in changed_probes(manifest, plan):
         console.print(
             f"{name} is not the probe that this run folder was walked with: where it is walked now, its rows replace "

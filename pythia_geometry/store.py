@@ -245,13 +245,20 @@ class RunFolder:
             mine.parent.mkdir(exist_ok=True)
             theirs.replace(mine)
 
-    def clear(self) -> None:
-        """Removes all but the lock, at which another process may be waiting; the manifest last."""
+    def clear(self, but_downloads: bool = False) -> None:
+        """Removes all but the lock, at which another process may be waiting; the manifest last.
+
+        Args:
+            but_downloads: Leave the weights that a stopped walk has fetched, and the manifest that makes what is
+                left a run folder.
+        """
+        kept = {self.path / LOCK, self.manifest_file} | ({self.downloads} if but_downloads else set())
         with disk_errors(self.path):
             for path in self.path.iterdir():
-                if path not in (self.path / LOCK, self.manifest_file):
+                if path not in kept:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self.manifest_file.unlink(missing_ok=True)
+            if not but_downloads:
+                self.manifest_file.unlink(missing_ok=True)
 
     # -- tables --------------------------------------------------------------------------------------
 

@@ -24,9 +24,10 @@ def parse_size(text: str) -> int:
     return size
 
 
-def too_little(budget: int, label: str, needed: int) -> PythiaGeometryError:
-    """What to say where one checkpoint alone is larger than the budget."""
+def too_little(budget: int, label: str, needed: int, shares: int = 1) -> PythiaGeometryError:
+    """What to say where one checkpoint alone is larger than the budget, or than each of its equal shares."""
+    to_each = f" to each of {shares} devices" if shares > 1 else ""
     return PythiaGeometryError(
-        f"--disk allows {budget / 1e6:,.1f} MB of downloads, and {label} alone has {needed / 1e6:,.1f} MB. "
-        f"Type --disk {-(-needed // 10**6)}MB or more; twice that lets the next one download meanwhile"
+        f"--disk allows {budget / 1e6:,.1f} MB of downloads{to_each}, and {label} alone has {needed / 1e6:,.1f} MB. "
+        f"Type --disk {shares * -(-needed // 10**6)}MB or more; twice that lets the next one download meanwhile"
     )

@@ -1,16 +1,18 @@
 """The walk on one machine: every chosen checkpoint through every probe, once.
 
-What shards or the machines of a Ray cluster have computed is taken into the run folder first; the rest of the walk
-cannot tell it from what an earlier walk left. A thread fetches the checkpoints that come next.
+What shards, other devices or the machines of a Ray cluster have computed is taken into the run folder first; the rest
+of the walk cannot tell it from what an earlier walk left. A thread fetches the checkpoints that come next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from pythia_geometry.runs.devices import capture_on_devices
 from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
@@ -42,7 +44,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         threadpool_limits(1, user_api="blas"),
         measuring_threads(plan.request.resolved_device) as measurer,
     ):
-        gather(folder)
+        gather(folder, but_downloads=plan.request.n_shares > 1)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
         ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
@@ -55,9 +57,11 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:
-    """What captures on other machines before this one walks the rest."""
-    if plan.request.executor != RAY:
-        return lambda ledgers: {}
-    from pythia_geometry.runs.ray import capture_on_cluster
+    """What captures on other machines or devices before this process walks the rest."""
+    if plan.request.executor == RAY:
+        from pythia_geometry.runs.ray import capture_on_cluster
 
-    return capture_on_cluster
+        return partial(capture_on_cluster, plan)
+    if plan.request.n_shares > 1:
+        return partial(capture_on_devices, plan)
+    return lambda ledgers: {}

@@ -36,7 +36,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "versions": {name: version(name) for name in _PACKAGES},
         "settings": {
             "dtype": request.dtype,
-            "device": request.resolved_device if request.executor == LOCAL else request.device,
+            "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
             "executor": request.executor,
             "attention": ATTENTION_KERNEL,
             "position": request.position,

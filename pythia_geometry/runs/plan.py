@@ -14,6 +14,7 @@ from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.runs.device_names import find_devices, names_several
 from pythia_geometry.runs.disk import parse_size, too_little
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
 from pythia_geometry.suites.named import OFFLINE, find_suites
@@ -36,7 +37,8 @@ class Request:
         measures: Names of measures; empty for all.
         position: Where activations are read: `last` prompt token or the `mean`.
         dtype: Forward-pass precision.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …; several, joined by commas, or
+            `cuda:all` divide the walk among processes.
         threads: CPU threads of a forward pass; 0 chooses.
         batch: Sequences a forward pass.
         duplicates: `refuse` steps whose weights the listing says are another step's, or `keep` them.
@@ -80,28 +82,30 @@ class Request:
             raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
         if self.disk:
             parse_size(self.disk)
+        if self.executor == RAY and names_several(self.device):
+            raise PythiaGeometryError(
+                f"--executor ray uses every GPU of its machines by itself; --device {self.device} divides the walk "
+                "among those of this one. Pass one of them"
+            )
 
     @property
-    def resolved_device(self) -> str:
-        """The device that computes.
+    def devices(self) -> tuple[str, ...]:
+        """The devices that compute; of several, each walks a share.
 
         Raises:
             PythiaGeometryError: If a GPU is asked for and there is none.
         """
-        import torch
+        return find_devices(self.device)
 
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            kind = torch.device(self.device).type
-        except RuntimeError as error:
-            raise PythiaGeometryError(f"--device {self.device!r} is not one of: auto, cpu, cuda, cuda:1 …") from error
-        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": False}
-        if not available.get(kind, False):
-            raise PythiaGeometryError(
-                f"--device {self.device}: this machine has no {kind.upper()} GPU. Pass --device cpu"
-            )
-        return self.device
+    @property
+    def n_shares(self) -> int:
+        """How many processes of this machine divide the walk, and `--disk`."""
+        return 1 if self.executor == RAY else len(self.devices)
+
+    @property
+    def resolved_device(self) -> str:
+        """The device that this process computes on: the only one, or the first."""
+        return self.devices[0]
 
     @property
     def chosen_measures(self) -> tuple[str, ...]:
@@ -197,7 +201,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
     if request.disk:
-        _check_disk(suite, found, parse_size(request.disk))
+        _check_disk(suite, found, parse_size(request.disk), request.n_shares)
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
@@ -206,10 +210,10 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     return RunPlan(suite, tuple(found), encoded, shape)
 
 
-def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int) -> None:
+def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int, shares: int) -> None:
     for checkpoint in found:
-        if checkpoint.status == OK and (needed := suite.bytes_to_download(checkpoint)) > budget:
-            raise too_little(budget, checkpoint.label, needed)
+        if checkpoint.status == OK and (needed := suite.bytes_to_download(checkpoint)) > budget // shares:
+            raise too_little(budget // shares, checkpoint.label, needed, shares)
 
 
 def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:

@@ -21,7 +21,7 @@ from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.runs.fetch import Fetcher, Wanted
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
-from pythia_geometry.runs.one_run import RunWalk, measuring_threads
+from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.store import RunFolder
@@ -41,10 +41,13 @@ class Shard:
         return f"{self.index}-of-{self.count}"
 
     def of(self, plan: Plan) -> Plan:
-        """The plan's share: every `count`-th usable checkpoint over all runs, whatever is already done."""
-        usable = [c for run in plan.runs for c in run.usable]
-        mine = {c.label for c in usable[self.index - 1 :: self.count]}
-        runs = [replace(run, checkpoints=tuple(c for c in run.usable if c.label in mine)) for run in plan.runs]
+        """The plan's share: every `count`-th usable checkpoint over all runs, whatever is already done.
+
+        Checkpoints with the same weights count as one, so that no two shards fetch the same file.
+        """
+        weights = list(dict.fromkeys(_weights(c) for run in plan.runs for c in run.usable))
+        mine = set(weights[self.index - 1 :: self.count])
+        runs = [replace(run, checkpoints=tuple(c for c in run.usable if _weights(c) in mine)) for run in plan.runs]
         return replace(plan, runs=tuple(runs))
 
 
@@ -66,8 +69,12 @@ def parse_shard(text: str) -> Shard:
     return Shard(index, count)
 
 
-def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | None = None) -> list[str]:
-    """Runs the shard's checkpoints that neither the run folder nor the shard's own has; returns those that failed.
+def _weights(checkpoint: Checkpoint) -> str:
+    return checkpoint.weight_sha256 or checkpoint.label
+
+
+def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | None = None) -> Elsewhere:
+    """Runs the shard's checkpoints that neither the run folder nor the shard's own has; says what became of each.
 
     Args:
         plan: The whole plan.
@@ -93,8 +100,7 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
         todo = [_todo(walk, Ledger(walk.ledger.run, plan.request, folder, watcher)) for walk in walks]
         wanted = [Wanted(w.ledger.run.suite, c) for w, work in zip(walks, todo, strict=True) for c, e in work if e]
         with Fetcher(wanted, mine.downloads, plan.disk_budget) as fetcher:
-            tried = [_walk_one(w, fetcher, *one) for w, work in zip(walks, todo, strict=True) for one in work]
-    return [detail for detail in tried if detail]
+            return {c.label: _walk_one(w, fetcher, c, e) for w, work in zip(walks, todo, strict=True) for c, e in work}
 
 
 def _todo(walk: RunWalk, whole: Ledger) -> list[tuple[Checkpoint, list[EncodedProbe]]]:
@@ -103,20 +109,26 @@ def _todo(walk: RunWalk, whole: Ledger) -> list[tuple[Checkpoint, list[EncodedPr
     return [(c, [e for e in walk.ledger.todo(c) if e.probe.name in names]) for c, names in lacking]
 
 
-def _walk_one(walk: RunWalk, fetcher: Fetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]) -> str:
+def _walk_one(
+    walk: RunWalk, fetcher: Fetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]
+) -> CheckpointError | None:
     """Captures one checkpoint; says why where it cannot be used."""
-    walk.fetcher, detail = fetcher, ""
+    walk.fetcher, broken = fetcher, None
     try:
         if todo:
             walk.capture(checkpoint, todo)
     except CheckpointError as error:
-        detail = str(error)
-    walk.ledger.progress.finished(checkpoint.label, detail)
-    return detail
+        broken = error
+    walk.ledger.progress.finished(checkpoint.label, str(broken or ""))
+    return broken
 
 
-def gather(folder: RunFolder) -> None:
+def gather(folder: RunFolder, but_downloads: bool = False) -> None:
     """Moves what the shards have computed into the run folder, which is held for writing.
+
+    Args:
+        folder: The run folder.
+        but_downloads: Leave the weights that a stopped shard has fetched: it is going to be walked on.
 
     Raises:
         MachineError: If one of them is still being walked; nothing has been moved then.
@@ -128,7 +140,7 @@ def gather(folder: RunFolder) -> None:
         for shard in full:
             _keep_walks(folder, shard)  # first: parts without a manifest are no run folder
             folder.take(shard)
-            shard.clear()
+            shard.clear(but_downloads)
 
 
 def _keep_walks(folder: RunFolder, shard: RunFolder) -> None:

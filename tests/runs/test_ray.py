@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
-import warnings
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from huggingface_hub import hf_hub_download
 
-from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import RAY, make_plan
 from pythia_geometry.store import RunFolder
+from tests.hub.environment import client_environment
+from tests.hub.faults import Fault
+from tests.hub.server import LocalHub
 from tests.runs.children import stop
+from tests.runs.command import Command, parts
+from tests.runs.served import NAME, WEIGHTS, Served, assert_true, served
 from tests.runs.test_shards import assert_same_files
-from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
+from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
+from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
+STOPPED = "\nStopped. What was finished is kept: type the same command to continue.\n"
+STEPS = (0, 1, 2, 4, 8, 16, 143000)
 has_ray = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not has_ray, reason="Ray is not installed: pip install 'pythia-geometry[ray]'")
 quiet = pytest.mark.filterwarnings("ignore")  # Ray's own: open files, future changes
@@ -27,7 +42,9 @@ quiet = pytest.mark.filterwarnings("ignore")  # Ray's own: open files, future ch
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
-    return tiny_suite(tmp_path_factory.mktemp("suite"))
+    made = tiny_suite(tmp_path_factory.mktemp("suite"), tuple(range(0, 40, 2)))
+    made.weights(4).write_bytes(b"no weights")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +54,61 @@ def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@dataclass
+class TwoNodes:
+    """A cluster of two nodes with one core each, simulated on this machine, with folders of its own."""
+
+    cluster: Any
+    second: Any
+    folder: Path
+
+    @property
+    def places(self) -> Path:
+        """Where its tasks keep weights."""
+        return self.folder / f"pythia-geometry-{os.getuid()}"
+
+    @property
+    def home(self) -> Path:
+        """The HF_HOME of its machines."""
+        return self.folder / "home"
+
+    def left(self) -> list[Path]:
+        """What tasks have left on the disk."""
+        return list(self.places.iterdir()) if self.places.exists() else []
+
+
 @pytest.fixture(scope="module")
-def two_workers() -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ray = pytest.importorskip("ray")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        yield ray
-        ray.shutdown()
+def two_nodes() -> Iterator[TwoNodes]:
+    from ray.cluster_utils import Cluster
+
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)  # short: Ray's sockets lie there
+        kept = client_environment("http://127.0.0.1:9", folder / "home")
+        for given in set(os.environ) - set(kept):
+            patch.delenv(given)
+        for given, value in {**kept, "TMPDIR": name, "RAY_USAGE_STATS_ENABLED": "0"}.items():
+            patch.setenv(given, value)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        try:
+            yield TwoNodes(cluster, cluster.add_node(num_cpus=1), folder)
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture
+def joined(two_nodes: TwoNodes) -> Iterator[TwoNodes]:
+    """This process as a driver of the cluster."""
+    import ray
+
+    ray.init(address=two_nodes.cluster.address, log_to_driver=False, logging_level=40)
+    yield two_nodes
+    ray.shutdown()
 
 
 class Watcher:
     """Does something after some checkpoints."""
 
-    def __init__(self, after: int, then: Any) -> None:
+    def __init__(self, after: int, then: Callable[[], object]) -> None:
         self.count, self.after, self.then = 0, after, then
 
     def stage(self, checkpoint: str, stage: str) -> None:
@@ -62,60 +120,152 @@ class Watcher:
             self.then()
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 @needs_ray
 @quiet
 def test_two_workers_give_the_files_of_one_process_and_continue_after_a_stop(
-    suite: SuiteOnDisk, alone: Path, tmp_path: Path, two_workers: Any, monkeypatch: pytest.MonkeyPatch
+    suite: SuiteOnDisk, alone: Path, tmp_path: Path, joined: TwoNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, plan = tmp_path / "run", make_plan(suite.request(executor=RAY))
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
+    out, plan = tmp_path / "run", make_plan(suite.request(executor=RAY, steps="0-14"))
     with pytest.raises(KeyboardInterrupt):
         walk(plan, out, Watcher(2, interrupt))
     assert len(RunFolder(out)._parts()) == 2
+    assert joined.left() == []
     monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)  # nothing is computed in this process
     rest = Watcher(99, stop)
     walk(plan, out, rest)
-    assert rest.count == 7
-    assert_same_files(out, alone)
+    assert rest.count == 8
+    monkeypatch.undo()
+    suite.walk(tmp_path / "alone", steps="0-14")
+    assert_same_files(out, tmp_path / "alone")
     assert not list(out.rglob(".tmp-*"))
+    assert joined.left() == []
+
+
+def most_bytes(folder: Path, until: Event, seen: list[int]) -> None:
+    """Notes the most bytes of weights that lie below a folder."""
+    while not until.is_set():
+        found = 0
+        for inside, _, names in os.walk(folder):
+            for name in names:
+                with suppress(OSError):  # removed at this moment
+                    found += (Path(inside) / name).stat().st_size if ".safetensors" in name else 0
+        seen.append(found)
+        time.sleep(0.005)
+
+
+def hub_command(one: Served, two_nodes: TwoNodes, hub: LocalHub, out: Path, *more: str) -> Command:
+    steps = ",".join(map(str, STEPS))
+    given = ["--model", "pythia-14m", "--steps", steps, "--probes", str(one.truth.probes), "--out", str(out)]
+    environment = client_environment(hub.endpoint, two_nodes.home) | {"RAY_ADDRESS": two_nodes.cluster.address}
+    return Command([*given, "--device", "cpu", "--threads", "1", "--executor", "ray", *more], environment)
 
 
 @needs_ray
 @quiet
-def test_broken_checkpoint_is_a_row_as_on_one_machine(tmp_path: Path, two_workers: Any) -> None:
-    suite = tiny_suite(tmp_path, (0, 3, 9))
-    suite.weights(3).write_bytes(b"no weights")
-    assert_same(suite.walk(tmp_path / "run", executor=RAY), suite.walk(tmp_path / "alone"))
-    assert CheckpointError.__name__ not in str(RunFolder(tmp_path / "run").tables().checkpoints["detail"])
+def test_hub_walk_fetches_each_weight_once_within_the_disk_and_leaves_none(
+    two_nodes: TwoNodes,
+    serve: Callable[..., LocalHub],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    one = served(tmp_path / "served", STEPS)
+    hub = serve(one.repository)
+    with pytest.raises(PythiaGeometryError, match="--disk allows .* alone has"):
+        one.plan(hub, executor=RAY, disk=f"{one.size(0) - 1}B")
+    del one.repository.branches["step4"]
+    hub.faults.append(Fault("corrupt", path="/cdn/.*/step8/", count=None))
+    expected, hub.bandwidth = one.expected(gaps=(4, 8)), 20 * one.size(0)
+    seen: list[int] = []
+    ended = Event()
+    watcher = Thread(target=most_bytes, args=(two_nodes.folder, ended, seen))
+    watcher.start()
+    command = hub_command(one, two_nodes, hub, tmp_path / "run", "--disk", f"{one.size(0)}B")
+    code, said = command.end()
+    ended.set()
+    watcher.join()
+    assert (code, said) == (3, "")
+    assert max(seen) <= one.size(0)
+    assert max(seen) > 0, "the watcher has seen no download"
+    found = RunFolder(tmp_path / "run").tables()
+    assert_true(found, expected)
+    status = dict(zip(found.checkpoints["step"], found.checkpoints["status"], strict=True))
+    assert {step: word for step, word in status.items() if word != "ok"} == {4: "missing", 8: "corrupt"}
+    fetched = [label for label in hub.downloaded_files() if label.endswith(WEIGHTS) and "step8/" not in label]
+    assert sorted(fetched) == sorted(f"step{step}/{WEIGHTS}" for step in STEPS if step not in (1, 4, 8))
+    assert two_nodes.left() == []
+    assert not list(two_nodes.folder.rglob("*.safetensors")) + list((tmp_path / "run").rglob("*.safetensors"))
 
 
-@pytest.mark.slow
 @needs_ray
 @quiet
-def test_node_that_is_lost_in_the_middle_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_offline_walk_asks_nobody_also_on_the_machines_of_the_cluster(
+    two_nodes: TwoNodes,
+    serve: Callable[..., LocalHub],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    one = served(tmp_path / "served", STEPS)
+    hub = serve(one.repository)
+    for name in (WEIGHTS, "config.json", "tokenizer.json"):
+        hf_hub_download(NAME, name, revision="step143000", endpoint=hub.endpoint, cache_dir=two_nodes.home / "hub")
+    hub.clear_log()
+    assert hub_command(one, two_nodes, hub, tmp_path / "run", "--offline").end() == (3, "")
+    assert hub.requests() == []
+    assert_true(RunFolder(tmp_path / "run").tables(), one.expected(gaps=set(STEPS) - {143000}))
+
+
+@needs_ray
+@quiet
+def test_node_that_is_lost_in_the_middle_costs_nothing_but_time(
+    suite: SuiteOnDisk, alone: Path, tmp_path: Path, joined: TwoNodes
+) -> None:
+    """The last test of the cluster, which has one node then."""
     import ray
-    from ray.cluster_utils import Cluster
 
-    ray.shutdown()
-    suite = tiny_suite(tmp_path, tuple(range(0, 40, 2)))
-    suite.walk(tmp_path / "alone")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    lost = cluster.add_node(num_cpus=1)
-    try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        assert ray.cluster_resources()["CPU"] == 2
-        kill = partial(cluster.remove_node, lost, allow_graceful=False)
-        watcher = Watcher(3, kill)
-        walk(make_plan(suite.request(executor=RAY)), tmp_path / "run", watcher)
-        assert watcher.count == 20
-        assert lost not in cluster.list_all_nodes()
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-    assert_same_files(tmp_path / "run", tmp_path / "alone")
+    assert ray.cluster_resources()["CPU"] == 2
+    kill = partial(joined.cluster.remove_node, joined.second, allow_graceful=False)
+    watcher = Watcher(3, kill)
+    walk(make_plan(suite.request(executor=RAY)), tmp_path / "run", watcher)
+    assert watcher.count == 20
+    assert joined.second not in joined.cluster.list_all_nodes()
+    assert_same_files(tmp_path / "run", alone)
+    assert joined.left() == []
+
+
+@needs_ray
+def test_cluster_that_does_not_answer_is_named(
+    suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def refuse(**given: Any) -> None:
+        assert given["address"] == "auto"
+        raise ConnectionError("nobody is there")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "node1:6379")
+    with pytest.raises(MachineError, match="No Ray cluster answers at node1:6379, where RAY_ADDRESS says"):
+        suite.walk(tmp_path / "run", executor=RAY)
+
+
+@needs_ray
+def test_no_process_of_ray_outlives_a_signal_to_all_and_nothing_is_left(
+    suite: SuiteOnDisk, alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
+        command = Command(suite.arguments(out, "--executor", "ray"), {**os.environ, "TMPDIR": name})
+        command.wait_until(lambda: parts(out))
+        code, said = command.signal(signal.SIGTERM, everybody=True)  # to Ray's processes too, as in Slurm
+        assert code == 143
+        assert said.endswith(STOPPED)
+        command.assert_nobody_lives()
+        assert not list((Path(name) / f"pythia-geometry-{os.getuid()}").iterdir())
+    assert 0 < parts(out) < parts(alone)
+    suite.walk(out)
+    assert_same_files(out, alone)
 
 
 def test_without_ray_the_message_names_the_pip_command(

@@ -1,0 +1,98 @@
+"""What one task of a cluster does on its machine: some checkpoints of one run, the next downloading meanwhile.
+
+It keeps weights, and a run folder for each checkpoint, in a place of its own on that machine's disk, and hands out the
+folders' files. It knows no Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.runs.fetch import Fetcher, Wanted
+from pythia_geometry.runs.ledger import Ledger
+from pythia_geometry.runs.one_run import RunWalk
+from pythia_geometry.runs.places import place
+from pythia_geometry.runs.plan import Request, RunPlan
+from pythia_geometry.runs.progress import Silent
+from pythia_geometry.store import CACHES, RunFolder
+from pythia_geometry.suites.checkpoint import Checkpoint
+
+Files = Mapping[str, bytes]
+Work = tuple[Checkpoint, Sequence[str]]
+"""A checkpoint, and the names of the probes to run through it."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a walk may keep on the disk of one machine.
+
+    Attributes:
+        walk: Name of the walk.
+        places: How many of its tasks may keep weights at a time; others wait.
+        budget: Bytes of weights that each of them may keep.
+    """
+
+    walk: str
+    places: int
+    budget: int
+
+
+_models: dict[tuple[str, str, str], SuiteModel] = {}
+"""The model of the last task of this process: the next one only swaps its weights."""
+
+
+def capture_some(run: RunPlan, request: Request, room: Room, work: Sequence[Work]) -> Iterator[Files | Exception]:
+    """Runs probes through some checkpoints, and measures.
+
+    Yields:
+        For each checkpoint in turn the files of a run folder with its results, or why it cannot be used. An error that
+        is not of one checkpoint is the last.
+    """
+    key = (run.suite.origin, request.dtype, request.device)
+    wanted = [Wanted(run.suite, checkpoint) for checkpoint, _ in work]
+    with (
+        place(room.walk, room.places) as here,
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(1) as measurer,
+        Fetcher(wanted, here / "downloads", room.budget) as fetcher,
+    ):
+        model = _models.pop(key, None)
+        _models.clear()
+        for number, (checkpoint, names) in enumerate(work):
+            ledger = Ledger(run, request, RunFolder(here / str(number)), Silent())
+            walk = RunWalk(ledger, measurer, fetcher, model, head_checked=model is not None)
+            try:
+                walk.capture(checkpoint, [encoded for encoded in run.probes if encoded.probe.name in names])
+                yield _files(ledger.folder)
+            except CheckpointError as error:
+                yield error
+            except PythiaGeometryError as error:
+                yield error
+                return
+            model = walk.model
+        if model is not None:
+            _models[key] = model
+
+
+def _files(folder: RunFolder) -> Files:
+    """Activations and parts, by their paths inside the folder; the folder is emptied."""
+    paths = [p for kind in ("parts", *CACHES) for p in sorted((folder.path / kind).rglob("*")) if p.is_file()]
+    files = {str(path.relative_to(folder.path)): path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    return files
+
+
+def put_files(files: Files, into: Path) -> None:
+    """Writes them below a folder."""
+    for name, content in files.items():
+        path = into / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

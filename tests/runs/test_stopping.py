@@ -1,0 +1,54 @@
+"""The real command, stopped by a signal in the middle: nobody lives on, and the same words continue."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.runs.command import Command, parts
+from tests.runs.test_shards import assert_same_files
+from tests.suites_on_disk import SuiteOnDisk, tiny_suite
+
+STOPPED = "\nStopped. What was finished is kept: type the same command to continue.\n"
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
+    return tiny_suite(tmp_path_factory.mktemp("suite"), tuple(range(0, 80, 2)))
+
+
+@pytest.fixture(scope="module")
+def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    suite.walk(out)
+    return out
+
+
+def test_sigterm_is_like_ctrl_c(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = Command(suite.arguments(out))
+    command.wait_until(lambda: parts(out))
+    assert command.signal(signal.SIGTERM) == (143, STOPPED)
+    assert 0 < parts(out) < parts(alone)
+    suite.walk(out)
+    assert_same_files(out, alone)
+
+
+def test_no_process_of_a_device_outlives_ctrl_c_or_a_kill(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = suite.arguments(out, "--device", "cpu,cpu")
+    command = Command(words)
+    command.wait_until(lambda: parts(out))
+    assert len(command.alive()) == 3
+    assert command.signal(signal.SIGINT, everybody=True) == (130, STOPPED)
+    command.assert_nobody_lives()
+    before = parts(out)
+    command = Command(words)
+    command.wait_until(lambda: parts(out) > before)
+    assert command.signal(signal.SIGKILL) == (-signal.SIGKILL, "")
+    command.assert_nobody_lives()
+    assert parts(out) < parts(alone)
+    suite.walk(out)
+    assert_same_files(out, alone)
