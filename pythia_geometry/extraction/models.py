@@ -88,7 +88,7 @@ class SuiteModel:
         self.has_head = head
         empty = _empty_model(_read_config(config_file), DTYPES[dtype])
         self.names = names_of(empty)
-        self.module: PreTrainedModel = empty if head else empty.base_model
+        self.module: PreTrainedModel = empty if head else empty.base_model  # type: ignore[assignment]
         _allocate(self.module, DTYPES[dtype], self.device)
         self.base: nn.Module = self.module.base_model
         self.shape = read_shape(config_file)
