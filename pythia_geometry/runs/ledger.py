@@ -66,14 +66,14 @@ class Ledger:
     def current(self, checkpoint: Checkpoint, probe: Probe) -> dict[str, str]:
         """What the tables show of a probe from now on: its activations, its behaviour, and what they were read from.
 
-        `unchecked` names the forward pass over weights that came in part. Where this walk has only found what an
-        earlier one did, what that one said of it stays.
+        `unchecked` is set where the weights came in part. Where this walk has only found what an earlier one did,
+        what that one said of it stays.
         """
         shown = captured_by(checkpoint, probe, self.request, self.done)
         works = {"capture": self.capture_id(checkpoint, probe), "behaviour": shown, "weights": checkpoint.weight_sha256}
-        unchecked = headless_id(checkpoint, probe, self.request, in_part=True)
-        if shown == unchecked or (checkpoint.label, probe.name) in self.in_part:
-            works["unchecked"] = unchecked
+        came_in_part = shown == headless_id(checkpoint, probe, self.request, in_part=True)
+        if came_in_part or (checkpoint.label, probe.name) in self.in_part:
+            works["unchecked"] = "yes"
         elif (checkpoint.label, probe.name) in self.whole:
             works["unchecked"] = ""
         return works

@@ -49,9 +49,10 @@ class SpanFetcher(Ahead[Path | Mapping[str, Tensor]]):
 
     def _fetch(self, wanted: Wanted) -> Path | Mapping[str, Tensor]:
         suite, checkpoint = wanted
-        if suite.bytes_to_download(checkpoint) == 0:
-            return suite.fetch(checkpoint, Path())
-        spans, files = self._sources[checkpoint.run].find(checkpoint, self._stop)
+        source = self._sources[checkpoint.run]
+        if source.is_here(checkpoint):
+            return suite.fetch(checkpoint, Path())  # nothing is written: it is there
+        spans, files = source.find(checkpoint, self._stop)
         starts, size = places_in_memory(spans)
         self._make_room(checkpoint.label, size)
         memory = memoryview(self._buffer)

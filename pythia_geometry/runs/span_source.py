@@ -46,6 +46,10 @@ class SpanSource:
         """What the config says of the tensors. Not from two threads at once: building a module patches torch."""
         return read_names(self._suite.config_file())
 
+    def is_here(self, checkpoint: Checkpoint) -> bool:
+        """Whether the user's Hub cache holds the checkpoint's files."""
+        return self._suite.cached_folder(checkpoint) is not None
+
     def find(self, checkpoint: Checkpoint, stop: Event = NEVER) -> Found:
         """The spans, and the files to read them from: one request for the header of each file, of a shard too.
 
@@ -79,7 +83,7 @@ class SpanSource:
         The header of one checkpoint is read for all that have files of the same sizes. Where it cannot be read, the
         whole files are counted: it is never less than what comes.
         """
-        if self._suite.bytes_to_download(checkpoint) == 0 or not checkpoint.files[0].name.endswith(".safetensors"):
+        if self.is_here(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
             return 0
         sizes = tuple(file.size for file in checkpoint.files)
         if sizes not in self._sizes:
@@ -95,5 +99,5 @@ class SpanSource:
 def _header(checkpoint: Checkpoint, remote: RemoteFile, stop: Event) -> Mapping[str, Place]:
     try:
         return places(remote.name, remote.size, lambda start, end: remote.read(start, end, stop))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(str(error), CORRUPT) from error

@@ -191,7 +191,7 @@ class HubSuite:
             Stopped: If `stop` was set meanwhile; what has arrived stays in `folder`.
             OSError: If the disk gives out.
         """
-        cached = self._cached_folder(checkpoint)
+        cached = self.cached_folder(checkpoint)
         if cached is not None:
             try:
                 _check_sha256(checkpoint, cached)
@@ -212,7 +212,8 @@ class HubSuite:
         url = hf_hub_url(self.repository, file.name, revision=checkpoint.commit, endpoint=self.endpoint)
         return RemoteFile(url, file.size, f"{checkpoint.label}: {file.name}")
 
-    def _cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+    def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+        """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there."""
         paths = [
             try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
             for name in (*(f.name for f in checkpoint.files), *checkpoint.extra_files)
@@ -267,7 +268,7 @@ class HubSuite:
 
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """The weight files' sizes, unless the Hub cache holds them."""
-        return 0 if self._cached_folder(checkpoint) else checkpoint.size
+        return 0 if self.cached_folder(checkpoint) else checkpoint.size
 
 
 def _refuse_offline(checkpoint: Checkpoint) -> None:

@@ -50,7 +50,10 @@ def read_header(name: str, read: ReadBytes, size: int | None = None) -> tuple[An
     header = beginning[8 : 8 + length]
     if len(header) < length:
         header += read(8 + len(header), 8 + length)
-    return json.loads(header), 8 + length
+    try:
+        return json.loads(header), 8 + length
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the header of {name} cannot be read: {error}") from error
 
 
 def places(name: str, size: int, read: ReadBytes) -> dict[str, Place]:
