@@ -16,7 +16,8 @@ from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.runs import span_fetch
 from pythia_geometry.runs.ledger import UNCHECKED
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.one_run import UNREAD
@@ -169,20 +170,37 @@ def test_next_span_comes_while_the_current_step_computes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every checkpoint's computing waits until the next one's span has been sent: in vain if nothing comes ahead."""
+    """The first checkpoint's computing waits until the second one's span was sent, which nobody has asked for yet."""
     hub = serve(one.repository)
-    order = [f"step{step}/{WEIGHTS}" for step in (143000, 0, 2, 8)]
-    real, seen = SpanFetcher.loaded, [0]
+    real, sent = SpanFetcher.loaded, list[list[str]]()
 
     def loaded(fetcher: SpanFetcher) -> None:
+        sent.append([r.label for r in parts(hub)])
         real(fetcher)
-        seen[0] += 1
-        if seen[0] in (2, 4):  # two of the three waits: steps 0 and 1 share one download
-            until(lambda: len(parts(hub)) >= 2 * (seen[0] if seen[0] == 4 else 2))
+        if len(sent) == 1:
+            until(lambda: len(parts(hub)) == 4)
 
     monkeypatch.setattr(SpanFetcher, "loaded", loaded)
-    walk(plan_of(one, hub), tmp_path / "run")
-    assert list(dict.fromkeys(r.label for r in parts(hub))) == order
+    assert_geometry_only(walk(plan_of(one, hub), tmp_path / "run"), one.expected())
+    last, first = (f"step{step}/{WEIGHTS}" for step in (143000, 0))
+    assert sent[:2] == [[last, last], [last, last, first, first]]  # and no further: there is one buffer
+    assert len(sent) == len(STEPS)
+
+
+def test_memory_that_the_machine_does_not_have_is_said(
+    serve: Serve,  # noqa: F811
+    one: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(size: int = 0) -> bytearray:
+        if size:
+            raise MemoryError
+        return bytearray()
+
+    monkeypatch.setattr(span_fetch, "bytearray", none, raising=False)
+    with pytest.raises(MachineError, match="pythia-14m@step143000: --fetch ranges holds .* GB of weights in memory"):
+        walk(plan_of(one, serve(one.repository)), tmp_path / "run")
 
 
 # -- faults -------------------------------------------------------------------------------------------------
