@@ -95,8 +95,6 @@ def tensors_in(buffer: bytearray, spans: Sequence[BaseSpan]) -> dict[str, Tensor
 
 def _tensor(buffer: bytearray, at: int, place: Place) -> Tensor:
     dtype, n_bytes = _DTYPES[place.dtype], place.stop - place.start
-    if n_bytes == 0:
+    if n_bytes == 0:  # which `frombuffer` refuses
         return torch.empty(place.shape, dtype=dtype)
-    if at % dtype.itemsize:  # the library aligns tensors; a file by another writer need not be
-        buffer, at = buffer[at : at + n_bytes], 0
     return torch.frombuffer(buffer, dtype=dtype, count=n_bytes // dtype.itemsize, offset=at).reshape(place.shape)

@@ -100,7 +100,7 @@ def test_neox_in_any_dtype_and_shards(tmp_path: Path, dtype: torch.dtype, shards
     assert_same_activations(tmp_path)
 
 
-def test_span_leaves_out_head_and_masks_and_memory_has_no_head(tmp_path: Path) -> None:
+def test_span_leaves_out_head_and_masks_and_memory_has_no_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write_checkpoint(tmp_path, TINY, seed=0)
     (span,) = spans_of(tmp_path)
     small = sum(t.nbytes for n, t in written.items() if n.endswith(("masked_bias", "inv_freq")))
@@ -110,7 +110,18 @@ def test_span_leaves_out_head_and_masks_and_memory_has_no_head(tmp_path: Path) -
     assert not any(name.startswith("embed_out") for name in span.tensors)
     config = tmp_path / "config.json"
     head = TINY["vocab_size"] * TINY["hidden_size"]
-    without, whole = SuiteModel(config, head=False), SuiteModel(config)
+    real, taken = torch.empty, list[Any]()
+
+    def empty(*size: Any, **given: Any) -> torch.Tensor:
+        taken.extend(size)
+        return real(*size, **given)
+
+    monkeypatch.setattr(torch, "empty", empty)
+    without = SuiteModel(config, head=False)
+    kept = [size for size in taken if isinstance(size, torch.Size)]  # what torch's own layers ask for goes at once
+    assert sum(size.numel() for size in kept) == without.n_parameters
+    monkeypatch.undo()
+    whole = SuiteModel(config)
     assert without.n_parameters == whole.n_parameters - head
     assert not any(p.is_meta for p in (*without.module.parameters(), *without.module.buffers()))
     assert (without.has_head, whole.has_head) == (False, True)

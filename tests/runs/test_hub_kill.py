@@ -88,7 +88,7 @@ def test_walk_by_ranges_that_is_stopped_in_a_span_goes_on_with_that_step(
     code: int,
 ) -> None:
     hub = serve(stepped.repository)
-    hub.faults[:] = [Fault("stall", path="/cdn/.*/step2/", at_byte=3000, skip=1, seconds=SECONDS)]
+    hub.faults[:] = [Fault("stall", path="/cdn/.*/step2/", at_byte=3000, skip=1, count=None, seconds=SECONDS)]
     process = command(hub, stepped, tmp_path, "--fetch", "ranges")
     deadline = time.monotonic() + SECONDS
     while not any(request.fault == "stall" and request.sent == 3000 for request in hub.requests()):
@@ -96,8 +96,8 @@ def test_walk_by_ranges_that_is_stopped_in_a_span_goes_on_with_that_step(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(by)
-    _, said = process.communicate(timeout=SECONDS)
-    assert process.returncode == code
+    out, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == code, (out, said)
     assert said == ("\nStopped. What was finished is kept: type the same command to continue.\n" if code > 0 else "")
     hub.faults.clear()
     hub.clear_log()

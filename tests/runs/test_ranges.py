@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.runs import span_fetch
 from pythia_geometry.runs.ledger import UNCHECKED
 from pythia_geometry.runs.local import walk
@@ -28,7 +30,7 @@ from pythia_geometry.runs.shards import Shard, walk_shard
 from pythia_geometry.runs.span_fetch import SpanFetcher
 from pythia_geometry.screens.walk import as_bytes, show_plan
 from pythia_geometry.store import RunFolder, Tables
-from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, WeightFile
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import HEADER
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 from tests.hub.faults import Fault
@@ -173,6 +175,11 @@ def test_next_span_comes_while_the_current_step_computes(
     """The first checkpoint's computing waits until the second one's span was sent, which nobody has asked for yet."""
     hub = serve(one.repository)
     real, sent = SpanFetcher.loaded, list[list[str]]()
+    swap = SuiteModel.swap
+
+    def slow_swap(model: SuiteModel, weights: Any, checkpoint: Checkpoint) -> None:
+        time.sleep(0.5)  # the buffer is being read: nothing may come into it
+        swap(model, weights, checkpoint)
 
     def loaded(fetcher: SpanFetcher) -> None:
         sent.append([r.label for r in parts(hub)])
@@ -181,6 +188,7 @@ def test_next_span_comes_while_the_current_step_computes(
             until(lambda: len(parts(hub)) == 4)
 
     monkeypatch.setattr(SpanFetcher, "loaded", loaded)
+    monkeypatch.setattr(SuiteModel, "swap", slow_swap)
     assert_geometry_only(walk(plan_of(one, hub), tmp_path / "run"), one.expected())
     last, first = (f"step{step}/{WEIGHTS}" for step in (143000, 0))
     assert sent[:2] == [[last, last], [last, last, first, first]]  # and no further: there is one buffer
