@@ -65,6 +65,9 @@ ShardOption = Annotated[
     str, typer.Option("--shard", help="Walk one share of the checkpoints, such as 1/4; then once without --shard.")
 ]
 Executor = Annotated[str, typer.Option("--executor", help="local, or ray: forward passes on a Ray cluster.")]
+Fetch = Annotated[
+    str, typer.Option("--fetch", help="files, or ranges: geometry only, less to download, nothing on the disk.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no network: walk what the Hub cache holds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
@@ -92,6 +95,7 @@ def walk(
     disk: Disk = "",
     shard: ShardOption = "",
     executor: Executor = "local",
+    fetch: Fetch = "files",
     offline: Offline = False,
     dry_run: DryRun = False,
     version: Version = False,
@@ -126,6 +130,7 @@ def walk(
         activations=activations,
         disk=disk,
         executor=executor,
+        fetch=fetch,
     )
     has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
     raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)

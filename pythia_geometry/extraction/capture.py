@@ -85,7 +85,8 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
         batch: Sequences a forward pass.
 
     Returns:
-        Activations and answers. Non-finite values stay in them: the measures report them with a reason.
+        Activations and answers; of a model without an output head, answers are all NaN. Non-finite values stay in
+        them: the measures report them with a reason.
     """
     sequences = sorted(_sequences(encoded), key=lambda s: len(s.ids))
     n_items, n_layers = len(encoded.items), len(model.shape.layers)
@@ -98,7 +99,7 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
             main = [row for row, s in enumerate(group) if s.is_main]
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
-            for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD):
+            for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD) if model.has_head else ():
                 scores[sequence.item][index] = log_prob
                 if index == TARGET:
                     exact[sequence.item] = is_greedy

@@ -2,17 +2,12 @@
 
 What goes silently wrong with today's client libraries, and what is done here (docs/decisions/0002):
 a model built on the meta device keeps garbage in its rotary buffers, so buffers are built for real;
-without a dtype the checkpoint's own is taken, so it is always passed; a legacy file holds mask buffers
-and an output head under another name, so exactly these are allowed for and anything else is an error;
-a `.bin` branch starts a conversion thread on load, so no loader of transformers sees the files.
+without a dtype the checkpoint's own is taken, so it is always passed.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.extraction.tensor_names import TensorNames, names_of, weight_slots
+from pythia_geometry.extraction.weight_files import read_tensors
 from pythia_geometry.suites.checkpoint import CORRUPT, Checkpoint
 
 if TYPE_CHECKING:
@@ -30,9 +27,6 @@ EMBED, FINAL_NORM = "embed", "final_norm"
 ATTENTION_KERNEL = "sdpa"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Buffers that old files carry and today's modules compute: masks and rotary frequencies.
-_LEGACY = re.compile(r"(?:.*\.)?(?:attention\.(?:bias|masked_bias|rotary_emb\.inv_freq)|attn\.(?:bias|masked_bias))")
-_RENAMED = {"embed_out.weight": "lm_head.weight"}
 _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -76,13 +70,15 @@ class SuiteModel:
     """A causal language model whose weights are replaced checkpoint by checkpoint.
 
     Attributes:
-        module: The `transformers` model, in evaluation mode.
+        module: The `transformers` model, in evaluation mode; without a head, the base model.
+        has_head: Whether there is an output head: without one answers cannot be scored, and none of its memory is
+            taken.
         blocks: Its transformer blocks, in order.
         last_mlp: The last block's MLP where it is known to treat every position by itself, else None.
         shape: Blocks, width, vocabulary.
     """
 
-    def __init__(self, config_file: Path, dtype: str = "float32", device: str = "cpu") -> None:
+    def __init__(self, config_file: Path, dtype: str = "float32", device: str = "cpu", head: bool = True) -> None:
         """Builds the module without weights.
 
         Raises:
@@ -90,33 +86,53 @@ class SuiteModel:
         """
         self.device = torch.device(device)
         self.dtype = dtype
-        config = _read_config(config_file)
-        self.module = _build(config, DTYPES[dtype], self.device)
+        self.has_head = head
+        empty = _empty_model(_read_config(config_file), DTYPES[dtype])
+        self.names = names_of(empty)
+        self.module: PreTrainedModel = empty if head else empty.base_model  # type: ignore[assignment]
+        _allocate(self.module, DTYPES[dtype], self.device)
         self.base: nn.Module = self.module.base_model
         self.shape = read_shape(config_file)
         self.blocks = _find_blocks(self.base, self.shape.n_layers)
         self.last_mlp = _positionwise(getattr(self.blocks[-1], "mlp", None))
-        self._slots = _weight_slots(self.module)
+        prefix = "" if head else self.names.prefix
+        self._slots = {prefix + name: slot for name, slot in weight_slots(self.module).items()}
 
     @property
     def n_parameters(self) -> int:
         """Parameters, tied ones once."""
         return sum(p.numel() for p in self.module.parameters())
 
-    def swap(self, folder: Path, checkpoint: Checkpoint) -> None:
+    def swap(self, weights: Path | Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
         """Replaces every weight by the checkpoint's.
+
+        Args:
+            weights: The folder of the weight files; or the base model's tensors by their names in the files, for a
+                model without a head.
+            checkpoint: Whose weights they are.
 
         Raises:
             CheckpointError: If the file is truncated, corrupt, would run code, or does not hold exactly
                 this model's tensors.
         """
-        with _opened(folder, checkpoint) as tensors:
-            names = _match_names(tensors, self._slots, self.module, checkpoint)
-            with torch.no_grad():
-                for slot, name in names.items():
-                    tensor = tensors[name]
-                    _check_tensor(name, tensor, self._slots[slot].shape, checkpoint)
-                    self._slots[slot].copy_(tensor)
+        whole = isinstance(weights, Path)
+        tensors = read_tensors(weights, checkpoint) if isinstance(weights, Path) else weights
+        matched = self.names.match(tensors, self.names.shapes if whole else self._slots, checkpoint)
+        with torch.no_grad():
+            for slot, mine in self._slots.items():
+                tensor = tensors[matched[slot]]
+                self.names.check_shape(slot, matched[slot], tuple(tensor.shape), checkpoint)
+                _check_plain(matched[slot], tensor, checkpoint)
+                mine.copy_(tensor)
+
+
+def read_names(config_file: Path) -> TensorNames:
+    """The names of a checkpoint's tensors, without memory for a weight.
+
+    Raises:
+        PythiaGeometryError: If the config is unreadable or names code outside transformers.
+    """
+    return names_of(_empty_model(_read_config(config_file), torch.float32))
 
 
 def _read_config(config_file: Path) -> PretrainedConfig:
@@ -133,8 +149,8 @@ def _read_config(config_file: Path) -> PretrainedConfig:
     return config
 
 
-def _build(config: PretrainedConfig, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The module with empty parameters and real buffers."""
+def _empty_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The module with parameters that take no memory, and real buffers."""
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
@@ -145,6 +161,12 @@ def _build(config: PretrainedConfig, dtype: torch.dtype, device: torch.device) -
             )
     except (ValueError, TypeError) as error:
         raise PythiaGeometryError(f"A {config.model_type} of this config cannot be built: {error}") from error
+    module.tie_weights()
+    return module
+
+
+def _allocate(module: PreTrainedModel, dtype: torch.dtype, device: torch.device) -> None:
+    """Gives an empty module its memory, still without weights."""
     for owner in module.modules():
         for name, parameter in list(owner.named_parameters(recurse=False)):
             empty = torch.empty(parameter.shape, dtype=dtype)
@@ -152,7 +174,6 @@ def _build(config: PretrainedConfig, dtype: torch.dtype, device: torch.device) -
     module.tie_weights()
     module.eval()
     nn.Module.to(module, device)
-    return module
 
 
 def _find_blocks(base: nn.Module, n_layers: int) -> nn.ModuleList:
@@ -174,90 +195,8 @@ def _positionwise(mlp: nn.Module | None) -> nn.Module | None:
     return mlp
 
 
-def _weight_slots(module: nn.Module) -> dict[str, Tensor]:
-    """Every tensor that a checkpoint must fill, tied parameters once."""
-    slots: dict[str, Tensor] = dict(module.named_parameters())
-    persistent = module.state_dict(keep_vars=True)
-    slots.update((n, b) for n, b in module.named_buffers() if n in persistent)
-    return slots
-
-
-def _check_tensor(name: str, tensor: Tensor, shape: torch.Size, checkpoint: Checkpoint) -> None:
-    """Plain floating-point weights of the config's shape, or an error."""
-    if tensor.shape != shape:
-        wrong = f"has shape {tuple(tensor.shape)}, the config says {tuple(shape)}"
-    elif tensor.layout != torch.strided or tensor.dtype not in _WEIGHT_DTYPES:
+def _check_plain(name: str, tensor: Tensor, checkpoint: Checkpoint) -> None:
+    """Plain floating-point weights, or an error."""
+    if tensor.layout != torch.strided or tensor.dtype not in _WEIGHT_DTYPES:
         wrong = f"is {tensor.layout} {tensor.dtype}, not plain floating-point weights"
-    else:
-        return
-    raise CheckpointError(f"{checkpoint.label}: {name} {wrong}", CORRUPT)
-
-
-def _match_names(
-    tensors: Mapping[str, Tensor],
-    slots: Mapping[str, Tensor],
-    module: PreTrainedModel,
-    checkpoint: Checkpoint,
-) -> dict[str, str]:
-    """Which tensor of the file fills which slot; a tensor too few or too many is an error."""
-    prefix = f"{module.base_model_prefix}."
-    tied = set(module.state_dict()) - set(slots)
-    matched: dict[str, str] = {}
-    extra: list[str] = []
-    for name in tensors:
-        candidates = (_RENAMED.get(name, name), name, prefix + name)
-        slot = next((c for c in candidates if c in slots), None)
-        if slot is not None and slot not in matched:
-            matched[slot] = name
-        elif not _LEGACY.fullmatch(name) and _RENAMED.get(name, name) not in tied:
-            extra.append(name)
-    missing = sorted(set(slots) - set(matched))
-    if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"holds {sorted(extra)[0]}, which the model does not have"
-        raise CheckpointError(
-            f"{checkpoint.label}: the weights do not fit the config: the file {what} "
-            f"({len(missing)} missing, {len(extra)} unknown tensors)",
-            CORRUPT,
-        )
-    return matched
-
-
-@contextmanager
-def _opened(folder: Path, checkpoint: Checkpoint) -> Iterator[Mapping[str, Tensor]]:
-    """All tensors of a checkpoint's files by name, mapped from disk."""
-    tensors: dict[str, Tensor] = {}
-    for file in checkpoint.files:
-        path = folder / file.name
-        tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_bin(path, checkpoint))
-    yield tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is truncated or corrupt: {error}", CORRUPT) from error
-
-
-def _read_bin(path: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """A pickle of tensors and nothing else."""
-    try:
-        read = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{checkpoint.label}: {path.name} is no plain pickle of tensors; it may run code when opened, so it "
-            "was not opened",
-            CORRUPT,
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(f"{path.name} is truncated or corrupt: {error}", CORRUPT) from error
-    if (
-        not isinstance(read, dict)
-        or not all(isinstance(k, str) for k in read)
-        or not all(isinstance(v, Tensor) for v in read.values())
-    ):
-        raise CheckpointError(f"{checkpoint.label}: {path.name} does not hold a dictionary of tensors", CORRUPT)
-    return read
+        raise CheckpointError(f"{checkpoint.label}: {name} {wrong}", CORRUPT)

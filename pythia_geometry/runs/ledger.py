@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,23 @@ from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.runs.plan import NONE, Request, RunPlan
 from pythia_geometry.runs.progress import Progress
-from pythia_geometry.runs.rows import Row, capture_id, checkpoint_row, geometry_row, measure_id, probe_columns
+from pythia_geometry.runs.rows import (
+    Row,
+    capture_id,
+    captured_by,
+    checkpoint_row,
+    geometry_row,
+    headless_id,
+    measure_id,
+    probe_columns,
+)
 from pythia_geometry.store import RunFolder, cached_works, read_activations
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
+UNCHECKED = "Read in part (--fetch ranges): the bytes could not be checked against the listed sha256."
+
 Measured = list[tuple[int, str, Estimate]]
+Works = Mapping[str, Mapping[str, str]]
 Arrays = dict[str, NDArray[np.floating]]
 
 
@@ -32,6 +44,8 @@ class Ledger:
         folder: The run folder, held for writing.
         progress: Told of every step.
         done: Identities of finished work.
+        whole: Checkpoints and probes that this walk ran on weights whose sha256 was checked, where one is known.
+        in_part: Those that it ran on weights that came in part.
     """
 
     run: RunPlan
@@ -39,13 +53,30 @@ class Ledger:
     folder: RunFolder
     progress: Progress
     done: set[str] = field(default_factory=set)
+    whole: set[tuple[str, str]] = field(default_factory=set)
+    in_part: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.done = self.folder.done()
 
     def capture_id(self, checkpoint: Checkpoint, probe: Probe) -> str:
-        """Identity of a probe's forward pass."""
+        """Identity of a probe's activations, with or without an output head behind them."""
         return capture_id(checkpoint, probe, self.request)
+
+    def current(self, checkpoint: Checkpoint, probe: Probe) -> dict[str, str]:
+        """What the tables show of a probe from now on: its activations, its behaviour, and what they were read from.
+
+        `unchecked` is set where the weights came in part. Where this walk has only found what an earlier one did,
+        what that one said of it stays.
+        """
+        shown = captured_by(checkpoint, probe, self.request, self.done)
+        works = {"capture": self.capture_id(checkpoint, probe), "behaviour": shown, "weights": checkpoint.weight_sha256}
+        came_in_part = shown == headless_id(checkpoint, probe, self.request, in_part=True)
+        if came_in_part or (checkpoint.label, probe.name) in self.in_part:
+            works["unchecked"] = "yes"
+        elif (checkpoint.label, probe.name) in self.whole:
+            works["unchecked"] = ""
+        return works
 
     def todo(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
         """Probes that were never run through the checkpoint, or whose measures can come from nowhere else."""
@@ -53,7 +84,7 @@ class Ledger:
         return [e for e in self.run.probes if self._needs_forward(checkpoint, e.probe, cached)]
 
     def _needs_forward(self, checkpoint: Checkpoint, probe: Probe, cached: set[str]) -> bool:
-        captured = self.capture_id(checkpoint, probe) in self.done
+        captured = captured_by(checkpoint, probe, self.request, self.done) != ""
         if self.request.activations == NONE:
             ids = {measure_id(checkpoint, probe, self.request, name) for name in self.request.chosen_measures}
             return not (captured and (ids <= self.done or probe.name in cached))
@@ -81,9 +112,11 @@ class Ledger:
 
     def record(self, checkpoint: Checkpoint, current: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """Writes the checkpoint's row; what cannot be reached now does not undo what was walked before."""
-        was = self.folder.checkpoint(checkpoint.label)["row"].get("status")
-        if checkpoint.status in (MISSING, FAILED) and was == OK:
+        held = self.folder.checkpoint(checkpoint.label)
+        if checkpoint.status in (MISSING, FAILED) and held["row"].get("status") == OK:
             return
+        if checkpoint.status == OK and _is_unchecked(held["current"], current or {}, checkpoint.weight_sha256):
+            checkpoint = replace(checkpoint, detail=" ".join(filter(None, (checkpoint.detail, UNCHECKED))))
         self.folder.set_checkpoint(checkpoint.label, checkpoint_row(checkpoint), current)
 
     # -- cached activations ----------------------------------------------------------------------------
@@ -117,3 +150,9 @@ class Ledger:
             file.unlink(missing_ok=True)
             if file.parent.is_dir() and not any(file.parent.iterdir()):
                 file.parent.rmdir()
+
+
+def _is_unchecked(held: Works, new: Works, weights: str) -> bool:
+    """Whether anything that the tables will show of some weights was read from them in part."""
+    works = [{**held.get(question, {}), **new.get(question, {})} for question in {*held, *new}]
+    return any(w.get("unchecked") and w.get("weights") == weights for w in works)

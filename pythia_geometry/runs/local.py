@@ -13,13 +13,13 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from pythia_geometry.runs.devices import capture_on_devices
-from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
 from pythia_geometry.runs.plan import RAY, Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.shards import gather
+from pythia_geometry.runs.weights import weights_ahead
 from pythia_geometry.store import RunFolder, Tables
 
 
@@ -50,7 +50,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         elsewhere = capture_elsewhere(ledgers)
         walks = [RunWalk(ledger, measurer, elsewhere=elsewhere) for ledger in ledgers]
         wanted = [one for run_walk in walks for one in run_walk.wanted()]
-        with Fetcher(wanted, folder.downloads, plan.disk_budget) as fetcher:
+        with weights_ahead(plan, wanted, folder.downloads) as fetcher:
             for run_walk in walks:
                 run_walk.all(fetcher)
         return folder.write_tables()

@@ -38,6 +38,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "dtype": request.dtype,
             "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
             "executor": request.executor,
+            "fetch": request.fetch,
             "attention": ATTENTION_KERNEL,
             "position": request.position,
             "batch": request.batch,

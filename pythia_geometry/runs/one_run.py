@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from pythia_geometry.errors import CheckpointError
 from pythia_geometry.extraction.capture import Answers, capture, check_head
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.runs.ahead import Wanted
 from pythia_geometry.runs.compare import compare
-from pythia_geometry.runs.fetch import Fetcher, Wanted
+from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger, Measured
-from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, measure_id, measure_layers
+from pythia_geometry.runs.plan import FILES
+from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, headless_id, measure_id, measure_layers
+from pythia_geometry.runs.span_fetch import SpanFetcher
 from pythia_geometry.store import FLOAT16_MAX, disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -30,6 +34,8 @@ MEASURING_THREADS = 8
 
 Elsewhere = Mapping[str, CheckpointError | None]
 """What other machines have tried, by the checkpoint's label: why it cannot be used, or None where it could."""
+
+UNREAD = "not read: --fetch ranges leaves out the output head"
 
 
 @dataclass
@@ -42,14 +48,22 @@ class RunWalk:
         fetcher: Hands out the weights.
         model: The model; built when it is first needed.
         elsewhere: What need not be tried here, and was already shown as finished.
+        head_checked: Whether the output head was found to give the model's logits.
+        in_part: Whether the weights in the model came in part, so that their sha256 could not be checked.
     """
 
     ledger: Ledger
     measurer: ThreadPoolExecutor
-    fetcher: Fetcher | None = None
+    fetcher: Fetcher | SpanFetcher | None = None
     model: SuiteModel | None = None
     elsewhere: Elsewhere = field(default_factory=dict)
     head_checked: bool = False
+    in_part: bool = False
+
+    @property
+    def has_head(self) -> bool:
+        """Whether answers are scored."""
+        return self.ledger.request.fetch == FILES
 
     def wanted(self) -> list[Wanted]:
         """The checkpoints whose weights will be needed, in the order of the walk."""
@@ -61,7 +75,7 @@ class RunWalk:
             if self.elsewhere.get(c.label) is None and self.ledger.todo(c)
         ]
 
-    def all(self, fetcher: Fetcher) -> None:
+    def all(self, fetcher: Fetcher | SpanFetcher) -> None:
         """Walks the run's usable checkpoints and records the others."""
         self.fetcher = fetcher
         for gap in self.ledger.run.gaps:
@@ -101,14 +115,7 @@ class RunWalk:
             self._finished(checkpoint, str(error))
             return False
         probes = [encoded.probe for encoded in self.ledger.run.probes]
-        weights = checkpoint.weight_sha256
-        self.ledger.record(
-            checkpoint,
-            {
-                self.ledger.question(p): {"capture": self.ledger.capture_id(checkpoint, p), "weights": weights}
-                for p in probes
-            },
-        )
+        self.ledger.record(checkpoint, {self.ledger.question(p): self.ledger.current(checkpoint, p) for p in probes})
         self._finished(checkpoint, "")
         return True
 
@@ -138,26 +145,33 @@ class RunWalk:
         for encoded, given, _, future in jobs:
             rest = {**self.ledger.columns(checkpoint, encoded.probe), "precision": self.ledger.request.dtype}
             geometry += self.ledger.geometry_rows(future.result(), rest)
-            behaviour += behaviour_rows(given, encoded.probe, rest)
-            answers += answer_rows(given, encoded.probe, rest)
-            ids.append(self.ledger.capture_id(checkpoint, encoded.probe))
+            if self.has_head:
+                behaviour += behaviour_rows(given, encoded.probe, rest)
+                answers += answer_rows(given, encoded.probe, rest)
+                ids.append(self.ledger.capture_id(checkpoint, encoded.probe))
+            else:
+                ids.append(headless_id(checkpoint, encoded.probe, self.ledger.request, self.in_part))
+                behaviour += behaviour_rows(given, encoded.probe, {**rest, "work": ids[-1]}, UNREAD)
             ids += self._measure_ids(checkpoint, encoded, self.ledger.request.chosen_measures)
         self.ledger.commit(checkpoint, ids, {"geometry": geometry, "behaviour": behaviour, "answers": answers})
+        ran = self.ledger.in_part if self.in_part else self.ledger.whole
+        ran.update((checkpoint.label, encoded.probe.name) for encoded in todo)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         assert self.fetcher is not None
         self.ledger.progress.stage(checkpoint.label, "fetch")
         with disk_errors(self.ledger.folder.path):
             weights = self.fetcher.get(self.ledger.run.suite, checkpoint)
+        self.in_part = not isinstance(weights, Path)
         self.ledger.progress.stage(checkpoint.label, "load")
         if self.model is None:
-            self.model = SuiteModel(
-                self.ledger.run.suite.config_file(), self.ledger.request.dtype, self.ledger.request.resolved_device
-            )
+            request = self.ledger.request
+            config = self.ledger.run.suite.config_file()
+            self.model = SuiteModel(config, request.dtype, request.resolved_device, self.has_head)
             set_threads(self.ledger.request.threads, self.ledger.run.shape.width)
         self.model.swap(weights, checkpoint)
         self.fetcher.loaded()
-        if not self.head_checked:
+        if self.has_head and not self.head_checked:
             check_head(self.model, self.ledger.run.probes[0])
             self.head_checked = True
 

@@ -16,13 +16,16 @@ from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.device_names import find_devices, names_several
 from pythia_geometry.runs.disk import parse_size, too_little
+from pythia_geometry.runs.span_source import SpanSource
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
+from pythia_geometry.suites.layout import BIN
 from pythia_geometry.suites.named import OFFLINE, find_suites
 from pythia_geometry.suites.served import AUTO, CHOICES
 from pythia_geometry.suites.steps import parse_steps
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
 LOCAL, RAY = "local", "ray"
+FILES, RANGES = "files", "ranges"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Request:
         activations: `keep` pooled activations, or `none`.
         disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
         executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
+        fetch: Whole weight `files`, or only the byte `ranges` of the base model: geometry without behaviour, nothing on
+            the disk.
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -63,6 +68,7 @@ class Request:
     activations: str = KEEP
     disk: str = ""
     executor: str = LOCAL
+    fetch: str = FILES
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -76,6 +82,9 @@ class Request:
         _one_of("--format", self.weight_format, CHOICES)
         _one_of("--activations", self.activations, (KEEP, NONE))
         _one_of("--executor", self.executor, (LOCAL, RAY))
+        _one_of("--fetch", self.fetch, (FILES, RANGES))
+        if self.fetch == RANGES:
+            self._check_ranges()
         for name in self.measures:
             _one_of("--measures", name, (*MEASURES, *COMPARISONS))
         if self.batch < 1 or self.threads < 0:
@@ -87,6 +96,16 @@ class Request:
                 f"--executor ray uses every GPU of its machines by itself; --device {self.device} divides the walk "
                 "among those of this one. Pass one of them"
             )
+
+    def _check_ranges(self) -> None:
+        """Refuses what makes no sense with `--fetch ranges`."""
+        for option, given, why in (
+            ("--disk", self.disk, "puts nothing on the disk"),
+            ("--format bin", self.weight_format == BIN, "reads safetensors only"),
+            ("--executor ray", self.executor == RAY, "does not reach the machines of a Ray cluster; --shard i/n does"),
+        ):
+            if given:
+                raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -120,12 +139,21 @@ class Request:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The part of a plan that concerns one training run."""
+    """The part of a plan that concerns one training run.
+
+    Attributes:
+        suite: The run.
+        checkpoints: The chosen ones, ascending.
+        probes: Under the run's tokenizer.
+        shape: Blocks, width, vocabulary.
+        spans: Where the base model lies in its files; None where whole files are fetched.
+    """
 
     suite: Suite
     checkpoints: tuple[Checkpoint, ...]
     probes: tuple[EncodedProbe, ...]
     shape: Shape
+    spans: SpanSource | None = None
 
     @property
     def name(self) -> str:
@@ -152,6 +180,14 @@ class RunPlan:
         """Tokens through the model at one checkpoint."""
         return sum(p.n_tokens for p in self.probes)
 
+    def bytes_to_come(self, todo: Sequence[Checkpoint]) -> int:
+        """What fetching some checkpoints, ascending, will take from the network."""
+        if self.spans is None:  # the same weights are fetched once
+            return sum({c.weight_sha256 or c.label: self.suite.bytes_to_download(c) for c in todo}.values())
+        order = (*todo[-1:], *todo[:-1])  # of the walk; one buffer keeps weights for the very next step only
+        new = [c for c, before in zip(order, (None, *order), strict=False) if not _same_weights(c, before)]
+        return sum(map(self.spans.bytes_to_come, new))
+
     @property
     def bytes_of_activations(self) -> int:
         """Pooled activations at one checkpoint, in float16, before compression."""
@@ -160,7 +196,8 @@ class RunPlan:
     @property
     def flops(self) -> float:
         """Floating-point operations of one checkpoint's forward passes."""
-        return self.n_tokens * self.shape.flops_per_token + 2.0 * self.n_rows * self.shape.head
+        head = 0.0 if self.spans else 2.0 * self.n_rows * self.shape.head
+        return self.n_tokens * self.shape.flops_per_token + head
 
 
 @dataclass(frozen=True)
@@ -196,6 +233,7 @@ def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> 
 def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> RunPlan:
     name = run_name(suite.model, suite.seed)
     steps = parse_steps(request.steps, suite.steps(), name)
+    spans = SpanSource(suite) if request.fetch == RANGES else None
     probes = given or load_probes(request.probes or suite.default_probes)
     found = suite.find(steps, request.weight_format)
     if request.duplicates == KEEP:
@@ -207,7 +245,11 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoder = Encoder(tokenizer)
     encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
     _check_context(encoded, shape, name)
-    return RunPlan(suite, tuple(found), encoded, shape)
+    return RunPlan(suite, tuple(found), encoded, shape, spans)
+
+
+def _same_weights(one: Checkpoint, other: Checkpoint | None) -> bool:
+    return other is not None and one.weight_sha256 == other.weight_sha256 != ""
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int, shares: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
 from pythia_geometry.geometry.measures import MEASURES
-from pythia_geometry.runs.plan import Request, RunPlan
+from pythia_geometry.runs.plan import RANGES, Request, RunPlan
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 CAPTURE_VERSION = 1  # raise when capture.py changes a number
@@ -32,6 +32,29 @@ def capture_id(checkpoint: Checkpoint, probe: Probe, request: Request) -> str:
     return work_id(checkpoint, probe, request, "capture", CAPTURE_VERSION)
 
 
+def headless_id(checkpoint: Checkpoint, probe: Probe, request: Request, in_part: bool) -> str:
+    """Identity of a forward pass without the output head: its activations are those of `capture_id`.
+
+    Args:
+        checkpoint: The checkpoint.
+        probe: The probe.
+        request: What the user asked for.
+        in_part: Whether the weights came in part, so that their sha256 could not be checked.
+    """
+    return work_id(checkpoint, probe, request, "capture without head", CAPTURE_VERSION, in_part)
+
+
+def captured_by(checkpoint: Checkpoint, probe: Probe, request: Request, done: Collection[str]) -> str:
+    """Of the forward passes that are done, the one to show: with behaviour if there is one; empty if there is none.
+
+    A walk that asks for behaviour counts only those that have it.
+    """
+    ids = [capture_id(checkpoint, probe, request)]
+    if request.fetch == RANGES:
+        ids += [headless_id(checkpoint, probe, request, in_part) for in_part in (False, True)]
+    return next((one for one in ids if one in done), "")
+
+
 def measure_id(checkpoint: Checkpoint, probe: Probe, request: Request, measure: str) -> str:
     """Identity of one measure over all layers."""
     return work_id(checkpoint, probe, request, measure, MEASURES[measure].version)
@@ -40,12 +63,12 @@ def measure_id(checkpoint: Checkpoint, probe: Probe, request: Request, measure: 
 def unfinished(run: RunPlan, request: Request, done: set[str]) -> list[Checkpoint]:
     """Usable checkpoints that lack a forward pass or a measure."""
 
-    def ids(checkpoint: Checkpoint) -> set[str]:
-        probes = [encoded.probe for encoded in run.probes]
-        measured = {measure_id(checkpoint, p, request, m) for p in probes for m in request.chosen_measures}
-        return measured | {capture_id(checkpoint, probe, request) for probe in probes}
+    def is_finished(checkpoint: Checkpoint, probe: Probe) -> bool:
+        measured = {measure_id(checkpoint, probe, request, m) for m in request.chosen_measures}
+        return measured <= done and captured_by(checkpoint, probe, request, done) != ""
 
-    return [checkpoint for checkpoint in run.usable if not ids(checkpoint) <= done]
+    probes = [encoded.probe for encoded in run.probes]
+    return [checkpoint for checkpoint in run.usable if not all(is_finished(checkpoint, p) for p in probes)]
 
 
 def checkpoint_row(checkpoint: Checkpoint) -> Row:
@@ -101,21 +124,28 @@ def geometry_row(estimate: Estimate, layer: str, layer_index: int, measure: str,
     }
 
 
-def behaviour_rows(answers: Answers, probe: Probe, rest: Row) -> Iterator[Row]:
+def behaviour_rows(answers: Answers, probe: Probe, rest: Row, unread: str = "") -> Iterator[Row]:
     """Accuracy, exact match, log-probability and margin of one probe.
 
     `accuracy` is the forced choice where items have distractors and exact match where they have none
     (assumption A3).
+
+    Args:
+        answers: Of the probe's items.
+        probe: The probe.
+        rest: The other columns.
+        unread: Why there are no answers; then every value is NaN.
     """
+    nan = float("nan")
     choice_or_exact = np.where(_has_distractors(probe), answers.choice, answers.exact)
     metrics = {
         "accuracy": (choice_or_exact, probe.chance),
         "exact_match": (answers.exact, 0.0),
-        "log_prob": (answers.log_prob, float("nan")),
+        "log_prob": (answers.log_prob, nan),
         "margin": (answers.margin, 0.0),
     }
     for metric, (values, chance) in metrics.items():
-        value, error, reason = _mean(values, probe, metric)
+        value, error, reason = (nan, nan, unread) if unread else _mean(values, probe, metric)
         yield {
             **rest,
             "metric": metric,
@@ -123,7 +153,7 @@ def behaviour_rows(answers: Answers, probe: Probe, rest: Row) -> Iterator[Row]:
             "error": error,
             "n": len(values),
             "chance": chance,
-            "majority": probe.majority if metric in ("accuracy", "exact_match") else float("nan"),
+            "majority": probe.majority if metric in ("accuracy", "exact_match") else nan,
             "reason": reason,
             "source": "walk",
         }

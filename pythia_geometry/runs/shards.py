@@ -18,12 +18,15 @@ from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.runs.fetch import Fetcher, Wanted
+from pythia_geometry.runs.ahead import Wanted
+from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
+from pythia_geometry.runs.span_fetch import SpanFetcher
+from pythia_geometry.runs.weights import weights_ahead
 from pythia_geometry.store import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -99,7 +102,7 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
         walks = [RunWalk(Ledger(run, plan.request, mine, watcher), measurer) for run in share.runs]
         todo = [_todo(walk, Ledger(walk.ledger.run, plan.request, folder, watcher)) for walk in walks]
         wanted = [Wanted(w.ledger.run.suite, c) for w, work in zip(walks, todo, strict=True) for c, e in work if e]
-        with Fetcher(wanted, mine.downloads, plan.disk_budget) as fetcher:
+        with weights_ahead(plan, wanted, mine.downloads) as fetcher:
             return {c.label: _walk_one(w, fetcher, c, e) for w, work in zip(walks, todo, strict=True) for c, e in work}
 
 
@@ -110,7 +113,7 @@ def _todo(walk: RunWalk, whole: Ledger) -> list[tuple[Checkpoint, list[EncodedPr
 
 
 def _walk_one(
-    walk: RunWalk, fetcher: Fetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]
+    walk: RunWalk, fetcher: Fetcher | SpanFetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]
 ) -> CheckpointError | None:
     """Captures one checkpoint; says why where it cannot be used."""
     walk.fetcher, broken = fetcher, None

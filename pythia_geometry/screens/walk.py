@@ -79,12 +79,17 @@ def show_plan(
     for run in plan.runs:
         todo = todo_of[run.name]
         counts = [len(run.usable), len(run.gaps), len(todo), len(run.probes), run.n_rows, run.n_tokens]
-        distinct = {c.weight_sha256 or c.label: run.suite.bytes_to_download(c) for c in todo}
-        download = sum(distinct.values())  # the same weights are fetched once
         written = len(todo) * run.bytes_of_activations if kept else 0
-        costs = [as_bytes(download), as_bytes(written), as_seconds(len(todo) * run.flops / flops_per_second)]
+        forward = len(todo) * run.flops / flops_per_second
+        costs = [as_bytes(run.bytes_to_come(todo)), as_bytes(written), as_seconds(forward)]
         table.add_row(run.name, *(f"{count:,}" for count in counts), *costs)
     console.print(table)
+    if plan.request.fetch == "ranges":
+        console.print(
+            "--fetch ranges: only the base model is downloaded, into memory. No weights on the disk, no behaviour; the "
+            "same command without it adds behaviour.",
+            highlight=False, markup=False,
+        )  # fmt: skip
     multi = sum(1 for run in plan.runs for p in run.probes if p.single_token_share < 1)
     if multi:
         console.print(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, Checkpoint
+from pythia_geometry.suites.safetensors_header import read_header
 
 MAX_NUMBERS = 2**18
 """Numbers read of each embedding: half a megabyte in float16. Low token ids are the frequent ones in BPE
@@ -32,8 +33,7 @@ Read = Callable[[str, tuple[int, int] | None], bytes]
 """File name and span to bytes: `suite.read` with the checkpoint filled in."""
 
 _EMBEDDING = re.compile(r"(?:.*\.)?(?:embed_in|embed_tokens|tok_embeddings|word_embeddings|wte)\.weight")
-_HEADER = _BLOCK = 2**16
-_MAX_HEADER = 2**27
+_BLOCK = 2**16
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
 
@@ -93,16 +93,9 @@ def _embedding_among(names: Any) -> str:
 
 
 def _safetensors_place(name: str, read: Read) -> _Place:
-    beginning = read(name, (0, _HEADER))
-    length = int.from_bytes(beginning[:8], "little")
-    if not 2 <= length <= _MAX_HEADER:
-        raise ValueError(f"{name} is no safetensors file")
-    header = beginning[8 : 8 + length]
-    if len(header) < length:
-        header += read(name, (8 + len(header), 8 + length))
-    tensors = json.loads(header)
+    tensors, first = read_header(name, lambda start, stop: read(name, (start, stop)))
     tensor = tensors[_embedding_among(tensors)]
-    return _place(tensor["dtype"], tensor["shape"], 8 + length + int(tensor["data_offsets"][0]))
+    return _place(tensor["dtype"], tensor["shape"], first + int(tensor["data_offsets"][0]))
 
 
 def _place(dtype: str, shape: Any, start: int) -> _Place:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
 
 from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import (
@@ -23,11 +22,14 @@ from pythia_geometry.suites.checkpoint import (
     NEVER,
     TOKENIZER_NAME,
     Checkpoint,
+    WeightFile,
 )
 from pythia_geometry.suites.download import download
+from pythia_geometry.suites.hub_errors import said, told
 from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
 from pythia_geometry.suites.pythia import Fault, PythiaRun
+from pythia_geometry.suites.remote_file import RemoteFile
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 from pythia_geometry.suites.small_files import is_cached, small_file
 
@@ -80,7 +82,7 @@ class HubSuite:
             cached = CachedListing(self.repository)
             return cached, cached.branches()
         except HfHubHTTPError as error:
-            raise MachineError(f"The Hub did not list {self.repository}: {_said(error)} Try again later") from error
+            raise MachineError(f"The Hub did not list {self.repository}: {said(error)} Try again later") from error
 
     @cached_property
     def _labels(self) -> dict[int, tuple[str, StepLabel]]:
@@ -163,7 +165,7 @@ class HubSuite:
         try:
             listed = {f.name: f for f in self._listing.files(blank.commit or "")}
         except (HfHubHTTPError, *UNREACHABLE) as error:
-            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {_said(error)}"))
+            return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {said(error)}"))
         where = f"{self.repository} at {blank.revision}"
         return branch_of(blank, listed, where, lambda layout: tuple(listed[name] for name in layout.files))
 
@@ -178,7 +180,7 @@ class HubSuite:
         cached = try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
         if isinstance(cached, str):
             return read_span(Path(cached), span)
-        with _told(f"{checkpoint.label}: {name}"):
+        with told(f"{checkpoint.label}: {name}"):
             return self._listing.read(checkpoint.commit or "", name, span)
 
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
@@ -189,23 +191,29 @@ class HubSuite:
             Stopped: If `stop` was set meanwhile; what has arrived stays in `folder`.
             OSError: If the disk gives out.
         """
-        cached = self._cached_folder(checkpoint)
+        cached = self.cached_folder(checkpoint)
         if cached is not None:
             try:
                 _check_sha256(checkpoint, cached)
             except CheckpointError as error:
                 raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
             return cached
-        if is_offline_mode():
-            raise CheckpointError(
-                f"{checkpoint.label} is not in the Hub cache ({constants.HF_HUB_CACHE}), and --offline (or "
-                "HF_HUB_OFFLINE) forbids to fetch it. Type the same command without it",
-                FAILED,
-            )
+        _refuse_offline(checkpoint)
         self._fetch(checkpoint, folder, stop)
         return folder
 
-    def _cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+    def remote_file(self, checkpoint: Checkpoint, file: WeightFile) -> RemoteFile:
+        """A weight file of which parts are to be read; reads nothing.
+
+        Raises:
+            CheckpointError: If the network must not be asked.
+        """
+        _refuse_offline(checkpoint)
+        url = hf_hub_url(self.repository, file.name, revision=checkpoint.commit, endpoint=self.endpoint)
+        return RemoteFile(url, file.size, f"{checkpoint.label}: {file.name}")
+
+    def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+        """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there."""
         paths = [
             try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
             for name in (*(f.name for f in checkpoint.files), *checkpoint.extra_files)
@@ -223,7 +231,7 @@ class HubSuite:
             for name, size in sizes.items():
                 if not (folder / name).exists():
                     url = hf_hub_url(self.repository, name, revision=checkpoint.commit, endpoint=self.endpoint)
-                    with _told(f"{checkpoint.label}: {name}"):
+                    with told(f"{checkpoint.label}: {name}"):
                         download(url, folder / name, size, stop)
             try:
                 _check_sha256(checkpoint, folder)
@@ -245,7 +253,7 @@ class HubSuite:
             commits = (commit, *self._branches.values())
             commit = next((c for c in commits if is_cached(self.repository, name, c)), commit)
         try:
-            with _told(f"{self.repository}: {name}"):
+            with told(f"{self.repository}: {name}"):
                 return small_file(self.repository, name, commit, self.endpoint)
         except CheckpointError as error:
             raise MachineError(str(error)) from error
@@ -260,29 +268,16 @@ class HubSuite:
 
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """The weight files' sizes, unless the Hub cache holds them."""
-        return 0 if self._cached_folder(checkpoint) else checkpoint.size
+        return 0 if self.cached_folder(checkpoint) else checkpoint.size
 
 
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Says in the user's words why a file could not be fetched."""
-    try:
-        yield
-    except LocalEntryNotFoundError as error:
-        why = "--offline (or HF_HUB_OFFLINE) forbids to fetch it" if is_offline_mode() else "the Hub cannot be reached"
-        raise CheckpointError(f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and {why}", FAILED) from error
-    except EntryNotFoundError as error:
-        raise CheckpointError(f"{what} is not on the Hub", MISSING) from error
-    except (HfHubHTTPError, *UNREACHABLE) as error:
-        raise CheckpointError(f"{what} could not be fetched: {_said(error)}", FAILED) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise CheckpointError(f"{what} could not be fetched whole: {error}", CORRUPT) from error
-
-
-def _said(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
+def _refuse_offline(checkpoint: Checkpoint) -> None:
+    if is_offline_mode():
+        raise CheckpointError(
+            f"{checkpoint.label} is not in the Hub cache ({constants.HF_HUB_CACHE}), and --offline (or "
+            "HF_HUB_OFFLINE) forbids to fetch it. Type the same command without it",
+            FAILED,
+        )
 
 
 def _check_sha256(checkpoint: Checkpoint, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -39,10 +40,10 @@ class Served:
             self.known[without] = self.truth.walk(out, steps=steps)
         return self.known[without]
 
-    def plan(self, hub: LocalHub, **changes: str) -> Plan:
+    def plan(self, hub: LocalHub, **changes: Any) -> Plan:
         suite = HubSuite(NAME, parse_name(NAME), hub.endpoint)
         steps = ",".join(map(str, self.steps))
-        return plan_suite(suite, self.truth.request(steps=steps, **changes))
+        return plan_suite(suite, self.truth.request(**{"steps": steps, **changes}))
 
     def size(self, step: int) -> int:
         return self.truth.weights(step).stat().st_size
@@ -50,7 +51,11 @@ class Served:
 
 def served(folder: Path, steps: Sequence[int]) -> Served:
     """Steps 0 and 1 hold the same weights, as in Pythia."""
-    truth = tiny_suite(folder, steps, "pythia-14m")
+    return on_a_hub(tiny_suite(folder, steps, "pythia-14m"), steps)
+
+
+def on_a_hub(truth: SuiteOnDisk, steps: Sequence[int]) -> Served:
+    """A local suite's files as a Pythia repository; step 1 gets the weights of step 0."""
     (truth.folder / "suite.json").write_text('{"suite": "pythia", "name": "pythia-14m"}')
     truth.weights(1).write_bytes(truth.weights(0).read_bytes())
     repository = Repository(NAME)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from huggingface_hub import hf_hub_download
 
@@ -75,6 +76,37 @@ def test_stopped_and_killed_downloads_are_continued(serve: Serve, stepped: Serve
     bodies = hub.requests("GET", contains="/cdn/")
     assert [r.label for r in bodies if r.range == f"bytes={AT}-"] == [f"step{step}/{WEIGHTS}" for step in (2, 8)]
     assert sum(request.sent for request in bodies) == sum(stepped.size(step) for step in STEPS if step != 1)
+    assert not (tmp_path / "run" / "downloads").exists()
+
+
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_walk_by_ranges_that_is_stopped_in_a_span_goes_on_with_that_step(
+    serve: Serve,  # noqa: F811
+    stepped: Served,
+    tmp_path: Path,
+    by: signal.Signals,
+    code: int,
+) -> None:
+    hub = serve(stepped.repository)
+    hub.faults[:] = [Fault("stall", path="/cdn/.*/step2/", at_byte=3000, skip=1, count=None, seconds=SECONDS)]
+    process = command(hub, stepped, tmp_path, "--fetch", "ranges")
+    deadline = time.monotonic() + SECONDS
+    while not any(request.fault == "stall" and request.sent == 3000 for request in hub.requests()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(by)
+    out, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == code, (out, said)
+    assert said == ("\nStopped. What was finished is kept: type the same command to continue.\n" if code > 0 else "")
+    hub.faults.clear()
+    hub.clear_log()
+    found = walk(stepped.plan(hub, fetch="ranges"), tmp_path / "run")
+    pd.testing.assert_frame_equal(found.geometry, stepped.expected().geometry, check_exact=True)
+    fetched = {request.label for request in hub.requests("GET", contains="/cdn/")}
+    done = (143000, 0)  # step 1 is being computed meanwhile
+    assert fetched <= {f"step{step}/{WEIGHTS}" for step in STEPS if step not in done}
+    assert f"step2/{WEIGHTS}" in fetched
     assert not (tmp_path / "run" / "downloads").exists()
 
 
