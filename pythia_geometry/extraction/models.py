@@ -123,7 +123,7 @@ class SuiteModel:
                 tensor = tensors[matched[slot]]
                 self.names.check_shape(slot, matched[slot], tuple(tensor.shape), checkpoint)
                 _check_plain(matched[slot], tensor, checkpoint)
-                mine.copy_(tensor)
+                mine.copy_(tensor.to(self.device))  # first over the bus in the file's narrower dtype, then converted
 
 
 def read_names(config_file: Path) -> TensorNames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import current_thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def test_tables_are_those_of_one_thread(tmp_path: Path, monkeypatch: pytest.Monk
 
     def watched(*given: Any) -> Any:
         names.add(current_thread().name)
+        sleep(0.2)  # longer than a forward pass here, so that the next probe finds this thread at work
         return measure_layers(*given)
 
     alone = suite.walk(tmp_path / "one")
