@@ -107,19 +107,16 @@ def _connected() -> Iterator[bool]:
 
 
 def _start_or_join() -> bool:
-    """Joins the cluster that is there, else starts Ray; whether it did."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    """Joins the cluster that `RAY_ADDRESS` names or that was started here, else starts Ray; whether it did."""
     try:
-        ray.init(address="auto", **quiet)
-        return False
+        context: Any = ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        if address := os.environ.get("RAY_ADDRESS"):
-            raise MachineError(
-                f"No Ray cluster answers at {address}, where RAY_ADDRESS says. Type ray start there, or unset "
-                "RAY_ADDRESS to start Ray on this machine"
-            ) from error
-    ray.init(address="local", include_dashboard=False, **quiet)
-    return True
+        raise MachineError(
+            f"No Ray cluster answers at {os.environ.get('RAY_ADDRESS')}, where RAY_ADDRESS says. Type ray start there, "
+            "or unset RAY_ADDRESS to start Ray on this machine"
+        ) from error
+    session: str = context.address_info["session_dir"]  # its name ends in the process that started Ray
+    return session.endswith(f"_{os.getpid()}")
 
 
 # -- how the work is divided ----------------------------------------------------------------------------

@@ -35,6 +35,14 @@ class Command:
             [sys.executable, "-c", code], env=environment, stdout=pipe, stderr=pipe, text=True, process_group=0
         )
 
+    def __enter__(self) -> Command:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it where the test has failed."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+
     def wait_until(self, happened: Callable[[], object]) -> None:
         deadline = time.monotonic() + SECONDS
         while not happened():

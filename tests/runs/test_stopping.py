@@ -28,9 +28,9 @@ def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sigterm_is_like_ctrl_c(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = Command(suite.arguments(out))
-    command.wait_until(lambda: parts(out))
-    assert command.signal(signal.SIGTERM) == (143, STOPPED)
+    with Command(suite.arguments(out)) as command:
+        command.wait_until(lambda: parts(out))
+        assert command.signal(signal.SIGTERM) == (143, STOPPED)
     assert 0 < parts(out) < parts(alone)
     suite.walk(out)
     assert_same_files(out, alone)
@@ -39,15 +39,15 @@ def test_sigterm_is_like_ctrl_c(suite: SuiteOnDisk, alone: Path, tmp_path: Path)
 def test_no_process_of_a_device_outlives_ctrl_c_or_a_kill(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = suite.arguments(out, "--device", "cpu,cpu")
-    command = Command(words)
-    command.wait_until(lambda: parts(out))
-    assert len(command.alive()) == 3
-    assert command.signal(signal.SIGINT, everybody=True) == (130, STOPPED)
+    with Command(words) as command:
+        command.wait_until(lambda: parts(out))
+        assert len(command.alive()) == 3
+        assert command.signal(signal.SIGINT, everybody=True) == (130, STOPPED)
     command.assert_nobody_lives()
     before = parts(out)
-    command = Command(words)
-    command.wait_until(lambda: parts(out) > before)
-    assert command.signal(signal.SIGKILL) == (-signal.SIGKILL, "")
+    with Command(words) as command:
+        command.wait_until(lambda: parts(out) > before)
+        assert command.signal(signal.SIGKILL) == (-signal.SIGKILL, "")
     command.assert_nobody_lives()
     assert parts(out) < parts(alone)
     suite.walk(out)
