@@ -1,7 +1,7 @@
 """Places on a machine's disk for tasks that know nothing of each other and may be killed at any moment.
 
-    /tmp/pythia-geometry-1000/6f1c20b9d1aa-0/      the first place of a walk
-    /tmp/pythia-geometry-1000/6f1c20b9d1aa-1/      the second
+    TMPDIR/pythia-geometry-1000/6f1c20b9d1aa-0/      the first place of a walk
+    TMPDIR/pythia-geometry-1000/6f1c20b9d1aa-1/      the second
 
 A process holds a place by a lock on its folder, which the system takes back however the process ends. So a walk has at
 most as many tasks with weights on one machine as places, and what a killed one has left is known by its free lock.

@@ -14,7 +14,7 @@ import pythia_geometry as pg
 
 VOCAB = 50304
 SHAPES = {"tiny": (2, 64, 2), "14m": (6, 128, 4), "70m": (6, 512, 8), "160m": (12, 768, 12), "410m": (24, 1024, 16)}
-REAL_TOKENIZER = Path("/work/shared/pythia/20B_tokenizer.json")
+REAL_TOKENIZER = Path(__file__).resolve().parents[3] / "shared" / "pythia" / "20B_tokenizer.json"
 TASKS = ("factual/capital_common", "syntax/agreement_2", "ioi/ioi_short")
 
 
