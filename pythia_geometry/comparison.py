@@ -15,7 +15,7 @@ from pythia_geometry.lab.probes import ALGORITHMIC
 from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.screens.claims import as_markdown, show_claims
 from pythia_geometry.screens.console import open_console
-from pythia_geometry.store import disk_errors
+from pythia_geometry.store.writing import disk_errors
 
 LAB, NONE = "lab", "none"
 # Levels of one task share their timing, so a permutation must not swap them: one level of each, the paper's hard tasks.

@@ -15,7 +15,7 @@ from pythia_geometry.report.figures import save
 from pythia_geometry.report.timeline import timeline
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.doctor import show_diagnosis
-from pythia_geometry.store import disk_errors
+from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.continuity import Continuity
 from pythia_geometry.suites.doctor import Diagnosis, diagnose

@@ -16,7 +16,7 @@ from pythia_geometry.runs.rows import unfinished
 from pythia_geometry.runs.shards import done_anywhere, parse_shard, walk_shard
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import OK
 
 

@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import Request, make_plan
-from pythia_geometry.store import Tables
+from pythia_geometry.store.tables import Tables
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 
 WORDS = tuple(f"w{i}" for i in range(60))

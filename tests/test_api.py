@@ -12,7 +12,7 @@ import pytest
 import pythia_geometry as pg
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.runs.plan import Request
-from pythia_geometry.store import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
+from pythia_geometry.store.tables import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 
 STEPS = (0, 1, 2, 3, 4, 8)

@@ -22,7 +22,7 @@ from rich.console import Console
 from pythia_geometry import cli, session
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.screens.walk import Bar, show_plan
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.pythia import STEPS as PYTHIA_STEPS
 from tests.hub.environment import client_environment
 from tests.suites_on_disk import SuiteOnDisk, assert_same, rows, tiny_suite, write_probes

@@ -98,7 +98,7 @@ def test_tables_are_summarised_and_drawn_without_torch(tmp_path: Path) -> None:
         f"{BLOCKED}\nsys.path.insert(0, {str(root)!r})\n"
         "from tests.report.tables import make_tables\n"
         "from pythia_geometry.report.outcome import write_outcome\n"
-        "from pythia_geometry.store import RunFolder\n"
+        "from pythia_geometry.store.run_folder import RunFolder\n"
         f"summary, pictures = write_outcome(RunFolder({str(tmp_path)!r}), make_tables())\n"
         "print(len(summary), len(pictures))"
     )

@@ -18,7 +18,7 @@ from pythia_geometry.analysis.calibration import calibrate
 from pythia_geometry.analysis.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds import WORLDS
 from pythia_geometry.screens.precursors import show_calibration
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from tests.analysis.made_up import behaviour_table, make, tables
 
 Command = Callable[..., tuple[int, str, str]]

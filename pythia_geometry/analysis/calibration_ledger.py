@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pythia_geometry.store import disk_errors
+from pythia_geometry.store.writing import disk_errors
 
 Moments = dict[str, tuple[float, float, int]]
 """By test: sum, sum of squares and number of its scores."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.store import BEHAVIOUR, Tables
+from pythia_geometry.store.tables import BEHAVIOUR, Tables
 
 SCHEMA = BEHAVIOUR | {"n": "Int64"}
 """Columns and types; n is missing where a source neither states nor implies it."""

@@ -19,7 +19,7 @@ import pandas as pd
 from pythia_geometry.analysis.curves import CURVE, RUN
 from pythia_geometry.analysis.lm_eval import read_files, todays_name
 from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.store import disk_errors
+from pythia_geometry.store.writing import disk_errors
 
 COMMIT = "4d0c90183683435b20890cabca52783c3b820d3c"
 LISTING = "https://api.github.com/repos/EleutherAI/pythia/git/trees/{commit}?recursive=1"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.step_curves import MIN_STEPS, Array, StepCurves
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 
 SHUFFLED = ":shuffled"
 RUN = ["model", "seed"]

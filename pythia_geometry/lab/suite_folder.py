@@ -25,7 +25,7 @@ from pythia_geometry.lab.batches import draw_batch, write_tokenizer
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN, write_rows
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels
-from pythia_geometry.store import lock
+from pythia_geometry.store.writing import lock
 
 if TYPE_CHECKING:
     import torch

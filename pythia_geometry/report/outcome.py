@@ -8,7 +8,8 @@ import pandas as pd
 
 from pythia_geometry.analysis.summary import by_run, summarise, telling_tasks
 from pythia_geometry.report.figures import curves, heat_map, save
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 
 
 def write_outcome(folder: RunFolder, tables: Tables, position: str = "last") -> tuple[pd.DataFrame, list[Path]]:

@@ -23,7 +23,7 @@ class Wanted(NamedTuple):
     @property
     def name(self) -> str:
         """One name for all checkpoints that hold the same weights."""
-        return self.checkpoint.weight_sha256[:32] or self.checkpoint.label
+        return self.checkpoint.weights
 
     @property
     def cost(self) -> int:

@@ -1,7 +1,7 @@
 """What one task of a cluster does on its machine: some checkpoints of one run, the next downloading meanwhile.
 
 It keeps weights, and a run folder for each checkpoint, in a place of its own on that machine's disk, and hands out the
-folders' files. It knows no Ray.
+folders' files, which the walk's own process takes in. It knows no Ray.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from threadpoolctl import threadpool_limits
 
@@ -21,7 +21,8 @@ from pythia_geometry.runs.one_run import RunWalk
 from pythia_geometry.runs.places import place
 from pythia_geometry.runs.plan import Request, RunPlan
 from pythia_geometry.runs.progress import Silent
-from pythia_geometry.store import CACHES, RunFolder
+from pythia_geometry.store.run_folder import CACHES, RunFolder
+from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 Files = Mapping[str, bytes]
@@ -90,9 +91,18 @@ def _files(folder: RunFolder) -> Files:
     return files
 
 
-def put_files(files: Files, into: Path) -> None:
-    """Writes them below a folder."""
-    for name, content in files.items():
-        path = into / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+def take(ledger: Ledger, files: Files) -> None:
+    """Moves what a task has sent into the walk's own run folder, which is held for writing.
+
+    Raises:
+        MachineError: If the disk gives out.
+    """
+    mine = ledger.folder
+    with disk_errors(mine.path), TemporaryDirectory(prefix=".tmp-", dir=mine.path) as name:
+        sent = RunFolder(name)
+        for inside, content in files.items():
+            path = sent.path / inside
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        mine.take(sent)
+    ledger.done = mine.done()

@@ -24,7 +24,8 @@ from pythia_geometry.runs.rows import (
     measure_id,
     probe_columns,
 )
-from pythia_geometry.store import RunFolder, cached_works, read_activations
+from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
 UNCHECKED = "Read in part (--fetch ranges): the bytes could not be checked against the listed sha256."

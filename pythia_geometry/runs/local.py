@@ -20,7 +20,8 @@ from pythia_geometry.runs.plan import RAY, Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.shards import gather
 from pythia_geometry.runs.weights import weights_ahead
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 
 
 def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Tables:

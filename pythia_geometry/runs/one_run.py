@@ -26,7 +26,8 @@ from pythia_geometry.runs.ledger import Ledger, Measured
 from pythia_geometry.runs.plan import FILES
 from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, headless_id, measure_id, measure_layers
 from pythia_geometry.runs.span_fetch import SpanFetcher
-from pythia_geometry.store import FLOAT16_MAX, disk_errors
+from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
+from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 MEASURING_THREADS = 8
@@ -137,7 +138,7 @@ class RunWalk:
         arrays = {encoded.probe.name: half for encoded, _, half, _ in jobs}
         works = {e.probe.name: self.ledger.capture_id(checkpoint, e.probe) for e in todo}
         with disk_errors(self.ledger.folder.path):
-            self.ledger.folder.add_activations(self.ledger.file(checkpoint), arrays, works)
+            add_activations(self.ledger.file(checkpoint), arrays, works)
         geometry: list[Row] = []
         behaviour: list[Row] = []
         answers: list[Row] = []

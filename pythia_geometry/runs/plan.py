@@ -183,7 +183,7 @@ class RunPlan:
     def bytes_to_come(self, todo: Sequence[Checkpoint]) -> int:
         """What fetching some checkpoints, ascending, will take from the network."""
         if self.spans is None:  # the same weights are fetched once
-            return sum({c.weight_sha256 or c.label: self.suite.bytes_to_download(c) for c in todo}.values())
+            return sum({c.weights: self.suite.bytes_to_download(c) for c in todo}.values())
         order = (*todo[-1:], *todo[:-1])  # of the walk; one buffer keeps weights for the very next step only
         new = [c for c, before in zip(order, (None, *order), strict=False) if not _same_weights(c, before)]
         return sum(map(self.spans.bytes_to_come, new))

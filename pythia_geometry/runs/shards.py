@@ -27,7 +27,7 @@ from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.span_fetch import SpanFetcher
 from pythia_geometry.runs.weights import weights_ahead
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 
@@ -48,9 +48,9 @@ class Shard:
 
         Checkpoints with the same weights count as one, so that no two shards fetch the same file.
         """
-        weights = list(dict.fromkeys(_weights(c) for run in plan.runs for c in run.usable))
+        weights = list(dict.fromkeys(c.weights for run in plan.runs for c in run.usable))
         mine = set(weights[self.index - 1 :: self.count])
-        runs = [replace(run, checkpoints=tuple(c for c in run.usable if _weights(c) in mine)) for run in plan.runs]
+        runs = [replace(run, checkpoints=tuple(c for c in run.usable if c.weights in mine)) for run in plan.runs]
         return replace(plan, runs=tuple(runs))
 
 
@@ -70,10 +70,6 @@ def parse_shard(text: str) -> Shard:
             + (f" … --shard {count}/{count}" if count > 1 else "")
         )
     return Shard(index, count)
-
-
-def _weights(checkpoint: Checkpoint) -> str:
-    return checkpoint.weight_sha256 or checkpoint.label
 
 
 def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | None = None) -> Elsewhere:

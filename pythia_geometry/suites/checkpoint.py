@@ -90,6 +90,11 @@ class Checkpoint:
         return hashlib.sha256(joined.encode()).hexdigest()
 
     @property
+    def weights(self) -> str:
+        """One name for all checkpoints that are known to hold the same weights."""
+        return self.weight_sha256 or self.label
+
+    @property
     def size(self) -> int:
         """Bytes of weights."""
         return sum(f.size for f in self.files)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
 
-from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
@@ -24,8 +22,8 @@ from pythia_geometry.suites.checkpoint import (
     Checkpoint,
     WeightFile,
 )
-from pythia_geometry.suites.download import download
 from pythia_geometry.suites.hub_errors import said, told
+from pythia_geometry.suites.hub_files import check_sha256, fetch_files, find_cached, refuse_offline
 from pythia_geometry.suites.hub_listing import UNREACHABLE, CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
 from pythia_geometry.suites.pythia import Fault, PythiaRun
@@ -194,12 +192,12 @@ class HubSuite:
         cached = self.cached_folder(checkpoint)
         if cached is not None:
             try:
-                _check_sha256(checkpoint, cached)
+                check_sha256(checkpoint, cached)
             except CheckpointError as error:
                 raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
             return cached
-        _refuse_offline(checkpoint)
-        self._fetch(checkpoint, folder, stop)
+        refuse_offline(checkpoint)
+        fetch_files(self.repository, checkpoint, folder, stop, self.endpoint)
         return folder
 
     def remote_file(self, checkpoint: Checkpoint, file: WeightFile) -> RemoteFile:
@@ -208,38 +206,13 @@ class HubSuite:
         Raises:
             CheckpointError: If the network must not be asked.
         """
-        _refuse_offline(checkpoint)
+        refuse_offline(checkpoint)
         url = hf_hub_url(self.repository, file.name, revision=checkpoint.commit, endpoint=self.endpoint)
         return RemoteFile(url, file.size, f"{checkpoint.label}: {file.name}")
 
     def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
         """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there."""
-        paths = [
-            try_to_load_from_cache(self.repository, name, revision=checkpoint.commit)
-            for name in (*(f.name for f in checkpoint.files), *checkpoint.extra_files)
-        ]
-        held = [Path(path).parent for path in paths if isinstance(path, str)]
-        return held[0] if held and len(held) == len(paths) else None
-
-    def _fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event) -> None:
-        """Downloads and checks; a wrong byte is fetched once more, since the client accepts it in silence."""
-        sizes: dict[str, int | None] = {
-            **dict.fromkeys(checkpoint.extra_files),
-            **{f.name: f.size for f in checkpoint.files},
-        }
-        for attempt in range(2):
-            for name, size in sizes.items():
-                if not (folder / name).exists():
-                    url = hf_hub_url(self.repository, name, revision=checkpoint.commit, endpoint=self.endpoint)
-                    with told(f"{checkpoint.label}: {name}"):
-                        download(url, folder / name, size, stop)
-            try:
-                _check_sha256(checkpoint, folder)
-                return
-            except CheckpointError:
-                shutil.rmtree(folder)
-                if attempt:
-                    raise
+        return find_cached(self.repository, checkpoint)
 
     @cached_property
     def _newest(self) -> str:
@@ -269,23 +242,3 @@ class HubSuite:
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """The weight files' sizes, unless the Hub cache holds them."""
         return 0 if self.cached_folder(checkpoint) else checkpoint.size
-
-
-def _refuse_offline(checkpoint: Checkpoint) -> None:
-    if is_offline_mode():
-        raise CheckpointError(
-            f"{checkpoint.label} is not in the Hub cache ({constants.HF_HUB_CACHE}), and --offline (or "
-            "HF_HUB_OFFLINE) forbids to fetch it. Type the same command without it",
-            FAILED,
-        )
-
-
-def _check_sha256(checkpoint: Checkpoint, folder: Path) -> None:
-    for file in checkpoint.files:
-        with (folder / file.name).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if file.sha256 and digest != file.sha256:
-            raise CheckpointError(
-                f"{checkpoint.label}: {file.name} has sha256 {digest[:8]}…, the Hub lists {file.sha256[:8]}…",
-                CORRUPT,
-            )

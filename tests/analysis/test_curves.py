@@ -11,7 +11,7 @@ import pytest
 
 from pythia_geometry.analysis.curves import SCHEMA, from_walk, on_common_steps, read_table, recover_n, tidy
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.store import ANSWERS, CHECKPOINTS, GEOMETRY, Tables
+from pythia_geometry.store.tables import ANSWERS, CHECKPOINTS, GEOMETRY, Tables
 from tests.analysis.behaviour_tables import RISE, STEPS, points
 from tests.report.tables import typed
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pythia_geometry.store import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
+from pythia_geometry.store.tables import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
 
 LAYERS = ("embed", "resid_1", "resid_2", "final_norm")
 STEPS = (0, 1, 2, 4, 8, 16, 64, 1000)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.report.figures import curves, heat_map, save
-from pythia_geometry.store import Tables
+from pythia_geometry.store.tables import Tables
 from tests.report.tables import make_tables
 
 TASKS = ("alpha", "beta", "gamma")

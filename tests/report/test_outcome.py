@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from pythia_geometry.report.outcome import write_outcome
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 from tests.report.tables import make_tables
 
 

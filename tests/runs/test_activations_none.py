@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from pythia_geometry.runs import one_run
-from pythia_geometry.store import RunFolder
 from tests.runs.children import Stopped, counted, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 
@@ -36,13 +36,13 @@ def test_never_more_than_three_files_of_activations_lie_on_disk(
     suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, most = tmp_path / "run", []
-    real = RunFolder.add_activations
+    real = one_run.add_activations
 
-    def watched(self: RunFolder, file: Path, *rest: object) -> None:
-        real(self, file, *rest)  # type: ignore[arg-type]
+    def watched(file: Path, *rest: Any) -> None:
+        real(file, *rest)
         most.append(len(list(file.parent.iterdir())))
 
-    monkeypatch.setattr(RunFolder, "add_activations", watched)
+    monkeypatch.setattr(one_run, "add_activations", watched)
     suite.walk(out, activations="none")
     assert len(most) == len(STEPS)
     assert max(most) <= 3

@@ -15,7 +15,7 @@ from pythia_geometry.runs.plan import RAY, make_plan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.shards import Shard, gather, walk_shard
 from pythia_geometry.session import run_shard
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.server import LocalHub
 from tests.runs.children import stop
 from tests.runs.served import WEIGHTS, assert_true, served
@@ -25,18 +25,6 @@ from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 
 BOTH = "cpu,cpu"
 STEPS = (0, 1, 2, 4, 8, 143000)
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
-    return tiny_suite(tmp_path_factory.mktemp("suite"))
-
-
-@pytest.fixture(scope="module")
-def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("alone") / "run"
-    suite.walk(out)
-    return out
 
 
 class Seen:

@@ -271,7 +271,7 @@ def test_stopped_walk_ends_the_thread_and_keeps_what_came(make: Make, shelf: She
 
 def test_leftovers_that_nobody_wants_are_removed_and_others_only_if_they_fit(make: Make, shelf: Shelf) -> None:
     steps = [checkpoint(step) for step in (1, 2, 3)]
-    for name in ("pythia-14m@step9", *(c.weight_sha256[:32] for c in steps)):
+    for name in ("pythia-14m@step9", *(c.weights for c in steps)):
         (shelf.folder / name).mkdir(parents=True)
         (shelf.folder / name / "model.safetensors.part").write_bytes(b"x")
     shelf.gates[1] = Event()
@@ -279,7 +279,7 @@ def test_leftovers_that_nobody_wants_are_removed_and_others_only_if_they_fit(mak
         left = {path.name for path in shelf.folder.iterdir()}
         shelf.gates[1].set()
         get(fetcher, shelf, steps[0])
-    assert left == {c.weight_sha256[:32] for c in steps[:2]}
+    assert left == {c.weights for c in steps[:2]}
 
 
 def test_fault_of_the_thread_itself_reaches_the_walk(make: Make, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pythia_geometry.runs.disk import parse_size
 from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.progress import Silent
-from pythia_geometry.store import Tables
+from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.pythia import STEPS
 from tests.hub.faults import Fault
 from tests.hub.repository import Repository

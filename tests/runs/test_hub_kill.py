@@ -47,7 +47,7 @@ def command(hub: LocalHub, one: Served, folder: Path, *more: str) -> subprocess.
 def wait_for_part(process: subprocess.Popen[str], weights: Path, folder: Path) -> None:
     """Until the bytes before the stall lie on the disk."""
     deadline = time.monotonic() + SECONDS
-    part = folder / hashlib.sha256(weights.read_bytes()).hexdigest()[:32] / (WEIGHTS + PART)
+    part = folder / hashlib.sha256(weights.read_bytes()).hexdigest() / (WEIGHTS + PART)
     while not part.exists() or part.stat().st_size != AT:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

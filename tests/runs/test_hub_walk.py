@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pythia_geometry.store import RunFolder, read_activations
+from pythia_geometry.store.activations import read_activations
+from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.checkpoints import TOKENIZER, pythia_config
 from tests.hub.environment import client_environment
 from tests.hub.repository import Repository

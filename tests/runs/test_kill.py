@@ -12,7 +12,8 @@ import pytest
 
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
-from pythia_geometry.store import KEYS, RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import KEYS, Tables
 from tests.runs.children import Stopped, counted, start, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 

@@ -13,7 +13,7 @@ import pytest
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.plan import make_plan
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
 
 STEPS = (0, 2)

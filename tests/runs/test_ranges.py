@@ -29,7 +29,8 @@ from pythia_geometry.runs.rows import unfinished
 from pythia_geometry.runs.shards import Shard, walk_shard
 from pythia_geometry.runs.span_fetch import SpanFetcher
 from pythia_geometry.screens.walk import as_bytes, show_plan
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import HEADER
 from tests.hub.checkpoints import pythia_config, write_checkpoint

@@ -22,7 +22,7 @@ from huggingface_hub import hf_hub_download
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import RAY, make_plan
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.environment import client_environment
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
@@ -45,13 +45,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
     made = tiny_suite(tmp_path_factory.mktemp("suite"), tuple(range(0, 40, 2)))
     made.weights(4).write_bytes(b"no weights")
     return made
-
-
-@pytest.fixture(scope="module")
-def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("alone") / "run"
-    suite.walk(out)
-    return out
 
 
 @dataclass

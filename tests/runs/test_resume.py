@@ -13,7 +13,8 @@ from pythia_geometry.extraction.capture import Capture, capture
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.geometry.measures import MEASURES
 from pythia_geometry.runs import one_run
-from pythia_geometry.store import KEYS, RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import KEYS, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, rows, tiny_suite, write_probes, write_step
 
 STEPS = (0, 2, 4, 6)

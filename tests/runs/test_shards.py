@@ -10,23 +10,12 @@ from pythia_geometry import cli
 from pythia_geometry.errors import EXIT_GAPS, MachineError, PythiaGeometryError
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.shards import Shard, parse_shard, walk_shard
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 from tests.runs.children import Stopped, counted, forkserver, stop
 from tests.suites_on_disk import TASKS, SuiteOnDisk, assert_same, rows, tiny_suite, write_probes
 
 TABLES = ("geometry", "behaviour", "answers", "checkpoints")
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
-    return tiny_suite(tmp_path_factory.mktemp("suite"))
-
-
-@pytest.fixture(scope="module")
-def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("alone") / "run"
-    suite.walk(out)
-    return out
 
 
 def assert_same_files(out: Path, expected: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pythia_geometry.store import RunFolder
+from pythia_geometry.store.run_folder import RunFolder
 from tests.runs.test_shards import assert_same_files
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 

@@ -19,13 +19,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteOnDisk:
     return tiny_suite(tmp_path_factory.mktemp("suite"), tuple(range(0, 80, 2)))
 
 
-@pytest.fixture(scope="module")
-def alone(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("alone") / "run"
-    suite.walk(out)
-    return out
-
-
 def test_sigterm_is_like_ctrl_c(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Command(suite.arguments(out)) as command:

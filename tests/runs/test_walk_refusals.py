@@ -11,7 +11,8 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes import load_probes
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import Request, plan_suite
-from pythia_geometry.store import RunFolder, Tables
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.hub import HubSuite
 from pythia_geometry.suites.pythia import parse_name
 from tests.hub.checkpoints import pythia_config, write_checkpoint

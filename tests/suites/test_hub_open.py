@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 
 from pythia_geometry.errors import CheckpointError, MachineError
-from pythia_geometry.suites import hub as hub_module
+from pythia_geometry.suites import hub_files
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.hub import HubSuite
 from pythia_geometry.suites.patience import REFUSALS
@@ -235,7 +235,7 @@ def test_full_disk_is_no_fault_of_the_checkpoint(
 
     suite = suite_of(serve(repository))
     checkpoint = one(suite, 1)
-    monkeypatch.setattr(hub_module, "download", full)
+    monkeypatch.setattr(hub_files, "download", full)
     with (
         pytest.raises((OSError, MachineError), match="No space left on device"),
         fetched(suite, checkpoint, tmp_path / "scratch"),
@@ -251,7 +251,7 @@ def test_file_of_the_wrong_size_is_corrupt(
 
     suite = suite_of(serve(repository))
     checkpoint = one(suite, 1)
-    monkeypatch.setattr(hub_module, "download", short)
+    monkeypatch.setattr(hub_files, "download", short)
     with (
         pytest.raises(CheckpointError, match="could not be fetched whole: Consistency check") as caught,
         fetched(suite, checkpoint, tmp_path / "scratch"),

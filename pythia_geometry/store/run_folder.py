@@ -17,65 +17,20 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.store.activations import add_activations, cached_works, read_activations
+from pythia_geometry.store.tables import TABLES, Tables, checkpoints_table, read_parts, write_part, write_table
+from pythia_geometry.store.writing import disk_errors, lock, replacing
 
-from pythia_geometry.errors import MachineError, PythiaGeometryError
+FORMAT = 1
+"""Of the run folder; raise when an older one can no longer be read."""
 
-RUN = {"suite": "string", "model": "string", "seed": "int64", "step": "int64"}
-PROBE = {"probe": "string", "task": "string"}
-ORIGIN = {"probe_sha256": "string", "precision": "string"}
-FORMAT = 1  # of the run folder; raise when an older one can no longer be read
-GEOMETRY = RUN | PROBE | {
-    "layer": "string", "layer_index": "int64", "measure": "string", "value": "float64", "error": "float64",
-    "ceiling": "float64", "n": "int64", "reason": "string", "position": "string",
-    "reference_step": "Int64",
-} | ORIGIN  # fmt: skip
-BEHAVIOUR = RUN | PROBE | {
-    "metric": "string", "value": "float64", "error": "float64", "n": "int64", "chance": "float64",
-    "majority": "float64", "reason": "string", "source": "string",
-} | ORIGIN  # fmt: skip
-ANSWERS = RUN | PROBE | {
-    "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64",
-} | ORIGIN  # fmt: skip
-CHECKPOINTS = RUN | {
-    "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
-    "weight_sha256": "string", "status": "string", "detail": "string",
-}  # fmt: skip
-TABLES = {"geometry": GEOMETRY, "behaviour": BEHAVIOUR, "answers": ANSWERS}
-WORK = {"work": "string"}
-"""Only in parts: the piece of work that made a row. A table shows the rows of work that is current."""
-
-KEYS = {
-    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position"],
-    "behaviour": [*RUN, *PROBE, "metric"],
-    "answers": [*RUN, *PROBE, "item"],
-}
-"""What makes a row one row; of several that are current, the last written counts."""
-
-FLOAT16_MAX = 65_504.0
 SHARDS, LOCK = "shards", ".lock"
 CACHES = ("activations", "passing")
 """Folders of activations: those to be kept, and those that comparisons still need."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tidy tables of a run as pandas data frames, sorted."""
-
-    geometry: pd.DataFrame
-    behaviour: pd.DataFrame
-    checkpoints: pd.DataFrame
-    answers: pd.DataFrame
 
 
 class RunFolder:
@@ -150,7 +105,7 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Replaces one file of the folder."""
-        with disk_errors(self.path), _replacing(self.path / name) as temporary:
+        with disk_errors(self.path), replacing(self.path / name) as temporary:
             temporary.write_bytes(content)
 
     # -- parts: what one finished checkpoint added ---------------------------------------------------
@@ -175,9 +130,8 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             for name, rows in tables.items():
-                if frame := list(rows):
-                    part = pa.Table.from_pylist(frame, schema=_arrow_schema(TABLES[name] | WORK))
-                    pq.write_table(part, temporary / f"{name}.parquet")
+                if made := list(rows):
+                    write_part(temporary / f"{name}.parquet", name, made)
             (temporary / "items.json").write_text(json.dumps(sorted(items)))
             temporary.rename(self._next_part(label))
 
@@ -239,7 +193,7 @@ class RunFolder:
 
     def _take_activations(self, theirs: Path, mine: Path) -> None:
         if mine.exists():
-            self.add_activations(mine, read_activations(theirs), cached_works(theirs))
+            add_activations(mine, read_activations(theirs), cached_works(theirs))
             theirs.unlink()
         else:
             mine.parent.mkdir(exist_ok=True)
@@ -267,24 +221,18 @@ class RunFolder:
         parts = self._parts()
         known = [json.loads(p.read_text()) for p in sorted((self.path / "checkpoints").glob("*.json"))]
         current = {work for checkpoint in known for work in _shown(checkpoint)}
-        frames = {name: self._table(name, parts, current) for name in TABLES}
-        checkpoints = _typed(pd.DataFrame([checkpoint["row"] for checkpoint in known]), CHECKPOINTS)
-        return Tables(**frames, checkpoints=_sorted(checkpoints, list(RUN)))
-
-    def _table(self, name: str, parts: Sequence[Path], current: set[str]) -> pd.DataFrame:
-        files = [p / f"{name}.parquet" for p in parts if (p / f"{name}.parquet").exists()]
-        if not files:
-            return _typed(pd.DataFrame(), TABLES[name])
-        frame = pd.concat([pq.read_table(f).to_pandas() for f in files], ignore_index=True)
-        frame = _typed(frame[frame["work"].isin(current)], TABLES[name]).drop_duplicates(KEYS[name], keep="last")
-        return _sorted(frame, KEYS[name])
+        frames = {
+            name: read_parts([f for part in parts if (f := part / f"{name}.parquet").exists()], name, current)
+            for name in TABLES
+        }
+        return Tables(**frames, checkpoints=checkpoints_table([checkpoint["row"] for checkpoint in known]))
 
     def write_tables(self) -> Tables:
         """Writes geometry, behaviour, answers and checkpoints as Parquet files; returns them."""
         tables = self.tables()
         for name in (*TABLES, "checkpoints"):
-            with disk_errors(self.path), _replacing(self.path / f"{name}.parquet") as temporary:
-                _write_table(temporary, getattr(tables, name))
+            with disk_errors(self.path), replacing(self.path / f"{name}.parquet") as temporary:
+                write_table(temporary, getattr(tables, name))
         return tables
 
     # -- activations ---------------------------------------------------------------------------------
@@ -293,48 +241,6 @@ class RunFolder:
         """Where the pooled activations of one checkpoint lie; those not to be kept apart from those kept."""
         return self.path / CACHES[0 if kept else 1] / f"{label}.{position}.{dtype}.parquet"
 
-    def add_activations(self, file: Path, probes: Mapping[str, NDArray[np.floating]], works: Mapping[str, str]) -> None:
-        """Writes activations of several probes, beside those that the file already holds.
-
-        Values are stored as float16, or as float32 in the whole file where one would overflow.
-
-        Args:
-            file: From `activations_file`.
-            probes: Arrays [L, N, D] by probe name; they replace the file's own of that name.
-            works: By probe name, the forward pass that made the array.
-        """
-        held = file.exists()
-        arrays = {**read_activations(file), **probes} if held else dict(probes)
-        works = {**cached_works(file), **works} if held else works
-        largest = max(float(np.nanmax(np.abs(np.where(np.isfinite(a), a, 0.0)))) for a in arrays.values())
-        dtype = np.float16 if largest <= FLOAT16_MAX else np.float32
-        with disk_errors(self.path), _replacing(file) as temporary:
-            _write_activations(temporary, arrays, works, dtype)
-
-
-def read_activations(file: str | Path, layers: Sequence[int] | None = None) -> dict[str, NDArray[np.floating]]:
-    """Pooled activations [L, N, D] by probe name.
-
-    Args:
-        file: One file of a run's `activations/` folder.
-        layers: Indices of the layers to read; all where None. Each is one row group.
-
-    Returns:
-        float16 arrays; float32 where float16 would have overflowed.
-    """
-    parquet = pq.ParquetFile(file)
-    groups = range(parquet.num_row_groups) if layers is None else layers
-    by_probe: dict[str, list[NDArray[np.floating]]] = {}
-    for group in groups:
-        table = parquet.read_row_group(group)
-        hidden = table["hidden"].combine_chunks()
-        rows = hidden.flatten().to_numpy(zero_copy_only=False).reshape(len(table), hidden.type.list_size)
-        names = table["probe"].to_numpy()
-        starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1), len(names)]
-        for start, stop in pairwise(starts):
-            by_probe.setdefault(str(names[start]), []).append(rows[start:stop])
-    return {name: np.stack(layers_of) for name, layers_of in by_probe.items()}
-
 
 def _shown(checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Work whose rows the tables show: that of the weights which the checkpoint's row names, duplicates never."""
@@ -342,109 +248,3 @@ def _shown(checkpoint: Mapping[str, Any]) -> Iterator[str]:
     for works in checkpoint["current"].values():
         if row["status"] not in ("duplicate", "wrong", "suspect") and works.get("weights") == row["weight_sha256"]:
             yield from works.values()
-
-
-def cached_works(file: str | Path) -> dict[str, str]:
-    """By the names of the probes that a file holds, the forward passes they come from; reads no activations."""
-    table = pq.ParquetFile(file).read_row_group(0, columns=["probe", "work"])
-    return dict(zip(table["probe"].to_pylist(), table["work"].to_pylist(), strict=True))
-
-
-def _write_activations(
-    path: Path, arrays: Mapping[str, NDArray[np.floating]], works: Mapping[str, str], dtype: type[np.floating]
-) -> None:
-    first = next(iter(arrays.values()))
-    n_layers, width = first.shape[0], first.shape[2]
-    vector = pa.list_(pa.from_numpy_dtype(dtype), width)
-    schema = pa.schema(
-        [
-            ("layer_index", pa.int16()),
-            ("probe", pa.string()),
-            ("work", pa.string()),
-            ("item", pa.int32()),
-            ("hidden", vector),
-        ]
-    )
-    which = pa.array(np.repeat(np.arange(len(arrays), dtype=np.int32), [a.shape[1] for a in arrays.values()]))
-    names, made_by = (
-        pa.DictionaryArray.from_arrays(which, list(of)).cast(pa.string()) for of in (arrays, [works[n] for n in arrays])
-    )
-    items = np.concatenate([np.arange(a.shape[1], dtype=np.int32) for a in arrays.values()])
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=["layer_index", "probe", "work"],
-        column_encoding={"hidden.list.element": "BYTE_STREAM_SPLIT"},
-    ) as writer:
-        for layer in range(n_layers):
-            flat = np.concatenate([a[layer] for a in arrays.values()]).astype(dtype).reshape(-1)
-            hidden = pa.FixedSizeListArray.from_arrays(pa.array(flat), width)
-            index = pa.array(np.full(len(items), layer, dtype=np.int16))
-            columns = [index, names, made_by, pa.array(items), hidden]
-            table = pa.Table.from_arrays(columns, schema=schema)
-            writer.write_table(table, row_group_size=len(items))
-
-
-def _arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
-    """The same types as `_typed` gives, without a data frame: rows of one checkpoint are few and come often."""
-    return pa.schema([(name, getattr(pa, dtype.lower())()) for name, dtype in columns.items()])
-
-
-def _typed(frame: pd.DataFrame, schema: Mapping[str, str]) -> pd.DataFrame:
-    return frame.reindex(columns=list(schema)).astype(dict(schema))
-
-
-def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    return frame.sort_values(keys, kind="stable", ignore_index=True)
-
-
-def _write_table(path: Path, frame: pd.DataFrame) -> None:
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, compression="zstd")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Says in the user's words that a folder cannot be written.
-
-    Raises:
-        MachineError: If the disk is full, read-only or forbidden.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise MachineError(
-            f"Cannot write to {path}: {error.strerror or error}. What was finished is kept; free some space or "
-            "pass another --out (or --activations none), and type the same command again"
-        ) from error
-
-
-def lock(stream: IO[str], path: Path, what: str) -> None:
-    """Holds a folder's lock file until the stream is closed.
-
-    Raises:
-        MachineError: If another process holds it.
-    """
-    import fcntl
-
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise MachineError(f"Another {what} is writing to {path}. Wait for it, or pass another --out") from error
-    except OSError as error:
-        raise MachineError(
-            f"{path} lies on a file system without locks ({error.strerror}): two processes could write it at once. "
-            "Mount it with them (Lustre: -o flock), or pass an --out on another disk"
-        ) from error

@@ -1,0 +1,1 @@
+"""What is on the disk: the run folder, its tidy tables, its activations."""
