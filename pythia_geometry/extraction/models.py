@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,13 +185,15 @@ def _find_blocks(base: nn.Module, n_layers: int) -> nn.ModuleList:
 
 
 def _positionwise(mlp: nn.Module | None) -> nn.Module | None:
-    """The module if it is made of linear maps and of functions without parameters; a mixture of experts is not."""
+    """The module if it maps one tensor by linear maps and functions without parameters; a mixture of experts is not."""
     from transformers.pytorch_utils import Conv1D
 
     def is_plain(part: nn.Module) -> bool:
         return isinstance(part, nn.Linear | Conv1D) or not any(True for _ in part.parameters())
 
     if mlp is None or list(mlp.parameters(recurse=False)) or not all(map(is_plain, mlp.children())):
+        return None
+    if len(signature(mlp.forward).parameters) != 1:  # BLOOM's adds the residual stream
         return None
     return mlp
 

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pythia_geometry.errors import MachineError
 from pythia_geometry.runs.cluster_task import Room, Work
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.plan import Plan
@@ -32,9 +33,18 @@ def tasks_at_once(needs: Mapping[str, Any], machines: Sequence[Mapping[str, floa
     Args:
         needs: What one task takes, as `num_cpus` and `num_gpus`.
         machines: What each of them has, as `CPU` and `GPU`.
+
+    Raises:
+        MachineError: If none has room for one: Ray would wait for such a machine without a word.
     """
     asked = [(kind, needs[name]) for kind, name in (("CPU", "num_cpus"), ("GPU", "num_gpus")) if needs[name]]
-    return [min(int(has.get(kind, 0) // amount) for kind, amount in asked) for has in machines]
+    found = [min(int(has.get(kind, 0) // amount) for kind, amount in asked) for has in machines]
+    if not any(found):
+        takes = " and ".join(f"{amount} {kind}{'s' * (amount > 1)}" for kind, amount in asked)
+        raise MachineError(
+            f"No machine of the Ray cluster has {takes} for a task. Add one with ray start, or pass fewer --threads"
+        )
+    return found
 
 
 def task_size(work: Sequence[Sequence[Work]], at_once: Sequence[int]) -> int:
@@ -45,7 +55,7 @@ def task_size(work: Sequence[Sequence[Work]], at_once: Sequence[int]) -> int:
         at_once: From `tasks_at_once`.
     """
     n_weights = sum(len(_by_weights(of_run)) for of_run in work)
-    return min(LARGEST_TASK, math.ceil(n_weights / (2 * sum(at_once) or 1)))
+    return min(LARGEST_TASK, math.ceil(n_weights / (2 * sum(at_once))))
 
 
 def divided(work: Sequence[Work], size: int) -> list[list[Work]]:
@@ -65,6 +75,8 @@ def _by_weights(work: Sequence[Work]) -> list[list[Work]]:
 def room(plan: Plan, work: Sequence[Sequence[Work]], folder: RunFolder, at_once: Sequence[int]) -> Room:
     """`--disk` in equal parts for the tasks of one machine: as many as have room for their largest checkpoint.
 
+    What this machine's Hub cache holds may be missing on the others.
+
     Args:
         plan: The plan.
         work: Of every run.
@@ -74,8 +86,8 @@ def room(plan: Plan, work: Sequence[Sequence[Work]], folder: RunFolder, at_once:
     name = f"{platform.node()} {folder.path.resolve()}"
     walk = hashlib.sha256(name.encode()).hexdigest()[:12]
     suites = {run.name: run.suite for run in plan.runs}
-    largest = max(suites[c.run].bytes_to_download(c) for of_run in work for c, _ in of_run)
+    largest = max(suites[c.run].most_to_download(c) for of_run in work for c, _ in of_run)
     if not plan.request.disk or largest == 0:
         return Room(walk, MANY, plan.disk_budget)
-    places = max(1, min(plan.disk_budget // largest, max(at_once)))
+    places = min(plan.disk_budget // largest, max(at_once))
     return Room(walk, places, plan.disk_budget // places)

@@ -46,7 +46,7 @@ class Room:
 
 
 _models: dict[tuple[str, str, str], SuiteModel] = {}
-"""The model of the last task of this process: the next one only swaps its weights."""
+"""The model of the last task of this process, its head checked: the next one only swaps its weights."""
 
 
 def capture_some(run: RunPlan, request: Request, room: Room, work: Sequence[Work]) -> Iterator[Files | Exception]:
@@ -56,6 +56,15 @@ def capture_some(run: RunPlan, request: Request, room: Room, work: Sequence[Work
         For each checkpoint in turn the files of a run folder with its results, or why it cannot be used. An error that
         is not of one checkpoint is the last.
     """
+    try:
+        yield from _capture_each(run, request, room, work)
+    except PythiaGeometryError as error:
+        yield error
+
+
+def _capture_each(
+    run: RunPlan, request: Request, room: Room, work: Sequence[Work]
+) -> Iterator[Files | CheckpointError]:
     key = (run.suite.origin, request.dtype, request.device)
     wanted = [Wanted(run.suite, checkpoint) for checkpoint, _ in work]
     with (
@@ -66,19 +75,17 @@ def capture_some(run: RunPlan, request: Request, room: Room, work: Sequence[Work
     ):
         model = _models.pop(key, None)
         _models.clear()
+        head_checked = model is not None
         for number, (checkpoint, names) in enumerate(work):
             ledger = Ledger(run, request, RunFolder(here / str(number)), Silent())
-            walk = RunWalk(ledger, measurer, fetcher, model, head_checked=model is not None)
+            walk = RunWalk(ledger, measurer, fetcher, model, head_checked=head_checked)
             try:
                 walk.capture(checkpoint, [encoded for encoded in run.probes if encoded.probe.name in names])
                 yield _files(ledger.folder)
             except CheckpointError as error:
                 yield error
-            except PythiaGeometryError as error:
-                yield error
-                return
-            model = walk.model
-        if model is not None:
+            model, head_checked = walk.model, walk.head_checked
+        if model is not None and head_checked:
             _models[key] = model
 
 

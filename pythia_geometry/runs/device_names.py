@@ -25,7 +25,10 @@ def find_devices(given: str) -> tuple[str, ...]:
 
     if given == ALL_GPUS and torch.cuda.is_available():
         return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
-    return tuple(_find(name.strip()) for name in given.split(","))
+    names = [name.strip() for name in given.split(",")]
+    if ALL_GPUS in names and len(names) > 1:
+        raise PythiaGeometryError(f"--device {given}: {ALL_GPUS} stands alone; name the others one by one, as cuda:0")
+    return tuple(map(_find, names))
 
 
 def _find(name: str) -> str:

@@ -69,9 +69,14 @@ def capture_on_devices(plan: Plan, ledgers: Sequence[Ledger]) -> Elsewhere:
 def _shares(plan: Plan, ledgers: Sequence[Ledger]) -> list[tuple[str, Shard]]:
     """The devices for which anything is left to do, each with its shard."""
     lacking = {c.label for ledger in ledgers for c in ledger.run.usable if ledger.todo(c)}
-    devices = plan.request.devices
-    shares = [(device, Shard(i, len(devices))) for i, device in enumerate(devices, 1)]
+    shares = zip(plan.request.devices, shards_of(plan), strict=True)
     return [(d, s) for d, s in shares if any(c.label in lacking for run in s.of(plan).runs for c in run.usable)]
+
+
+def shards_of(plan: Plan) -> list[Shard]:
+    """One for each device; none where one process walks all."""
+    count = plan.request.n_shares
+    return [Shard(i, count) for i in range(1, count + 1)] if count > 1 else []
 
 
 def _on(plan: Plan, device: str) -> Plan:

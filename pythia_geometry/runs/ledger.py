@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Estimate
+from pythia_geometry.geometry.measures import MEASURES
 from pythia_geometry.runs.plan import NONE, Request, RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.rows import (
@@ -44,18 +46,14 @@ class Ledger:
         request: What the user asked for.
         folder: The run folder, held for writing.
         progress: Told of every step.
-        done: Identities of finished work.
-        whole: Checkpoints and probes that this walk ran on weights whose sha256 was checked, where one is known.
-        in_part: Those that it ran on weights that came in part.
+        done: Identities of finished work, with the numbers of the parts that hold it.
     """
 
     run: RunPlan
     request: Request
     folder: RunFolder
     progress: Progress
-    done: set[str] = field(default_factory=set)
-    whole: set[tuple[str, str]] = field(default_factory=set)
-    in_part: set[tuple[str, str]] = field(default_factory=set)
+    done: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.done = self.folder.done()
@@ -67,17 +65,26 @@ class Ledger:
     def current(self, checkpoint: Checkpoint, probe: Probe) -> dict[str, str]:
         """What the tables show of a probe from now on: its activations, its behaviour, and what they were read from.
 
-        `unchecked` is set where the weights came in part. Where this walk has only found what an earlier one did,
-        what that one said of it stays.
+        `unchecked` is set where any of it was read from weights that came in part.
         """
-        shown = captured_by(checkpoint, probe, self.request, self.done)
-        works = {"capture": self.capture_id(checkpoint, probe), "behaviour": shown, "weights": checkpoint.weight_sha256}
-        came_in_part = shown == headless_id(checkpoint, probe, self.request, in_part=True)
-        if came_in_part or (checkpoint.label, probe.name) in self.in_part:
-            works["unchecked"] = "yes"
-        elif (checkpoint.label, probe.name) in self.whole:
-            works["unchecked"] = ""
-        return works
+        return {
+            "capture": self.capture_id(checkpoint, probe),
+            "behaviour": captured_by(checkpoint, probe, self.request, self.done),
+            "weights": checkpoint.weight_sha256,
+            "unchecked": "yes" if self._came_in_part(checkpoint, probe) else "",
+        }
+
+    def _came_in_part(self, checkpoint: Checkpoint, probe: Probe) -> bool:
+        """Whether the activations, or any measure, are of weights that came in part.
+
+        A measure is of the last forward pass that was written no later; the activations are of the last one.
+        """
+        whole = (self.capture_id(checkpoint, probe), headless_id(checkpoint, probe, self.request, in_part=False))
+        in_part = headless_id(checkpoint, probe, self.request, in_part=True)
+        passes = [(number, one == in_part) for one in (*whole, in_part) for number in self.done.get(one, ())]
+        measures = (self.done.get(measure_id(checkpoint, probe, self.request, name)) for name in MEASURES)
+        shown = [math.inf, *(numbers[-1] for numbers in measures if numbers)]
+        return any(max((p for p in passes if p[0] <= number), default=(0, False))[1] for number in shown)
 
     def todo(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
         """Probes that were never run through the checkpoint, or whose measures can come from nowhere else."""
@@ -88,7 +95,7 @@ class Ledger:
         captured = captured_by(checkpoint, probe, self.request, self.done) != ""
         if self.request.activations == NONE:
             ids = {measure_id(checkpoint, probe, self.request, name) for name in self.request.chosen_measures}
-            return not (captured and (ids <= self.done or probe.name in cached))
+            return not (captured and (self.done.keys() >= ids or probe.name in cached))
         return not (captured and probe.name in cached)
 
     def question(self, probe: Probe) -> str:
@@ -108,8 +115,9 @@ class Ledger:
 
     def commit(self, checkpoint: Checkpoint, ids: Sequence[str], tables: Mapping[str, list[Row]]) -> None:
         """Writes rows with the identities of the work that made them."""
-        self.folder.add_part(checkpoint.label, ids, tables)
-        self.done.update(ids)
+        number = self.folder.add_part(checkpoint.label, ids, tables)
+        for one in ids:
+            self.done.setdefault(one, []).append(number)
 
     def record(self, checkpoint: Checkpoint, current: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """Writes the checkpoint's row; what cannot be reached now does not undo what was walked before."""

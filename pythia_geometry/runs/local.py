@@ -6,13 +6,14 @@ of the walk cannot tell it from what an earlier walk left. A thread fetches the 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pythia_geometry.runs.devices import capture_on_devices
+from pythia_geometry.runs.devices import capture_on_devices, shards_of
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
@@ -45,7 +46,9 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         threadpool_limits(1, user_api="blas"),
         measuring_threads(plan.request.resolved_device) as measurer,
     ):
-        gather(folder, but_downloads=plan.request.n_shares > 1)
+        gather(folder, walked_on=shards_of(plan))
+        if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
+            shutil.rmtree(folder.downloads, ignore_errors=True)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
         ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)

@@ -155,8 +155,6 @@ class RunWalk:
                 behaviour += behaviour_rows(given, encoded.probe, {**rest, "work": ids[-1]}, UNREAD)
             ids += self._measure_ids(checkpoint, encoded, self.ledger.request.chosen_measures)
         self.ledger.commit(checkpoint, ids, {"geometry": geometry, "behaviour": behaviour, "answers": answers})
-        ran = self.ledger.in_part if self.in_part else self.ledger.whole
-        ran.update((checkpoint.label, encoded.probe.name) for encoded in todo)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         assert self.fetcher is not None

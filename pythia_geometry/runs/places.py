@@ -77,10 +77,10 @@ def _hold(path: Path) -> int | None:
     """The open lock on a folder, which is made where it is missing; None where another process holds it."""
     import fcntl
 
-    path.mkdir(exist_ok=True)
     try:
+        path.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # removed at this moment
+    except (FileExistsError, FileNotFoundError):  # removed at this moment; pathlib says either
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

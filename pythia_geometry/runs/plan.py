@@ -96,6 +96,11 @@ class Request:
                 f"--executor ray uses every GPU of its machines by itself; --device {self.device} divides the walk "
                 "among those of this one. Pass one of them"
             )
+        if self.executor == RAY and ":" in self.device:
+            raise PythiaGeometryError(
+                f"--executor ray gives each task a GPU of its own, so --device {self.device} says nothing there. "
+                "Pass --device cuda, cpu or auto"
+            )
 
     def _check_ranges(self) -> None:
         """Refuses what makes no sense with `--fetch ranges`."""
@@ -120,6 +125,11 @@ class Request:
     def n_shares(self) -> int:
         """How many processes of this machine divide the walk, and `--disk`."""
         return 1 if self.executor == RAY else len(self.devices)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether other processes capture, and this one compares."""
+        return self.executor == RAY or self.n_shares > 1
 
     @property
     def resolved_device(self) -> str:
@@ -239,7 +249,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
     if request.disk:
-        _check_disk(suite, found, parse_size(request.disk), request.n_shares)
+        _check_disk(suite, found, request)
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
@@ -252,10 +262,13 @@ def _same_weights(one: Checkpoint, other: Checkpoint | None) -> bool:
     return other is not None and one.weight_sha256 == other.weight_sha256 != ""
 
 
-def _check_disk(suite: Suite, found: Sequence[Checkpoint], budget: int, shares: int) -> None:
+def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:
+    shares = request.n_shares
+    budget = parse_size(request.disk) // shares
+    bytes_of = suite.most_to_download if request.executor == RAY else suite.bytes_to_download
     for checkpoint in found:
-        if checkpoint.status == OK and (needed := suite.bytes_to_download(checkpoint)) > budget // shares:
-            raise too_little(budget // shares, checkpoint.label, needed, shares)
+        if checkpoint.status == OK and (needed := bytes_of(checkpoint)) > budget:
+            raise too_little(budget, checkpoint.label, needed, shares)
 
 
 def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:

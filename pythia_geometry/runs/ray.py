@@ -97,13 +97,24 @@ def _connected() -> Iterator[bool]:
 
 def _start_or_join() -> bool:
     """Joins the cluster that `RAY_ADDRESS` names or that was started here, else starts Ray; whether it did."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if "://" in address:
+        raise MachineError(
+            f"RAY_ADDRESS is {address}, and a walk is no client of a cluster but part of it. Give host:port, as "
+            "node1:6379, on one of its machines"
+        )
     try:
         context: Any = ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         raise MachineError(
-            f"No Ray cluster answers at {os.environ.get('RAY_ADDRESS')}, where RAY_ADDRESS says. Type ray start there, "
-            "or unset RAY_ADDRESS to start Ray on this machine"
+            f"No Ray cluster answers at {address}, where RAY_ADDRESS says. Type ray start there, or unset RAY_ADDRESS "
+            "to start Ray on this machine"
+            if address
+            else "The Ray cluster that ray start left word of on this machine does not answer. Type ray stop, and the "
+            "walk starts Ray by itself"
         ) from error
+    except (ValueError, RuntimeError) as error:  # no host:port; another version of Ray or Python
+        raise MachineError(f"Ray cannot join the cluster {address}: {error}") from error
     session: str = context.address_info["session_dir"]  # its name ends in the process that started Ray
     return session.endswith(f"_{os.getpid()}")
 

@@ -60,12 +60,12 @@ def measure_id(checkpoint: Checkpoint, probe: Probe, request: Request, measure: 
     return work_id(checkpoint, probe, request, measure, MEASURES[measure].version)
 
 
-def unfinished(run: RunPlan, request: Request, done: set[str]) -> list[Checkpoint]:
+def unfinished(run: RunPlan, request: Request, done: Collection[str]) -> list[Checkpoint]:
     """Usable checkpoints that lack a forward pass or a measure."""
 
     def is_finished(checkpoint: Checkpoint, probe: Probe) -> bool:
         measured = {measure_id(checkpoint, probe, request, m) for m in request.chosen_measures}
-        return measured <= done and captured_by(checkpoint, probe, request, done) != ""
+        return all(one in done for one in measured) and captured_by(checkpoint, probe, request, done) != ""
 
     probes = [encoded.probe for encoded in run.probes]
     return [checkpoint for checkpoint in run.usable if not all(is_finished(checkpoint, p) for p in probes)]

@@ -10,6 +10,7 @@ the last command makes all of them; for it what the shards have left is an earli
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,12 +123,12 @@ def _walk_one(
     return broken
 
 
-def gather(folder: RunFolder, but_downloads: bool = False) -> None:
+def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
     """Moves what the shards have computed into the run folder, which is held for writing.
 
     Args:
         folder: The run folder.
-        but_downloads: Leave the weights that a stopped shard has fetched: it is going to be walked on.
+        walked_on: Shards that are left the weights which they have fetched.
 
     Raises:
         MachineError: If one of them is still being walked; nothing has been moved then.
@@ -139,7 +140,7 @@ def gather(folder: RunFolder, but_downloads: bool = False) -> None:
         for shard in full:
             _keep_walks(folder, shard)  # first: parts without a manifest are no run folder
             folder.take(shard)
-            shard.clear(but_downloads)
+            shard.clear(but_downloads=shard.path.name in {one.name for one in walked_on})
 
 
 def _keep_walks(folder: RunFolder, shard: RunFolder) -> None:

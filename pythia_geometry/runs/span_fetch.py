@@ -48,10 +48,10 @@ class SpanFetcher(Ahead[Path | Mapping[str, Tensor]]):
         return self._queue[0]
 
     def _fetch(self, wanted: Wanted) -> Path | Mapping[str, Tensor]:
-        suite, checkpoint = wanted
+        checkpoint = wanted.checkpoint
         source = self._sources[checkpoint.run]
-        if source.is_here(checkpoint):
-            return suite.fetch(checkpoint, Path())  # nothing is written: it is there
+        if (here := source.fetch_cached(checkpoint)) is not None:
+            return here
         spans, files = source.find(checkpoint, self._stop)
         starts, size = places_in_memory(spans)
         self._make_room(checkpoint.label, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,13 @@ class SpanSource:
         """What the config says of the tensors. Not from two threads at once: building a module patches torch."""
         return read_names(self._suite.config_file())
 
-    def is_here(self, checkpoint: Checkpoint) -> bool:
-        """Whether the user's Hub cache holds the checkpoint's files."""
-        return self._suite.cached_folder(checkpoint) is not None
+    def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
+        """The checkpoint's folder in the user's Hub cache, checked; None where it is not there.
+
+        Raises:
+            CheckpointError: If the bytes are not those that the Hub listed.
+        """
+        return self._suite.fetch_cached(checkpoint)
 
     def find(self, checkpoint: Checkpoint, stop: Event = NEVER) -> Found:
         """The spans, and the files to read them from: one request for the header of each file, of a shard too.
@@ -83,7 +87,7 @@ class SpanSource:
         The header of one checkpoint is read for all that have files of the same sizes. Where it cannot be read, the
         whole files are counted: it is never less than what comes.
         """
-        if self.is_here(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
+        if self._suite.cached_folder(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
             return 0
         sizes = tuple(file.size for file in checkpoint.files)
         if sizes not in self._sizes:

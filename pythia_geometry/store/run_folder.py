@@ -110,20 +110,24 @@ class RunFolder:
 
     # -- parts: what one finished checkpoint added ---------------------------------------------------
 
-    def done(self) -> set[str]:
-        """Identities of all work items whose rows exist."""
-        ids: set[str] = set()
+    def done(self) -> dict[str, list[int]]:
+        """Identities of all work items whose rows exist, with the numbers of the parts that hold them, ascending."""
+        found: dict[str, list[int]] = {}
         for part in self._parts():
-            ids.update(json.loads((part / "items.json").read_text()))
-        return ids
+            for item in json.loads((part / "items.json").read_text()):
+                found.setdefault(item, []).append(_number(part))
+        return found
 
-    def add_part(self, label: str, items: Sequence[str], tables: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    def add_part(self, label: str, items: Sequence[str], tables: Mapping[str, Iterable[Mapping[str, Any]]]) -> int:
         """Commits rows together with the identities of the work that made them, in one rename.
 
         Args:
             label: The checkpoint, as a file name.
             items: Identities of the work items that are now done.
             tables: Rows for some of geometry, behaviour and answers.
+
+        Returns:
+            The part's number; of two rows about one thing, that of the higher number counts.
         """
         temporary = self.path / "parts" / f".tmp-{label}"
         with disk_errors(self.path):
@@ -133,10 +137,12 @@ class RunFolder:
                 if made := list(rows):
                     write_part(temporary / f"{name}.parquet", name, made)
             (temporary / "items.json").write_text(json.dumps(sorted(items)))
-            temporary.rename(self._next_part(label))
+            part = self._next_part(label)
+            temporary.rename(part)
+        return _number(part)
 
     def _next_part(self, label: str) -> Path:
-        number = max((int(p.name.split(".")[0]) for p in self._parts()), default=0) + 1
+        number = max(map(_number, self._parts()), default=0) + 1
         return self.path / "parts" / f"{number:06d}.{label}"
 
     def _parts(self) -> list[Path]:
@@ -188,7 +194,7 @@ class RunFolder:
             (self.path / "parts").mkdir(exist_ok=True)
             done = self.done()
             for part in other._parts():
-                if not set(json.loads((part / "items.json").read_text())) <= done:
+                if not done.keys() >= set(json.loads((part / "items.json").read_text())):
                     part.rename(self._next_part(part.name.split(".", 1)[1]))
 
     def _take_activations(self, theirs: Path, mine: Path) -> None:
@@ -242,9 +248,18 @@ class RunFolder:
         return self.path / CACHES[0 if kept else 1] / f"{label}.{position}.{dtype}.parquet"
 
 
+def _number(part: Path) -> int:
+    return int(part.name.split(".")[0])
+
+
 def _shown(checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """Work whose rows the tables show: that of the weights which the checkpoint's row names, duplicates never."""
+    """Work whose rows the tables show: that of the weights which the checkpoint's row names, duplicates never.
+
+    Nor what was read in part of a file that was found corrupt since.
+    """
     row = checkpoint["row"]
     for works in checkpoint["current"].values():
-        if row["status"] not in ("duplicate", "wrong", "suspect") and works.get("weights") == row["weight_sha256"]:
+        is_doubtful = row["status"] == "corrupt" and works.get("unchecked")
+        is_refused = row["status"] in ("duplicate", "wrong", "suspect") or is_doubtful
+        if not is_refused and works.get("weights") == row["weight_sha256"]:
             yield from works.values()

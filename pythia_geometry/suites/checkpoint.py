@@ -172,6 +172,10 @@ class Suite(Protocol):
         """The one `tokenizer.json` of the whole suite."""
         ...
 
+    def most_to_download(self, checkpoint: Checkpoint) -> int:
+        """The same for a machine whose Hub cache holds nothing of it."""
+        ...
+
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """What opening this checkpoint will take from the network; 0 where it is on this machine."""
         ...

@@ -189,16 +189,25 @@ class HubSuite:
             Stopped: If `stop` was set meanwhile; what has arrived stays in `folder`.
             OSError: If the disk gives out.
         """
+        if (cached := self.fetch_cached(checkpoint)) is not None:
+            return cached
+        refuse_offline(checkpoint)
+        fetch_files(self.repository, checkpoint, folder, stop, self.endpoint)
+        return folder
+
+    def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
+        """`cached_folder`, its weights checked.
+
+        Raises:
+            CheckpointError: If the bytes are not those that the Hub listed.
+        """
         cached = self.cached_folder(checkpoint)
         if cached is not None:
             try:
                 check_sha256(checkpoint, cached)
             except CheckpointError as error:
                 raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
-            return cached
-        refuse_offline(checkpoint)
-        fetch_files(self.repository, checkpoint, folder, stop, self.endpoint)
-        return folder
+        return cached
 
     def remote_file(self, checkpoint: Checkpoint, file: WeightFile) -> RemoteFile:
         """A weight file of which parts are to be read; reads nothing.
@@ -242,3 +251,7 @@ class HubSuite:
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """The weight files' sizes, unless the Hub cache holds them."""
         return 0 if self.cached_folder(checkpoint) else checkpoint.size
+
+    def most_to_download(self, checkpoint: Checkpoint) -> int:
+        """The weight files' sizes."""
+        return checkpoint.size

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralC
 
 from pythia_geometry.extraction.capture import LAST, MEAN, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.models import SuiteModel, _positionwise
 from tests.extraction.small_models import TINY, checkpoint, encoded, twin, twin_layers
 from tests.hub.checkpoints import write_checkpoint
 
@@ -96,6 +96,19 @@ def test_few_sequences_go_through_whole_so_that_their_bits_are_those_of_a_whole_
     seen = rows_through(model.blocks[-1].mlp.dense_h_to_4h)
     capture(model, EncodedProbe(probe.probe, probe.items[:3]))
     assert seen == [3 * LENGTH]
+
+
+def test_mlp_that_adds_the_residual_stream_itself_is_left_alone(tmp_path: Path) -> None:
+    class Adding(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(32, 32)
+
+        def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:  # as BLOOM's
+            return residual + self.linear(hidden)  # type: ignore[no-any-return]
+
+    assert _positionwise(Adding()) is None
+    assert _positionwise(torch.nn.Sequential(Adding().linear)) is not None
 
 
 def test_experts_look_at_all_positions_so_they_are_left_alone(tmp_path: Path) -> None:

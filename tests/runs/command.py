@@ -14,6 +14,9 @@ from pathlib import Path
 
 MARK = "PYTHIA_GEOMETRY_TEST"
 SECONDS = 120.0
+STOPPED = "\nStopped. What was finished is kept: type the same command to continue.\n"
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""For a child's first line: a shell's background jobs, of which the tests may be one, ignore SIGINT, and so do theirs."""
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Command:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
-        code = f"import sys\nfrom pythia_geometry.cli import main\nsys.argv = {['pythia-geom', *self.words]!r}\nmain()"
+        code = f"{HEARS_CTRL_C}\nimport sys\nfrom pythia_geometry.cli import main\nsys.argv = {['pythia-geom', *self.words]!r}\nmain()"
         environment = {**self.environment, MARK: self.mark, "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(

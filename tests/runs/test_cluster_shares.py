@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import hf_hub_download
 
+from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.cluster_shares import LARGEST_TASK, MANY, divided, room, task_size, tasks_at_once, work_of
 from pythia_geometry.runs.cluster_task import Work
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.plan import Plan, make_plan
+from pythia_geometry.runs.plan import RAY, Plan, make_plan
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
+from tests.hub.server import LocalHub
+from tests.runs.served import NAME, WEIGHTS, served
+from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk
 
 
@@ -49,7 +55,6 @@ def test_tasks(weights: str, size: int, expected: list[list[int]]) -> None:
         (21, [1, 1], 6),
         (3, [4, 4], 1),
         (154, [1], LARGEST_TASK),
-        (4, [0], 4),  # a cluster without room now may get some
     ],
 )
 def test_size_of_a_task(n_weights: int, at_once: list[int], expected: int) -> None:
@@ -70,9 +75,14 @@ def test_tasks_that_a_machine_has_room_for(needs: dict[str, int], expected: list
     assert tasks_at_once(needs, [{"CPU": 16.0, "GPU": 4.0, "memory": 1e9}, {"CPU": 2.0}]) == expected
 
 
+def test_cluster_of_which_no_machine_has_room_for_a_task_is_said() -> None:
+    with pytest.raises(MachineError, match="No machine of the Ray cluster has 64 CPUs and 1 GPU for a task"):
+        tasks_at_once({"num_cpus": 64, "num_gpus": 1}, [{"CPU": 16.0, "GPU": 4.0}, {"CPU": 64.0}])
+
+
 def plan_with(plan: Plan, disk: str, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """The plan as if its largest checkpoint took 100 bytes of disk."""
-    monkeypatch.setattr(type(plan.runs[0].suite), "bytes_to_download", lambda self, c: 100 - c.step)
+    monkeypatch.setattr(type(plan.runs[0].suite), "most_to_download", lambda self, c: 100 - c.step)
     return replace(plan, request=replace(plan.request, disk=disk))
 
 
@@ -82,7 +92,6 @@ def plan_with(plan: Plan, disk: str, monkeypatch: pytest.MonkeyPatch) -> Plan:
         ("250B", [1, 4], 2, 125),
         ("1000B", [1, 4], 4, 250),  # no more places than tasks at once on the machine that has most
         ("100B", [8], 1, 100),
-        ("1000B", [0], 1, 1000),
     ],
 )
 def test_disk_is_shared_by_the_tasks_of_a_machine(
@@ -111,3 +120,22 @@ def test_places_are_bounded_by_a_given_disk_alone(
     local = replace(plan, request=replace(plan.request, disk="1B"))  # nothing is downloaded
     assert room(local, [todo], folder, [2]).places == MANY
     assert room(plan_with(plan, "", monkeypatch), [todo], folder, [2]).places == MANY
+
+
+def test_cache_of_this_machine_makes_no_room_on_the_others(
+    serve: Callable[..., LocalHub],  # noqa: F811
+    tmp_path: Path,
+    hub_cache: Path,  # noqa: F811
+) -> None:
+    steps = (0, 1, 2, 4)
+    one = served(tmp_path / "served", steps)
+    hub, size = serve(one.repository), one.size(0)
+    for step in steps:
+        hf_hub_download(NAME, WEIGHTS, revision=f"step{step}", endpoint=hub.endpoint)
+    plan = one.plan(hub, executor=RAY, disk=f"{2 * size}B")
+    assert plan.runs[0].bytes_to_come(plan.runs[0].usable) == 0
+    folder = RunFolder(tmp_path / "run")
+    found = room(plan, [work_of(Ledger(plan.runs[0], plan.request, folder, Silent()))], folder, [16])
+    assert (found.places, found.budget) == (2, size)
+    with pytest.raises(PythiaGeometryError, match="--disk allows .* alone has"):
+        one.plan(hub, executor=RAY, disk=f"{size - 1}B")

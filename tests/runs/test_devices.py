@@ -11,14 +11,17 @@ import pytest
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs import devices
 from pythia_geometry.runs.local import walk
+from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.plan import RAY, make_plan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.shards import Shard, gather, walk_shard
 from pythia_geometry.session import run_shard
 from pythia_geometry.store.run_folder import RunFolder
+from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
-from tests.runs.children import stop
+from tests.runs.children import Stopped, stop
 from tests.runs.served import WEIGHTS, assert_true, served
+from tests.runs.test_fetch import until
 from tests.runs.test_shards import assert_same_files
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
@@ -100,6 +103,19 @@ def test_what_a_process_meets_is_raised_here(suite: SuiteOnDisk, tmp_path: Path)
                 devices._listen([broken], Seen())
 
 
+def test_process_ends_with_the_pipe_whatever_it_is_doing(
+    serve: Callable[..., LocalHub],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    one = served(tmp_path / "served", STEPS)
+    hub = serve(one.repository)
+    hub.faults.append(Fault("stall", path="/cdn/", count=None, seconds=60))
+    with devices._worker("cpu", (one.plan(hub), Shard(1, 1), tmp_path / "run")) as worker:
+        until(lambda: any(request.fault == "stall" for request in hub.requests()))
+        worker.pipe.close()
+        assert worker.process.wait(10) == 0
+
+
 def test_processes_of_a_hub_walk_share_the_disk_fetch_each_weight_once_and_leave_none(
     serve: Callable[..., LocalHub],  # noqa: F811
     tmp_path: Path,
@@ -122,11 +138,35 @@ def test_downloads_of_a_stopped_process_wait_for_the_next(suite: SuiteOnDisk, tm
     walk_shard(make_plan(suite.request()), Shard(1, 2), folder.path)
     (shard.downloads / "a").mkdir(parents=True)
     with folder.writing():
-        gather(folder, but_downloads=True)
+        gather(folder, walked_on=[Shard(1, 2)])
         assert not shard.done() and len(folder.done()) > 0
         assert shard.manifest() and (shard.downloads / "a").is_dir()
         gather(folder)
     assert [path.name for path in shard.path.iterdir()] == [".lock"]
+
+
+def test_downloads_that_no_process_of_this_walk_will_use_go_before_it_fetches(
+    serve: Callable[..., LocalHub],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = served(tmp_path / "served", STEPS)
+    hub, out = serve(one.repository), tmp_path / "run"
+    folder = RunFolder(out)
+    stopped = [folder, *(folder.shard(name) for name in ("1-of-2", "2-of-3"))]
+    for each in stopped:
+        with each.writing():
+            each.write_manifest(updated_manifest({}, one.plan(hub)))
+        (each.downloads / "weights").mkdir(parents=True)
+    monkeypatch.setattr(devices, "_listen", lambda *_: stop())
+    with pytest.raises(Stopped):
+        walk(one.plan(hub, device=BOTH), out)
+    assert [each.downloads.exists() for each in stopped] == [False, True, False]
+
+
+def test_one_gpu_with_ray_is_refused(suite: SuiteOnDisk) -> None:
+    with pytest.raises(PythiaGeometryError, match="--executor ray gives each task a GPU .* Pass --device cuda, cpu"):
+        suite.request(device="cuda:1", executor=RAY)
 
 
 @pytest.mark.parametrize("device", ["cuda:all", "cpu,cpu"])

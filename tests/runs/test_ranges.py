@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.runs import span_fetch
-from pythia_geometry.runs.ledger import UNCHECKED
+from pythia_geometry.runs.ledger import UNCHECKED, Ledger
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.one_run import UNREAD
 from pythia_geometry.runs.plan import Plan, make_plan
@@ -38,6 +38,7 @@ from tests.hub.faults import Fault
 from tests.hub.log import Record
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub
+from tests.runs.children import Stopped, stop
 from tests.runs.served import NAME, WEIGHTS, Served, on_a_hub, served
 from tests.runs.test_fetch import until
 from tests.runs.test_hub_faults import Watcher, fresh, of
@@ -492,7 +493,10 @@ def test_whole_walk_afterwards_fills_behaviour_and_ranges_after_it_take_nothing_
 def test_measures_that_the_whole_walk_leaves_out_stay(serve: Serve, one: Served, tmp_path: Path) -> None:  # noqa: F811
     hub, out = serve(one.repository), tmp_path / "run"
     walk(plan_of(one, hub), out)
-    assert_whole(walk(one.plan(hub, measures=("rankme",)), out), one.expected())
+    found = walk(one.plan(hub, measures=("rankme",)), out)
+    for name in ("geometry", "behaviour", "answers"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(one.expected(), name), check_exact=True, obj=name)
+    assert all(UNCHECKED in detail for detail in found.checkpoints["detail"])  # the other measures were read in part
 
 
 def test_ranges_add_steps_to_a_whole_walk_and_say_which(serve: Serve, one: Served, tmp_path: Path) -> None:  # noqa: F811
@@ -537,6 +541,59 @@ def test_new_measure_of_weights_read_in_part_is_marked_and_stays_so(
     for _ in range(2):
         assert {UNCHECKED in detail for detail in found.checkpoints["detail"]} == {read_again}
         found = walk(plan_of(one, hub, activations=activations, steps="2,8"), out)
+
+
+@pytest.mark.parametrize("capture", ["shards", "devices"])
+def test_mark_is_that_of_the_last_pass_whatever_process_ran_it(
+    serve: Serve,  # noqa: F811
+    one: Served,
+    tmp_path: Path,
+    capture: str,
+) -> None:
+    hub, out = serve(one.repository), tmp_path / "run"
+
+    def marks(plan: Plan) -> set[bool]:
+        if capture == "shards":
+            walk_shard(plan, Shard(1, 1), out)
+        else:
+            plan = replace(plan, request=replace(plan.request, device="cpu,cpu"))
+        return {UNCHECKED in detail for detail in walk(plan, out).checkpoints["detail"]}
+
+    few = {"steps": "2,8", "activations": "none"}
+    assert marks(one.plan(hub, measures=("rankme",), **few)) == {False}
+    assert marks(plan_of(one, hub, measures=("rankme", "stable_rank"), **few)) == {True}
+    assert marks(one.plan(hub, steps="2,8")) == {False}
+    assert marks(plan_of(one, hub, steps="2,8")) == {False}
+
+
+def test_walk_that_is_killed_before_the_mark_is_written_makes_up_for_it(
+    serve: Serve,  # noqa: F811
+    one: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, out = serve(one.repository), tmp_path / "run"
+    few = {"steps": "8", "activations": "none"}
+    walk(one.plan(hub, measures=("rankme",), **few), out)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Ledger, "record", lambda *_: stop())
+        walk(plan_of(one, hub, measures=("rankme", "stable_rank"), **few), out)
+    (row,) = walk(plan_of(one, hub, measures=("rankme", "stable_rank"), **few), out).checkpoints.itertuples()
+    assert UNCHECKED in row.detail
+
+
+def test_what_was_read_in_part_goes_when_the_file_turns_out_to_be_corrupt(
+    serve: Serve,  # noqa: F811
+    one: Served,
+    tmp_path: Path,
+) -> None:
+    hub, out = serve(one.repository), tmp_path / "run"
+    walk(one.plan(hub, steps="2"), out)
+    assert set(walk(plan_of(one, hub, steps="2,8"), out).geometry["step"]) == {2, 8}
+    hub.faults.append(Fault("corrupt", path="/cdn/.*/step[28]/", count=None))
+    found = walk(one.plan(hub, steps="2,8", activations="none", measures=("twonn",)), out)
+    assert dict(zip(found.checkpoints["step"], found.checkpoints["status"], strict=True))[8] == CORRUPT
+    assert set(found.geometry["step"]) == {2}, "what was read whole, and checked, stays"
 
 
 def test_shards_of_a_walk_by_ranges(serve: Serve, one: Served, tmp_path: Path) -> None:  # noqa: F811

@@ -27,13 +27,12 @@ from tests.hub.environment import client_environment
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
 from tests.runs.children import stop
-from tests.runs.command import Command, parts
+from tests.runs.command import STOPPED, Command, parts
 from tests.runs.served import NAME, WEIGHTS, Served, assert_true, served
 from tests.runs.test_shards import assert_same_files
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
-STOPPED = "\nStopped. What was finished is kept: type the same command to continue.\n"
 STEPS = (0, 1, 2, 4, 8, 16, 143000)
 has_ray = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not has_ray, reason="Ray is not installed: pip install 'pythia-geometry[ray]'")
@@ -122,7 +121,7 @@ def interrupt() -> None:
 def test_two_workers_give_the_files_of_one_process_and_continue_after_a_stop(
     suite: SuiteOnDisk, alone: Path, tmp_path: Path, joined: TwoNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, plan = tmp_path / "run", make_plan(suite.request(executor=RAY, steps="0-14"))
+    out, plan = tmp_path / "run", make_plan(suite.request(executor=RAY, steps="6-20"))
     with pytest.raises(KeyboardInterrupt):
         walk(plan, out, Watcher(2, interrupt))
     assert len(RunFolder(out)._parts()) == 2
@@ -132,7 +131,7 @@ def test_two_workers_give_the_files_of_one_process_and_continue_after_a_stop(
     walk(plan, out, rest)
     assert rest.count == 8
     monkeypatch.undo()
-    suite.walk(tmp_path / "alone", steps="0-14")
+    suite.walk(tmp_path / "alone", steps="6-20")
     assert_same_files(out, tmp_path / "alone")
     assert not list(out.rglob(".tmp-*"))
     assert joined.left() == []

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.runs.command import Command, parts
+from tests.runs.command import STOPPED, Command, parts
 from tests.runs.test_shards import assert_same_files
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
-
-STOPPED = "\nStopped. What was finished is kept: type the same command to continue.\n"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,14 @@ def test_no_process_of_a_device_outlives_ctrl_c_or_a_kill(suite: SuiteOnDisk, al
         command.wait_until(lambda: parts(out))
         assert len(command.alive()) == 3
         assert command.signal(signal.SIGINT, everybody=True) == (130, STOPPED)
+    command.assert_nobody_lives()
+    before = parts(out)
+    with Command(words) as command:
+        command.wait_until(lambda: parts(out) > before)
+        for child in set(command.alive()) - {command.process.pid}:
+            os.kill(child, signal.SIGTERM)  # Slurm sends it to every process of a job
+        time.sleep(0.1)
+        assert command.signal(signal.SIGTERM) == (143, STOPPED)
     command.assert_nobody_lives()
     before = parts(out)
     with Command(words) as command:

@@ -53,7 +53,7 @@ def test_the_last_of_two_rows_for_one_thing_counts(tmp_path: Path) -> None:
         folder.add_part("b", ["3"], {})
     folder.add_part("a", ["4"], {"geometry": [geometry_row(3.0)]})
     assert folder.tables().geometry["value"].to_list() == [3.0, 5.0]
-    assert folder.done() == {"1", "2", "3", "4"}
+    assert folder.done() == {"1": [1], "2": [2], "3": list(range(3, 13)), "4": [13]}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_part_that_could_not_be_committed_leaves_nothing(tmp_path: Path, monkeyp
         patch.setattr(Path, "rename", full)
         with pytest.raises(MachineError, match=r"No space left on device\. What was finished is kept"):
             folder.add_part("a", ["2"], {"geometry": [geometry_row(2.0)]})
-    assert folder.done() == {"1"}
+    assert folder.done().keys() == {"1"}
     assert folder.tables().geometry["value"].to_list() == [1.0]
     with folder.writing():
         assert not list(tmp_path.rglob(".tmp-*"))
@@ -109,7 +109,7 @@ def test_leftovers_of_a_killed_walk_are_swept_by_the_next(tmp_path: Path) -> Non
     (tmp_path / "activations").mkdir()
     (tmp_path / "activations" / ".tmp-x.parquet").write_text("half")
     folder = RunFolder(tmp_path)
-    assert folder.done() == set()
+    assert folder.done() == {}
     with folder.writing():
         pass
     assert not list(tmp_path.rglob(".tmp-*"))
