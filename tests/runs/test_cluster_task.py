@@ -81,6 +81,20 @@ def test_checkpoint_that_cannot_be_used_is_one_result_among_others(tmp_path: Pat
     assert not isinstance(first, Exception) and not isinstance(third, Exception)
 
 
+def test_head_is_checked_with_the_first_weights_that_can_be_loaded_and_then_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = tiny_suite(tmp_path)
+    suite.weights(0).write_bytes(b"no weights")
+    plan = make_plan(suite.request())
+    ledger = Ledger(plan.runs[0], plan.request, RunFolder(tmp_path / "run"), Silent())
+    work, checked = work_of(ledger), []
+    monkeypatch.setattr("pythia_geometry.runs.one_run.check_head", lambda *_: checked.append(1))
+    for some, times in ((work[:1], 0), (work[:2], 1), (work[2:4], 1)):
+        list(capture_some(ledger.run, plan.request, ROOMY, some))
+        assert len(checked) == times
+
+
 def test_any_other_error_is_the_last_result(
     serve: Callable[..., LocalHub],  # noqa: F811
     tmp_path: Path,

@@ -164,6 +164,12 @@ def test_downloads_that_no_process_of_this_walk_will_use_go_before_it_fetches(
     assert [each.downloads.exists() for each in stopped] == [False, True, False]
 
 
+@pytest.mark.parametrize("device", ["cuda:all,cpu", "cpu, cuda:all"])
+def test_all_gpus_and_more_are_refused(suite: SuiteOnDisk, device: str) -> None:
+    with pytest.raises(PythiaGeometryError, match=f"--device {device}: cuda:all stands alone"):
+        make_plan(suite.request(device=device, disk="1GB"))
+
+
 def test_one_gpu_with_ray_is_refused(suite: SuiteOnDisk) -> None:
     with pytest.raises(PythiaGeometryError, match="--executor ray gives each task a GPU .* Pass --device cuda, cpu"):
         suite.request(device="cuda:1", executor=RAY)
