@@ -149,10 +149,12 @@ def most_bytes(folder: Path, until: Event, seen: list[int]) -> None:
         time.sleep(0.005)
 
 
-def hub_command(one: Served, two_nodes: TwoNodes, hub: LocalHub, out: Path, *more: str) -> Command:
+def hub_command(
+    one: Served, two_nodes: TwoNodes, hub: LocalHub, out: Path, *more: str, home: Path | None = None
+) -> Command:
     steps = ",".join(map(str, STEPS))
     given = ["--model", "pythia-14m", "--steps", steps, "--probes", str(one.truth.probes), "--out", str(out)]
-    environment = client_environment(hub.endpoint, two_nodes.home) | {"RAY_ADDRESS": two_nodes.cluster.address}
+    environment = client_environment(hub.endpoint, home or two_nodes.home) | {"RAY_ADDRESS": two_nodes.cluster.address}
     return Command([*given, "--device", "cpu", "--threads", "1", "--executor", "ray", *more], environment)
 
 
@@ -200,11 +202,15 @@ def test_offline_walk_asks_nobody_also_on_the_machines_of_the_cluster(
 ) -> None:
     one = served(tmp_path / "served", STEPS)
     hub = serve(one.repository)
-    for name in (WEIGHTS, "config.json", "tokenizer.json"):
-        hf_hub_download(NAME, name, revision="step143000", endpoint=hub.endpoint, cache_dir=two_nodes.home / "hub")
-    hub.clear_log()
-    assert hub_command(one, two_nodes, hub, tmp_path / "run", "--offline").end() == (3, "")
-    assert hub.requests() == []
+    for home in (tmp_path / "home", two_nodes.home):  # at first this machine alone holds it
+        for name in (WEIGHTS, "config.json", "tokenizer.json"):
+            hf_hub_download(NAME, name, revision="step143000", endpoint=hub.endpoint, cache_dir=home / "hub")
+        hub.clear_log()
+        assert hub_command(one, two_nodes, hub, tmp_path / "run", "--offline", home=home).end() == (3, "")
+        assert hub.requests() == []
+        last = RunFolder(tmp_path / "run").tables().checkpoints.iloc[-1]
+        assert last["status"] == ("ok" if home == two_nodes.home else "failed")
+        assert ("--offline" in last["detail"]) == (last["status"] == "failed")
     assert_true(RunFolder(tmp_path / "run").tables(), one.expected(gaps=set(STEPS) - {143000}))
 
 
