@@ -63,7 +63,9 @@ def test_stopped_and_killed_downloads_are_continued(serve: Serve, stepped: Serve
     assert not (tmp_path / "run" / "downloads").exists()
 
 
-@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("by", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_walk_by_ranges_that_is_stopped_in_a_span_goes_on_with_that_step(
     serve: Serve,  # noqa: F811
     stepped: Served,

@@ -40,16 +40,22 @@ def test_no_process_of_a_device_outlives_ctrl_c_or_a_kill(suite: SuiteOnDisk, al
     before = parts(out)
     with Command(words) as command:
         command.wait_until(lambda: parts(out) > before)
-        for child in set(command.alive()) - {command.process.pid}:
-            os.kill(child, signal.SIGTERM)  # Slurm sends it to every process of a job
-        time.sleep(0.1)
-        assert command.signal(signal.SIGTERM) == (143, STOPPED)
-    command.assert_nobody_lives()
-    before = parts(out)
-    with Command(words) as command:
-        command.wait_until(lambda: parts(out) > before)
         assert command.signal(signal.SIGKILL) == (-signal.SIGKILL, "")
     command.assert_nobody_lives()
     assert parts(out) < parts(alone)
     suite.walk(out)
     assert_same_files(out, alone)
+
+
+@pytest.mark.slow
+def test_sigterm_to_every_process_as_slurm_sends_it_is_heard_by_the_one_that_was_typed(
+    suite: SuiteOnDisk, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with Command(suite.arguments(out, "--device", "cpu,cpu")) as command:
+        command.wait_until(lambda: parts(out))
+        for child in set(command.alive()) - {command.process.pid}:
+            os.kill(child, signal.SIGTERM)
+        time.sleep(0.1)
+        assert command.signal(signal.SIGTERM) == (143, STOPPED)
+    command.assert_nobody_lives()
