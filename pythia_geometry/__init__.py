@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pythia_geometry.api import hub, local, measure, offline, probes, pythia, read, summary
     from pythia_geometry.errors import PythiaGeometryError
-    from pythia_geometry.runs.plan import Request
+    from pythia_geometry.runs.request import Request
 
 _HOMES = {
     "PythiaGeometryError": "errors",
-    "Request": "runs.plan",
+    "Request": "runs.request",
     **dict.fromkeys(("hub", "local", "measure", "offline", "probes", "pythia", "read", "summary"), "api"),
 }
 

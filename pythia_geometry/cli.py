@@ -110,7 +110,7 @@ def walk(
         return
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from pythia_geometry.runs.plan import Request
+    from pythia_geometry.runs.request import Request
     from pythia_geometry.session import run_session, run_shard
     from pythia_geometry.suites.named import OFFLINE, parse_seeds
 

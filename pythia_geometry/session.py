@@ -11,7 +11,8 @@ from pythia_geometry.report.outcome import write_outcome
 from pythia_geometry.runs.device_names import names_several
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_probes, updated_manifest
-from pythia_geometry.runs.plan import LOCAL, Plan, Request, default_out, make_plan, measured_flops_per_second
+from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
+from pythia_geometry.runs.request import LOCAL, Request
 from pythia_geometry.runs.rows import unfinished
 from pythia_geometry.runs.shards import done_anywhere, parse_shard, walk_shard
 from pythia_geometry.screens.console import open_console

@@ -73,7 +73,8 @@ def child(mode: str, folder: Path, fetch: str, disk: str) -> None:
     """Downloads, computes or walks; prints seconds as JSON."""
     from pythia_geometry.runs.ahead import Wanted
     from pythia_geometry.runs.local import walk
-    from pythia_geometry.runs.plan import Request, plan_suite
+    from pythia_geometry.runs.plan import plan_suite
+    from pythia_geometry.runs.request import Request
     from pythia_geometry.runs.weights import weights_ahead
     from pythia_geometry.suites.hub import HubSuite
     from pythia_geometry.suites.local import LocalSuite

@@ -28,7 +28,7 @@ import pythia_geometry as pg
 from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.settings import Training
 from pythia_geometry.lab.train import Progress, train
-from pythia_geometry.runs.plan import Request
+from pythia_geometry.runs.request import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")

@@ -15,7 +15,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 from pythia_geometry.store.tables import Tables
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 

@@ -11,7 +11,7 @@ import pytest
 
 import pythia_geometry as pg
 from pythia_geometry.extraction.probes import Probe
-from pythia_geometry.runs.plan import Request
+from pythia_geometry.runs.request import Request
 from pythia_geometry.store.tables import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 

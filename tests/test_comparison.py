@@ -13,7 +13,8 @@ import pytest
 from pythia_geometry import cli
 from pythia_geometry.analysis.claim_rules import NOT_TESTABLE, UNDECIDED
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 
 
 class Said(NamedTuple):

@@ -19,8 +19,9 @@ from pythia_geometry.runs.fetch import Fetcher, Wanted
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run import RunWalk
 from pythia_geometry.runs.places import place
-from pythia_geometry.runs.plan import Request, RunPlan
+from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Silent
+from pythia_geometry.runs.request import Request
 from pythia_geometry.store.run_folder import CACHES, RunFolder
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint

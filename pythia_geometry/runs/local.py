@@ -17,8 +17,9 @@ from pythia_geometry.runs.devices import capture_on_devices, shards_of
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
-from pythia_geometry.runs.plan import RAY, Plan
+from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
+from pythia_geometry.runs.request import RAY
 from pythia_geometry.runs.shards import gather
 from pythia_geometry.runs.weights import weights_ahead
 from pythia_geometry.store.run_folder import RunFolder

@@ -10,7 +10,8 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.models import ATTENTION_KERNEL
 from pythia_geometry.extraction.probes import SHUFFLED
-from pythia_geometry.runs.plan import LOCAL, Plan, RunPlan
+from pythia_geometry.runs.plan import Plan, RunPlan
+from pythia_geometry.runs.request import LOCAL
 
 _PACKAGES = ("torch", "transformers", "huggingface-hub", "safetensors", "tokenizers", "numpy", "pyarrow", "pandas")
 

@@ -23,7 +23,7 @@ from pythia_geometry.runs.ahead import Wanted
 from pythia_geometry.runs.compare import compare
 from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger, Measured
-from pythia_geometry.runs.plan import FILES
+from pythia_geometry.runs.request import FILES
 from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, headless_id, measure_id, measure_layers
 from pythia_geometry.runs.span_fetch import SpanFetcher
 from pythia_geometry.store.activations import FLOAT16_MAX, add_activations

@@ -6,145 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
-from pythia_geometry.runs.device_names import find_devices, names_several
 from pythia_geometry.runs.disk import parse_size, too_little
+from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
 from pythia_geometry.runs.span_source import SpanSource
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
-from pythia_geometry.suites.layout import BIN
-from pythia_geometry.suites.named import OFFLINE, find_suites
-from pythia_geometry.suites.served import AUTO, CHOICES
+from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps import parse_steps
-
-KEEP, REFUSE, NONE = "keep", "refuse", "none"
-LOCAL, RAY = "local", "ray"
-FILES, RANGES = "files", "ranges"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for.
-
-    Attributes:
-        models: Each as after `--model`.
-        seeds: Seeds of a Pythia size; empty for the runs as named.
-        steps: Selection as after `--steps`.
-        probes: Selection as after `--probes`; empty for the suite's own default.
-        measures: Names of measures; empty for all.
-        position: Where activations are read: `last` prompt token or the `mean`.
-        dtype: Forward-pass precision.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …; several, joined by commas, or
-            `cuda:all` divide the walk among processes.
-        threads: CPU threads of a forward pass; 0 chooses.
-        batch: Sequences a forward pass.
-        duplicates: `refuse` steps whose weights the listing says are another step's, or `keep` them.
-        weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin` is not.
-        activations: `keep` pooled activations, or `none`.
-        disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
-        executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
-        fetch: Whole weight `files`, or only the byte `ranges` of the base model: geometry without behaviour, nothing on
-            the disk.
-    """
-
-    models: tuple[str, ...] = (OFFLINE,)
-    seeds: tuple[int, ...] = ()
-    steps: str = "all"
-    probes: tuple[str, ...] = ()
-    measures: tuple[str, ...] = ()
-    position: str = LAST
-    dtype: str = "float32"
-    device: str = "auto"
-    threads: int = 0
-    batch: int = BATCH
-    duplicates: str = REFUSE
-    weight_format: str = AUTO
-    activations: str = KEEP
-    disk: str = ""
-    executor: str = LOCAL
-    fetch: str = FILES
-
-    def __post_init__(self) -> None:
-        """Checks every word that has a closed set.
-
-        Raises:
-            PythiaGeometryError: If one is outside it.
-        """
-        _one_of("--position", self.position, POSITIONS)
-        _one_of("--dtype", self.dtype, tuple(DTYPES))
-        _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
-        _one_of("--format", self.weight_format, CHOICES)
-        _one_of("--activations", self.activations, (KEEP, NONE))
-        _one_of("--executor", self.executor, (LOCAL, RAY))
-        _one_of("--fetch", self.fetch, (FILES, RANGES))
-        if self.fetch == RANGES:
-            self._check_ranges()
-        for name in self.measures:
-            _one_of("--measures", name, (*MEASURES, *COMPARISONS))
-        if self.batch < 1 or self.threads < 0:
-            raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
-        if self.disk:
-            parse_size(self.disk)
-        if self.executor == RAY and names_several(self.device):
-            raise PythiaGeometryError(
-                f"--executor ray uses every GPU of its machines by itself; --device {self.device} divides the walk "
-                "among those of this one. Pass one of them"
-            )
-        if self.executor == RAY and ":" in self.device:
-            raise PythiaGeometryError(
-                f"--executor ray gives each task a GPU of its own, so --device {self.device} says nothing there. "
-                "Pass --device cuda, cpu or auto"
-            )
-
-    def _check_ranges(self) -> None:
-        """Refuses what makes no sense with `--fetch ranges`."""
-        for option, given, why in (
-            ("--disk", self.disk, "puts nothing on the disk"),
-            ("--format bin", self.weight_format == BIN, "reads safetensors only"),
-            ("--executor ray", self.executor == RAY, "does not reach the machines of a Ray cluster; --shard i/n does"),
-        ):
-            if given:
-                raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """The devices that compute; of several, each walks a share.
-
-        Raises:
-            PythiaGeometryError: If a GPU is asked for and there is none.
-        """
-        return find_devices(self.device)
-
-    @property
-    def n_shares(self) -> int:
-        """How many processes of this machine divide the walk, and `--disk`."""
-        return 1 if self.executor == RAY else len(self.devices)
-
-    @property
-    def is_divided(self) -> bool:
-        """Whether other processes capture, and this one compares."""
-        return self.executor == RAY or self.n_shares > 1
-
-    @property
-    def resolved_device(self) -> str:
-        """The device that this process computes on: the only one, or the first."""
-        return self.devices[0]
-
-    @property
-    def chosen_measures(self) -> tuple[str, ...]:
-        """Measures of one checkpoint."""
-        return tuple(name for name in MEASURES if name in self.measures or not self.measures)
-
-    @property
-    def chosen_comparisons(self) -> tuple[str, ...]:
-        """Measures of two checkpoints."""
-        return tuple(name for name in COMPARISONS if name in self.measures or not self.measures)
 
 
 @dataclass(frozen=True)
@@ -298,8 +170,3 @@ def measured_flops_per_second(device: str, dtype: str) -> float:
 def default_out(plan: Plan) -> Path:
     """`runs/<model>`, whatever its seeds; several models are joined by a plus sign."""
     return Path("runs") / "+".join(dict.fromkeys(run.suite.model for run in plan.runs))
-
-
-def _one_of(option: str, value: str, allowed: Sequence[Any]) -> None:
-    if value not in allowed:
-        raise PythiaGeometryError(f"{option} {value!r} is not one of: {', '.join(allowed)}")

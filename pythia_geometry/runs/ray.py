@@ -20,7 +20,8 @@ from pythia_geometry.runs.cluster_task import Files, Work, capture_some, take
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run import Elsewhere
 from pythia_geometry.runs.places import sweep
-from pythia_geometry.runs.plan import Plan, Request
+from pythia_geometry.runs.plan import Plan
+from pythia_geometry.runs.request import Request
 
 try:
     import ray

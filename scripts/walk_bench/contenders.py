@@ -28,7 +28,8 @@ def ours(job: Job) -> None:
     from pythia_geometry.geometry import dimension, representation
     from pythia_geometry.runs import one_run
     from pythia_geometry.runs.local import walk
-    from pythia_geometry.runs.plan import Request, make_plan
+    from pythia_geometry.runs.plan import make_plan
+    from pythia_geometry.runs.request import Request
 
     meter = Meter()
     errors = ("deleted_sums", "deleted_moments", "deleted_first_eigenvalue", "jackknife_error")

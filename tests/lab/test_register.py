@@ -15,7 +15,8 @@ from pythia_geometry.lab.settings import Training
 from pythia_geometry.lab.tasks import TASKS, Problem, Task, default_levels, levels_named, register, vocabulary
 from pythia_geometry.lab.train import train
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab.md"

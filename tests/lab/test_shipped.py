@@ -20,7 +20,8 @@ from tokenizers import Tokenizer
 from pythia_geometry.extraction.probes import load_probes
 from pythia_geometry.lab.tasks import default_levels, is_held_out, vocabulary
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.suites.named import find_suites
 from tests.lab.twins import answer

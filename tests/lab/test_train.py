@@ -21,7 +21,8 @@ from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels, is_held_out
 from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 
 SHORT = Training("smoke", "gpt2", seed=3, steps=24)
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 
 PRELOADED = [
     "torch",

@@ -13,8 +13,9 @@ from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.cluster_shares import LARGEST_TASK, MANY, divided, room, task_size, tasks_at_once, work_of
 from pythia_geometry.runs.cluster_task import Work
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.plan import RAY, Plan, make_plan
+from pythia_geometry.runs.plan import Plan, make_plan
 from pythia_geometry.runs.progress import Silent
+from pythia_geometry.runs.request import RAY
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
 from tests.hub.server import LocalHub

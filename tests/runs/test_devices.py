@@ -12,8 +12,9 @@ from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs import devices
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import updated_manifest
-from pythia_geometry.runs.plan import RAY, make_plan
+from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.progress import Progress
+from pythia_geometry.runs.request import RAY
 from pythia_geometry.runs.shards import Shard, gather, walk_shard
 from pythia_geometry.session import run_shard
 from pythia_geometry.store.run_folder import RunFolder

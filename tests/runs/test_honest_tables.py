@@ -15,7 +15,8 @@ from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.extraction.probe_files import Item
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import Request
 from pythia_geometry.session import run_session
 from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
 

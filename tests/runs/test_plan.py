@@ -11,7 +11,8 @@ import torch
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
-from pythia_geometry.runs.plan import Request, default_out, make_plan, measured_flops_per_second, plan_suite
+from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
+from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
 from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
 

@@ -21,7 +21,8 @@ from huggingface_hub import hf_hub_download
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import RAY, make_plan
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.request import RAY
 from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.environment import client_environment
 from tests.hub.faults import Fault

@@ -13,7 +13,7 @@ from pythia_geometry.extraction.probe_files import Item
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.measures import MEASURES
 from pythia_geometry.runs import rows
-from pythia_geometry.runs.plan import Request
+from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
 
 CHECKPOINT = Checkpoint("s", "m", 0, 5, 10, "o/m", "step5", "c" * 40, (WeightFile("model.safetensors", 9, "a" * 64),))

@@ -10,7 +10,8 @@ import pytest
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes import load_probes
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.plan import Request, plan_suite
+from pythia_geometry.runs.plan import plan_suite
+from pythia_geometry.runs.request import Request
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.hub import HubSuite
