@@ -12,6 +12,7 @@ EXIT_USER = 2
 EXIT_GAPS = 3
 EXIT_MACHINE = 4
 EXIT_INTERRUPTED = 130
+EXIT_UNHEARD = 141
 EXIT_TERMINATED = 143
 
 
@@ -25,6 +26,12 @@ class MachineError(PythiaGeometryError):
     """The machine stopped the run: no network, a full disk, a folder that cannot be written."""
 
     exit_code = EXIT_MACHINE
+
+
+class OutputClosedError(PythiaGeometryError):
+    """Whoever read the output, such as `head`, has gone."""
+
+    exit_code = EXIT_UNHEARD
 
 
 class CheckpointError(PythiaGeometryError):

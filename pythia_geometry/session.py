@@ -20,6 +20,9 @@ from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import OK
 
+MAX_GAPS = 20
+"""Steps that a dry run names one by one."""
+
 
 def run_session(request: Request, out: str, dry_run: bool) -> bool:
     """Plans, prints and walks.
@@ -34,10 +37,12 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     plan = make_plan(request)
     folder = _show(console, plan, plan, out)
     if dry_run:
-        for run in plan.runs:
-            for gap in run.gaps:
-                console.print(f"would skip: {gap.detail}", highlight=False, markup=False)
-        return any(run.gaps for run in plan.runs)
+        gaps = [gap for run in plan.runs for gap in run.gaps]
+        for gap in gaps[:MAX_GAPS]:
+            console.print(f"would skip: {gap.detail}", highlight=False, markup=False)
+        if len(gaps) > MAX_GAPS:
+            console.print(f"… and {len(gaps) - MAX_GAPS} more; pythia-geom doctor MODEL says why of each")
+        return bool(gaps)
     with Bar(console, sum(len(run.checkpoints) for run in plan.runs)) as bar:
         tables = walk(plan, folder, bar)
     summary, pictures = write_outcome(RunFolder(folder), tables, request.position)
@@ -46,7 +51,8 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     rows = tables.checkpoints[tables.checkpoints["status"] != OK]
     bad = [key for key in zip(rows["model"], rows["seed"], rows["step"], strict=True) if key in chosen]
     if len(bad):
-        console.print(f"[yellow]{len(bad)} checkpoints are missing from the result[/]; see checkpoints.parquet")
+        are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
+        console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
     return bool(len(bad))
 
 

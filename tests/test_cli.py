@@ -346,7 +346,7 @@ def test_truncated_weights_are_skipped_and_filled_in_later(
     assert said.code == 3
     assert "skipped" in said.out
     assert "model.safetensors is truncated or corrupt" in flat(said.out)
-    assert "1 checkpoints are missing" in said.out
+    assert "1 checkpoint is missing" in said.out
     suite.weights(2).write_bytes(whole)
     assert command(*suite.arguments(tmp_path / "run")).code == 0
     assert_same(RunFolder(tmp_path / "run").tables(), suite.walk(tmp_path / "fresh"))
@@ -382,7 +382,7 @@ def test_no_network_and_nothing_cached_is_exit_code_4(tmp_path: Path) -> None:
     environment = client_environment("http://127.0.0.1:9", tmp_path / "home")
     said = in_a_process(["--model", "pythia-14m", "--steps", "0"], environment)
     assert said.code == 4
-    assert said.err.startswith("pythia-geom: The Hub cannot be reached and nothing of EleutherAI/pythia-14m is in")
+    assert said.err.startswith("pythia-geom: The Hub cannot be reached and no branch of EleutherAI/pythia-14m is in")
     assert not (tmp_path / "runs").exists()
 
 

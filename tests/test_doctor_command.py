@@ -187,7 +187,7 @@ def test_issue_205_on_the_command_line_downloads_no_weights(hub: LocalHub, tmp_p
 def test_no_network_and_nothing_cached_exits_4(tmp_path: Path) -> None:
     said = in_a_process("http://127.0.0.1:9", tmp_path, "pythia-160m")
     assert said.code == 4
-    assert "The Hub cannot be reached and nothing of EleutherAI/pythia-160m is in the Hub cache" in said.err
+    assert "The Hub cannot be reached and no branch of EleutherAI/pythia-160m is in the Hub cache" in said.err
     assert not (tmp_path / "doctor").exists()
 
 

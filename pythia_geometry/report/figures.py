@@ -77,17 +77,19 @@ def curves(geometry: pd.DataFrame, behaviour: pd.DataFrame, run: str, tasks: Pai
     final = geometry[(geometry["layer"] == "final_norm") & _among(geometry, tasks)]
     spoken = behaviour[_among(behaviour, tasks)]
     last_step = max(_last_step(final), _last_step(spoken))
+    is_mute = not spoken.empty and spoken["value"].isna().all()  # read without the output head
     shown = [
         (final[final["measure"] == "rankme"], "RankMe", True),
         (final[final["measure"] == "rankme_centred"], "RankMe, centred", True),
-        *((spoken[spoken["metric"] == metric], title, False) for metric, title in METRICS.items()),
+        *((spoken[spoken["metric"] == metric], title, False) for metric, title in METRICS.items() if not is_mute),
     ]
     panels = [
         _panel_lines(rows, tasks, title, log, ("training step" if i == len(shown) - 1 else None, last_step))
         for i, (rows, title, log) in enumerate(shown)
     ]
     subtitle = f"{_position(final)}, after the final norm; bands: one standard error over prompts; n = 1 seed"
-    return _styled(alt.vconcat(*panels, spacing=14), f"Geometry and behaviour — {run}", subtitle)
+    title = "Geometry (no behaviour was read)" if is_mute else "Geometry and behaviour"
+    return _styled(alt.vconcat(*panels, spacing=14), f"{title} — {run}", subtitle)
 
 
 def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_axis: tuple[str | None, int]) -> Any:

@@ -19,7 +19,7 @@ def timeline(diagnosis: Diagnosis) -> Any:
     """One column a step; a row for the verdict, and one for each weight format by the listing alone.
 
     With `--deep`, two panels below: the detour of each step (alarm above the line) and its correlation with
-    step 0.
+    step 0 (alarm where the first is below the line; no line where descent could not be tested).
 
     Args:
         diagnosis: From `doctor.diagnose`.
@@ -68,15 +68,19 @@ def _strips(diagnosis: Diagnosis, steps: list[int]) -> Any:
 def _inside(tests: Continuity, steps: list[int]) -> list[Any]:
     detours = [{"step": s, "value": v} for s, v in tests.detour.items()]
     starts = [{"step": s, "value": v} for s, v in tests.from_start.items()]
-    both = [(detours, "detour", DETOUR_ALARM), (starts, "correlation with step 0", LINEAGE_ALARM)]
+    lineage_alarm = None if tests.broken_lineage is None else LINEAGE_ALARM  # none where the test was not made
+    both = [(detours, "detour", DETOUR_ALARM), (starts, "correlation with step 0", lineage_alarm)]
     shown = [(rows, title, alarm) for rows, title, alarm in both if rows]
     panels = []
     for i, (rows, title, alarm) in enumerate(shown):
         x = _steps_axis(steps, "training step" if i == len(shown) - 1 else None)
         y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4, format="~g"))
         dots = alt.Chart(alt.Data(values=rows)).mark_circle(size=26, color="#3b6fb6", opacity=1)
-        rule = alt.Chart(alt.Data(values=[{"value": alarm}])).mark_rule(color=INK, strokeDash=[4, 3])
-        panels.append(alt.layer(dots.encode(x=x, y=y), rule.encode(y="value:Q")).properties(width=_WIDTH, height=110))
+        layers = [dots.encode(x=x, y=y)]
+        if alarm is not None:
+            rule = alt.Chart(alt.Data(values=[{"value": alarm}])).mark_rule(color=INK, strokeDash=[4, 3])
+            layers.append(rule.encode(y="value:Q"))
+        panels.append(alt.layer(*layers).properties(width=_WIDTH, height=110))
     return panels
 
 

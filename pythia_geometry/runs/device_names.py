@@ -28,6 +28,8 @@ def find_devices(given: str) -> tuple[str, ...]:
     names = [name.strip() for name in given.split(",")]
     if ALL_GPUS in names and len(names) > 1:
         raise PythiaGeometryError(f"--device {given}: {ALL_GPUS} stands alone; name the others one by one, as cuda:0")
+    if not all(names):
+        raise PythiaGeometryError(f"--device {given!r} has a comma with no device beside it")
     return tuple(map(_find, names))
 
 

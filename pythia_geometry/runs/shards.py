@@ -65,9 +65,11 @@ def parse_shard(text: str) -> Shard:
     if match is None:
         raise PythiaGeometryError(f"--shard does not understand {text!r}. Expected i/n, such as 1/4: the first of four")
     index, count = int(match[1]), int(match[2])
+    if count == 0:
+        raise PythiaGeometryError(f"--shard {text}: a walk has at least one shard. Expected i/n, such as 1/4")
     if not 1 <= index <= count:
         raise PythiaGeometryError(
-            f"--shard {text}: shards are counted from 1 to {count}. Type --shard 1/{count or 1}"
+            f"--shard {text}: shards are counted from 1 to {count}. Type --shard 1/{count}"
             + (f" … --shard {count}/{count}" if count > 1 else "")
         )
     return Shard(index, count)

@@ -22,6 +22,8 @@ SPEED_ALARM = 3.0
 LINEAGE_ALARM = 0.05
 CHAIN = 0.5
 LONGEST_DETOUR = 4
+EARLY = 512
+"""The last step at which a run must still resemble its start."""
 
 
 @dataclass(frozen=True)
@@ -156,16 +158,16 @@ def _lineage(steps: Sequence[int], path: Mapping[int, Vector]) -> tuple[dict[int
     """Correlation of every step with step 0, and whether the run descends from it.
 
     Broken: the first later step has a correlation with step 0 below 0.05 while it has one above 0.5 with the
-    step after it. Only told where the interval from step 0 is no longer than the next one: a run that trained
-    for long before its first checkpoint may have forgotten its start.
+    step after it. Only told where the interval from step 0 is no longer than the next one, and short: a run that
+    trained for long before its first checkpoint (or the first that is served) may have forgotten its start.
     """
     if not steps or steps[0] != 0 or len(steps) < 3:
         return {}, None, ("there is no step 0: descent from it cannot be tested",)
     values = {step: correlation(path[0], path[step]) for step in steps}
     first, second = steps[1], steps[2]
     chain = correlation(path[first], path[second])
-    if first > second - first:
-        why = f"the first step after 0 is {first}, too late to tell whether the run descends from step 0"
+    if first > min(second - first, EARLY):
+        why = f"the first step to compare with step 0 is {first}, too late to tell whether the run descends from it"
         return values, None, (why,)
     if values[first] < LINEAGE_ALARM and chain > CHAIN:
         return values, (

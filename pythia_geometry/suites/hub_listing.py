@@ -115,7 +115,7 @@ class CachedListing:
         """
         refs = {ref: commit for commit, r in self._revisions.items() for ref in r.refs}
         if not refs:
-            cache = f"nothing of {self.repository} is in the Hub cache ({constants.HF_HUB_CACHE})"
+            cache = f"no branch of {self.repository} is in the Hub cache ({constants.HF_HUB_CACHE})"
             raise MachineError(
                 f"--offline (or HF_HUB_OFFLINE) reads only what is on this machine, and {cache}. "
                 "Type the same command without it, or walk the suite that ships: pythia-geom"

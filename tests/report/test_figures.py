@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -159,6 +160,15 @@ def test_curves_without_centred_rankme_are_drawn() -> None:
     tables = make_tables(TASKS)
     only = Tables(tables.geometry[tables.geometry["measure"] == "rankme"], *list(vars(tables).values())[1:])
     assert save(lines(only, pairs(*TASKS)))["svg"]
+
+
+def test_walk_without_behaviour_shows_no_empty_panels_and_says_so() -> None:
+    tables = make_tables(TASKS)
+    mute = replace(tables, behaviour=tables.behaviour.assign(value=np.nan))
+    words = save(lines(mute, pairs(*TASKS)))["svg"].decode()
+    assert "Geometry (no behaviour was read)" in words
+    assert "accuracy" not in words
+    assert "log-prob" not in words
 
 
 def test_154_steps_are_labelled_sparsely() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def test_deep_adds_detour_and_descent(suite: LocalSuite) -> None:
     panels = timeline(diagnose(suite, deep=True)).to_dict()["vconcat"]
     titles = [panel["layer"][0]["encoding"]["y"]["title"] for panel in panels[1:]]
     assert titles == ["detour", "correlation with step 0"]
+
+
+def test_descent_that_could_not_be_tested_has_no_line_to_fall_below(suite: LocalSuite) -> None:
+    found = diagnose(suite, deep=True)
+    assert found.inside is not None
+    tests = replace(found.inside.continuity, broken_lineage=None)
+    panels = timeline(replace(found, inside=replace(found.inside, continuity=tests))).to_dict()["vconcat"]
+    assert [len(panel["layer"]) for panel in panels[1:]] == [2, 1]
 
 
 def test_every_verdict_has_a_colour() -> None:

@@ -68,7 +68,7 @@ def test_session_with_a_broken_step_reports_gaps_and_without_it_none(
     assert run_session(suite.request(), str(tmp_path / "run"), dry_run=False) is True
     said = capsys.readouterr().out
     assert "skipped" in said
-    assert "1 checkpoints are missing" in said
+    assert "1 checkpoint is missing" in said
     suite.weights(2).write_bytes(whole)
     assert run_session(suite.request(), str(tmp_path / "run"), dry_run=False) is False
     assert EXIT_GAPS == 3

@@ -165,6 +165,11 @@ def test_downloads_that_no_process_of_this_walk_will_use_go_before_it_fetches(
     assert [each.downloads.exists() for each in stopped] == [False, True, False]
 
 
+def test_comma_without_a_device_is_said(suite: SuiteOnDisk) -> None:
+    with pytest.raises(PythiaGeometryError, match="--device 'cpu,' has a comma with no device beside it"):
+        make_plan(suite.request(device="cpu,", disk="1GB"))
+
+
 @pytest.mark.parametrize("device", ["cuda:all,cpu", "cpu, cuda:all"])
 def test_all_gpus_and_more_are_refused(suite: SuiteOnDisk, device: str) -> None:
     with pytest.raises(PythiaGeometryError, match=f"--device {device}: cuda:all stands alone"):

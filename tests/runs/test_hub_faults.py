@@ -282,13 +282,13 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(serve: Serve, few: 
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("20GB", 20e9), ("500 MB", 5e8), ("1.5t", 1.5e12), ("8GiB", 8 * 2**30), ("7", 7)]
+    ("text", "size"), [("20GB", 20e9), ("500 MB", 5e8), ("1.5t", 1.5e12), ("8GiB", 8 * 2**30), ("7B", 7)]
 )
 def test_sizes(text: str, size: float) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["0", "GB", "-1GB", "20 bananas", "1e9", ""])
+@pytest.mark.parametrize("text", ["0", "GB", "-1GB", "20 bananas", "1e9", "20", ""])
 def test_no_sizes(text: str) -> None:
     with pytest.raises(PythiaGeometryError, match="--disk does not understand"):
         parse_size(text)

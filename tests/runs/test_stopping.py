@@ -29,6 +29,16 @@ def test_sigterm_is_like_ctrl_c(suite: SuiteOnDisk, alone: Path, tmp_path: Path)
     assert_same_files(out, alone)
 
 
+def test_output_that_nobody_reads_any_more_stops_the_walk_with_a_word(suite: SuiteOnDisk, tmp_path: Path) -> None:
+    with Command(suite.arguments(tmp_path / "run")) as command:
+        assert command.process.stdout is not None
+        command.process.stdout.close()  # as `| head` does
+        command.process.stdout = None
+        code, said = command.end()
+    assert code == 141
+    assert said == "pythia-geom: Stopped, since nobody reads the output any more. What a walk has finished is kept\n"
+
+
 def test_no_process_of_a_device_outlives_ctrl_c_or_a_kill(suite: SuiteOnDisk, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = suite.arguments(out, "--device", "cpu,cpu")

@@ -176,6 +176,8 @@ def test_descent_is_not_judged_where_it_cannot_be() -> None:
     late = continuity({0: vectors(seed=9)[0], **{s: vectors()[s] for s in (50000, 51000, 52000)}})
     assert late.broken_lineage is None
     assert "too late to tell" in late.untested[0]
+    gone = continuity({0: vectors(seed=9)[0], **{s: vectors()[s] for s in (1000, 2000, 3000)}})  # no earlier branch
+    assert (gone.broken_lineage, gone.untested[0][:25]) == (None, "the first step to compare")
 
 
 def test_steps_with_one_embedding_count_once() -> None:

@@ -36,7 +36,9 @@ def fill_cache(repository: Repository, *files: str) -> None:
 def test_nothing_cached_is_the_machines_fault_after_four_attempts(
     suite_of: SuiteOf, waits: list[float], hub_cache: Path
 ) -> None:
-    with pytest.raises(MachineError, match=f"The Hub cannot be reached and nothing of {NAME} is in the Hub") as caught:
+    with pytest.raises(
+        MachineError, match=f"The Hub cannot be reached and no branch of {NAME} is in the Hub"
+    ) as caught:
         suite_of(None).steps()
     assert caught.value.exit_code == EXIT_MACHINE
     assert waits == [1.0, 2.0, 4.0]
@@ -46,7 +48,7 @@ def test_nothing_cached_is_the_machines_fault_after_four_attempts(
 @pytest.mark.usefixtures("waits")
 def test_another_repository_in_the_cache_does_not_help(suite_of: SuiteOf, repository: Repository) -> None:
     fill_cache(repository, f"step512/{WEIGHTS}")
-    with pytest.raises(MachineError, match="nothing of EleutherAI/pythia-31m is in the Hub cache"):
+    with pytest.raises(MachineError, match="no branch of EleutherAI/pythia-31m is in the Hub cache"):
         suite_of(None, "EleutherAI/pythia-31m").find([512])
 
 
