@@ -61,6 +61,7 @@ class HubSuite:
         self.notes: tuple[str, ...] = run.notes if run else ()
         self.address = run.name if run else repository
         self.faults: tuple[Fault, ...] = run.faults if run else ()
+        self._found: dict[str, list[Checkpoint]] = {}  # by their weights
         self.schedule = frozenset(run.step_of(label) for label in run.labels) if run else frozenset()
 
     @cached_property
@@ -108,7 +109,10 @@ class HubSuite:
     def find(self, steps: Sequence[int], weight_format: str = AUTO) -> list[Checkpoint]:
         """Lists the files of the named steps: one request each, no download."""
         judged = self.served([*steps, *self._witnesses(steps)]).judged()
-        return [choose(branch, weight_format, self.address) for branch in judged.branches[: len(steps)]]
+        found = [choose(branch, weight_format, self.address) for branch in judged.branches[: len(steps)]]
+        for checkpoint in found:
+            self._found.setdefault(checkpoint.weights, []).append(checkpoint)
+        return found
 
     def served(self, steps: Sequence[int]) -> Served:
         """Every weight file of the named steps and of `main`: one request each, no download.
@@ -220,8 +224,14 @@ class HubSuite:
         return RemoteFile(url, file.size, f"{checkpoint.label}: {file.name}")
 
     def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
-        """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there."""
-        return find_cached(self.repository, checkpoint)
+        """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there.
+
+        The files of another step will do that the Hub lists with the same names and sha256, as those of steps 0 and 1.
+        """
+        names = [f.name for f in checkpoint.files]
+        twins = [c for c in self._found.get(checkpoint.weights, ()) if [f.name for f in c.files] == names]
+        folders = (find_cached(self.repository, one) for one in (checkpoint, *twins))
+        return next((folder for folder in folders if folder is not None), None)
 
     @cached_property
     def _newest(self) -> str:

@@ -281,6 +281,20 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(serve: Serve, few: 
     assert not [label for label in hub.downloaded_files() if label.endswith(WEIGHTS)]
 
 
+def test_weights_that_the_users_cache_holds_for_another_step_are_not_fetched(
+    serve: Serve,  # noqa: F811
+    few: Served,
+    tmp_path: Path,
+) -> None:
+    hub = serve(few.repository)
+    hf_hub_download(NAME, WEIGHTS, revision="step0", endpoint=hub.endpoint)
+    hub.clear_log()
+    plan = few.plan(hub, steps="0,1", disk="1kB")
+    assert plan.runs[0].bytes_to_come(plan.runs[0].usable) == 0
+    assert list(walk(plan, tmp_path / "run").checkpoints["status"]) == ["ok", "ok"]
+    assert not [label for label in hub.downloaded_files() if label.endswith(WEIGHTS)]
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("20GB", 20e9), ("500 MB", 5e8), ("1.5t", 1.5e12), ("8GiB", 8 * 2**30), ("7B", 7)]
 )
