@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.runs.fetch import Fetcher, Wanted
+from pythia_geometry.runs.ahead import Wanted
+from pythia_geometry.runs.fetch import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run import RunWalk
 from pythia_geometry.runs.places import place
@@ -112,5 +113,4 @@ def take(ledger: Ledger, files: Files) -> None:
             path = sent.path / inside
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        mine.take(sent)
-    ledger.done = mine.done()
+        mine.take(sent, ledger.done)

@@ -17,8 +17,6 @@ from pathlib import Path
 from pythia_geometry.runs.ahead import Ahead, Wanted
 from pythia_geometry.runs.disk import too_little
 
-__all__ = ["AHEAD", "Fetcher", "Wanted"]
-
 AHEAD = 8
 """Checkpoints that wait ready at most, also where they take no room."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
@@ -67,7 +68,7 @@ class RunPlan:
         if self.spans is None:  # the same weights are fetched once
             return sum({c.weights: self.suite.bytes_to_download(c) for c in todo}.values())
         order = (*todo[-1:], *todo[:-1])  # of the walk; one buffer keeps weights for the very next step only
-        new = [c for c, before in zip(order, (None, *order), strict=False) if not _same_weights(c, before)]
+        new = [next(same) for _, same in groupby(order, lambda checkpoint: checkpoint.weights)]
         return sum(map(self.spans.bytes_to_come, new))
 
     @property
@@ -128,10 +129,6 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
     _check_context(encoded, shape, name)
     return RunPlan(suite, tuple(found), encoded, shape, spans)
-
-
-def _same_weights(one: Checkpoint, other: Checkpoint | None) -> bool:
-    return other is not None and one.weight_sha256 == other.weight_sha256 != ""
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

@@ -139,9 +139,10 @@ def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
         full = [shard for shard in folder.shards() if shard.manifest()]
         for shard in full:
             locks.enter_context(shard.writing())
+        done = folder.done() if full else {}
         for shard in full:
             _keep_walks(folder, shard)  # first: parts without a manifest are no run folder
-            folder.take(shard)
+            folder.take(shard, done)
             shard.clear(but_downloads=shard.path.name in {one.name for one in walked_on})
 
 

@@ -183,19 +183,26 @@ class RunFolder:
         """The shards that exist; one that was taken in is an empty folder with a lock."""
         return [RunFolder(path) for path in sorted((self.path / SHARDS).glob("*")) if path.is_dir()]
 
-    def take(self, other: RunFolder) -> None:
+    def take(self, other: RunFolder, done: dict[str, list[int]]) -> None:
         """Moves activations and parts out of another run folder of the same disk; both are held for writing.
 
         Activations go first, as in a walk: a kill leaves each part here or there, and the next call goes on.
+
+        Args:
+            other: The other one.
+            done: What `done` says of this one; what is taken is added.
         """
         with disk_errors(self.path):
             for file in sorted(p for kind in CACHES for p in (other.path / kind).glob("*.parquet")):
                 self._take_activations(file, self.path / file.parent.name / file.name)
             (self.path / "parts").mkdir(exist_ok=True)
-            done = self.done()
             for part in other._parts():
-                if not done.keys() >= set(json.loads((part / "items.json").read_text())):
-                    part.rename(self._next_part(part.name.split(".", 1)[1]))
+                items = json.loads((part / "items.json").read_text())
+                if not done.keys() >= set(items):
+                    mine = self._next_part(part.name.split(".", 1)[1])
+                    part.rename(mine)
+                    for item in items:
+                        done.setdefault(item, []).append(_number(mine))
 
     def _take_activations(self, theirs: Path, mine: Path) -> None:
         if mine.exists():

@@ -15,7 +15,8 @@ from threading import Event
 import pytest
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.runs.fetch import AHEAD, Fetcher, Wanted
+from pythia_geometry.runs.ahead import Wanted
+from pythia_geometry.runs.fetch import AHEAD, Fetcher
 from pythia_geometry.suites.checkpoint import NEVER, Checkpoint, Stopped, WeightFile
 
 SIZE = 100
