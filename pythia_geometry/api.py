@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pythia_geometry.analysis.summary import summarise
+from pythia_geometry.analysis.events.summary import summarise
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.runs.local import walk
@@ -16,8 +16,8 @@ from pythia_geometry.runs.plan import default_out, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
-from pythia_geometry.suites.checkpoint import Suite
 from pythia_geometry.suites.named import OFFLINE, find_suites
+from pythia_geometry.suites.suite import Suite
 
 
 def pythia(name: str, seed: int = 0) -> Suite:

@@ -71,12 +71,12 @@ class Clock:
 
 def child(mode: str, folder: Path, fetch: str, disk: str) -> None:
     """Downloads, computes or walks; prints seconds as JSON."""
-    from pythia_geometry.runs.ahead import Wanted
+    from pythia_geometry.runs.fetching.ahead import Wanted
+    from pythia_geometry.runs.fetching.weights import weights_ahead
     from pythia_geometry.runs.local import walk
     from pythia_geometry.runs.plan import plan_suite
     from pythia_geometry.runs.request import Request
-    from pythia_geometry.runs.weights import weights_ahead
-    from pythia_geometry.suites.hub import HubSuite
+    from pythia_geometry.suites.hub.suite import HubSuite
     from pythia_geometry.suites.local import LocalSuite
     from pythia_geometry.suites.pythia import parse_name
 
@@ -89,7 +89,9 @@ def child(mode: str, folder: Path, fetch: str, disk: str) -> None:
     if mode == "download":
         taken = []
         for checkpoint in (usable[-1], *usable[:-1]):
-            with weights_ahead(plan, [Wanted(suite, checkpoint)], folder / "scratch") as fetcher:
+            with weights_ahead(
+                [Wanted(suite, checkpoint)], plan.span_sources, folder / "scratch", plan.disk_budget
+            ) as fetcher:
                 began = time.perf_counter()
                 fetcher.get(suite, checkpoint)
                 taken.append(time.perf_counter() - began)

@@ -21,7 +21,7 @@ from pythia_geometry.extraction.capture import capture
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.geometry.cloud import Cloud
 from pythia_geometry.geometry.deletion import deleted_first_eigenvalue, deleted_moments, deleted_sums
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
 from pythia_geometry.runs.rows import measure_layers

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.geometry import Estimate, linear_cka, rankme, rankme_centred
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Array]

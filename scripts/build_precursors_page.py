@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.calibration import ACCURACY_LEG, BOTH, LAG, PRIMARY, SECONDARY, calibrate
-from pythia_geometry.analysis.designs import GRID_154, Design
-from pythia_geometry.analysis.precursor_rates import PLACEBOS, families, precursor_rates, task_ranks
-from pythia_geometry.analysis.precursors import adjusted, precursors
-from pythia_geometry.analysis.tidy_tables import read_tables
-from pythia_geometry.analysis.usual_tests import CCF_CHANGES, ONSET
-from pythia_geometry.analysis.worlds import WORLDS, world
+from pythia_geometry.analysis.calibration.rates import ACCURACY_LEG, BOTH, LAG, PRIMARY, SECONDARY, calibrate
+from pythia_geometry.analysis.precursor.rates import PLACEBOS, families, precursor_rates, task_ranks
+from pythia_geometry.analysis.precursor.tidy_tables import read_tables
+from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
+from pythia_geometry.analysis.precursor.verdict import adjusted, precursors
+from pythia_geometry.analysis.worlds.designs import GRID_154, Design
+from pythia_geometry.analysis.worlds.made_up import WORLDS, world
 
 PAGE, KEPT = Path("docs/precursors.md"), Path("runs/calibration")
 REFERENCE = Path("data/reference")

@@ -19,7 +19,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from pythia_geometry import cli, session
+from pythia_geometry import cli
+from pythia_geometry.commands import walk_session as session
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.screens.walk import Bar, show_plan
 from pythia_geometry.store.run_folder import RunFolder

@@ -8,8 +8,8 @@ import altair as alt
 
 from pythia_geometry.report.figures import INK, _sparse_axis, _styled
 from pythia_geometry.suites.checkpoint import MISSING, SUSPECT, WRONG
-from pythia_geometry.suites.continuity import DETOUR_ALARM, LINEAGE_ALARM, Continuity
-from pythia_geometry.suites.doctor import EXPECTED, TRUST, VERDICTS, Diagnosis, verdict_of
+from pythia_geometry.suites.doctor.continuity import DETOUR_ALARM, LINEAGE_ALARM, Continuity
+from pythia_geometry.suites.doctor.verdicts import EXPECTED, TRUST, VERDICTS, Diagnosis, verdict_of
 
 COLOURS = {TRUST: "#4d9d6a", EXPECTED: "#b5d9c1", SUSPECT: "#e8b13a", WRONG: "#c23b3b", MISSING: "#c9c9c9"}
 _WIDTH = 860

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Estimate
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pythia_geometry.runs.devices import capture_on_devices, shards_of
+from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
+from pythia_geometry.runs.many.devices import capture_on_devices, shards_of
+from pythia_geometry.runs.many.shards import gather
 from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.request import RAY
-from pythia_geometry.runs.shards import gather
-from pythia_geometry.runs.weights import weights_ahead
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 
@@ -55,7 +55,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         elsewhere = capture_elsewhere(ledgers)
         walks = [RunWalk(ledger, measurer, elsewhere=elsewhere) for ledger in ledgers]
         wanted = [one for run_walk in walks for one in run_walk.wanted()]
-        with weights_ahead(plan, wanted, folder.downloads) as fetcher:
+        with weights_ahead(wanted, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
             for run_walk in walks:
                 run_walk.all(fetcher)
         return folder.write_tables()
@@ -64,7 +64,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:
     """What captures on other machines or devices before this process walks the rest."""
     if plan.request.executor == RAY:
-        from pythia_geometry.runs.ray import capture_on_cluster
+        from pythia_geometry.runs.many.ray import capture_on_cluster
 
         return partial(capture_on_cluster, plan)
     if plan.request.n_shares > 1:

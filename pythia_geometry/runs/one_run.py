@@ -19,13 +19,13 @@ from pythia_geometry.errors import CheckpointError
 from pythia_geometry.extraction.capture import Answers, capture, check_head
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.runs.ahead import Wanted
-from pythia_geometry.runs.compare import compare
-from pythia_geometry.runs.fetch import Fetcher
+from pythia_geometry.runs.fetching.ahead import Wanted
+from pythia_geometry.runs.fetching.files import Fetcher
+from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.ledger import Ledger, Measured
 from pythia_geometry.runs.request import FILES
 from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, headless_id, measure_id, measure_layers
-from pythia_geometry.runs.span_fetch import SpanFetcher
+from pythia_geometry.runs.steps_beside import compare
 from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint

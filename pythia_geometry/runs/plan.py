@@ -12,12 +12,13 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.runs.disk import parse_size, too_little
+from pythia_geometry.runs.fetching.disk import parse_size, too_little
+from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
-from pythia_geometry.runs.span_source import SpanSource
-from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, Suite, run_name
+from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps import parse_steps
+from pythia_geometry.suites.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class Plan:
         if self.request.disk:
             return parse_size(self.request.disk)
         return 2 * max((c.size for run in self.runs for c in run.usable), default=0)
+
+    @property
+    def span_sources(self) -> dict[str, SpanSource]:
+        """By the run's name, where the base model's spans lie; empty where whole files are fetched."""
+        return {run.name: run.spans for run in self.runs if run.spans is not None}
 
 
 def make_plan(request: Request) -> Plan:

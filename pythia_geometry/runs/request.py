@@ -9,9 +9,9 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
 from pythia_geometry.extraction.models import DTYPES
-from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.device_names import find_devices, names_several
-from pythia_geometry.runs.disk import parse_size
+from pythia_geometry.runs.fetching.disk import parse_size
 from pythia_geometry.suites.layout import BIN
 from pythia_geometry.suites.named import OFFLINE
 from pythia_geometry.suites.served import AUTO, CHOICES

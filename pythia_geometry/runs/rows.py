@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.request import RANGES, Request
 from pythia_geometry.suites.checkpoint import Checkpoint

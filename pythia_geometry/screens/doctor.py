@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pythia_geometry.suites.checkpoint import MISSING, SUSPECT, WRONG, Checkpoint
-from pythia_geometry.suites.doctor import EXPECTED, TRUST, VERDICTS, Diagnosis, Published
+from pythia_geometry.suites.doctor.verdicts import EXPECTED, TRUST, VERDICTS, Diagnosis, Published
 
 _STYLES = {TRUST: "green", EXPECTED: "green", SUSPECT: "yellow", WRONG: "red", MISSING: "dim"}
 _SHOWN_SHARDS = 3

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pythia_geometry.analysis.calibration import LAG, PRIMARY, SECONDARY
-from pythia_geometry.analysis.power import Power
-from pythia_geometry.analysis.precursor_rates import PLACEBOS, Q
-from pythia_geometry.analysis.precursors import Verdict
-from pythia_geometry.analysis.screening import EMERGED
-from pythia_geometry.analysis.task_matched_lag import DELTA, LayerScan, Leg
+from pythia_geometry.analysis.calibration.rates import LAG, PRIMARY, SECONDARY
+from pythia_geometry.analysis.precursor.power import Power
+from pythia_geometry.analysis.precursor.rates import PLACEBOS, Q
+from pythia_geometry.analysis.precursor.screening import EMERGED
+from pythia_geometry.analysis.precursor.task_matched_lag import DELTA, LayerScan, Leg
+from pythia_geometry.analysis.precursor.verdict import Verdict
 
 MAX_TASKS = 40
 NOTHING_TO_SHOW = "–"

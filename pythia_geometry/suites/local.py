@@ -22,8 +22,8 @@ from pythia_geometry.suites.checkpoint import (
     Checkpoint,
     WeightFile,
 )
+from pythia_geometry.suites.faults import Fault
 from pythia_geometry.suites.layout import WeightLayout, parse_step, read_span
-from pythia_geometry.suites.pythia import Fault
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 
 FACTS_NAME = "suite.json"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
-from pythia_geometry.suites.checkpoint import Suite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import ORGANISATION, SIZES, checked, parse_name
+from pythia_geometry.suites.suite import Suite
 
 OFFLINE = "offline"
 _SEED = re.compile(r"[0-9]{1,3}")
@@ -38,7 +38,7 @@ def find_suites(name: str, seeds: Sequence[int] = ()) -> list[Suite]:
             raise PythiaGeometryError(f"--seeds needs a Pythia size; {name} is a local suite of one seed")
         return [LocalSuite(data_folder() / "suites" / OFFLINE if name == OFFLINE else name)]
     # The Hub client takes a second to import: only here.
-    from pythia_geometry.suites.hub import HubSuite
+    from pythia_geometry.suites.hub.suite import HubSuite
 
     run = parse_name(name)
     if run is not None:

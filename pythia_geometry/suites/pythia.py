@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.suites.faults import Fault
 
 ORGANISATION = "EleutherAI"
 TOKENS_PER_STEP = 2_097_152  # 1,024 sequences of 2,048 tokens [paper]
@@ -63,27 +64,6 @@ V0_DOUBLE_BATCH = ("160m", "410m", "1.4b")
 
 # Sizes whose data order and initial weights were also varied one at a time [card of the PolyPythias].
 DECOUPLED_SEEDS = {"160m": 3}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A published fault of served checkpoints: where, what, and who says so.
-
-    Attributes:
-        run: The run's name.
-        what: What is wrong, after the words "a step".
-        source: Who says so.
-        steps: Which steps; empty where it is the whole run.
-        shared: Whether it is that these steps serve one file: then a second of them shows the fault.
-        in_listing: Whether the file listing shows it; else only the weights do.
-    """
-
-    run: str
-    what: str
-    source: str
-    steps: tuple[int, ...] = ()
-    shared: bool = False
-    in_listing: bool = True
 
 
 def _thousands(*numbers: int) -> tuple[int, ...]:

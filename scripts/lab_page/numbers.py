@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.collapse import COLLAPSES, PLATEAU, TRANSIENT, collapses
-from pythia_geometry.analysis.emergence import EMERGES, Curve, onset
-from pythia_geometry.analysis.lab_reference import Reference
-from pythia_geometry.analysis.layer_order import layer_order, votes
-from pythia_geometry.analysis.onsets import onsets
-from pythia_geometry.analysis.scale_invariance import Scaling, scaling
+from pythia_geometry.analysis.claims.lab_reference import Reference
+from pythia_geometry.analysis.claims.scale_invariance import Scaling, scaling
+from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, collapses
+from pythia_geometry.analysis.events.emergence import EMERGES, Curve, onset
+from pythia_geometry.analysis.events.layer_order import layer_order, votes
+from pythia_geometry.analysis.events.onsets import onsets
 from pythia_geometry.lab.model import SCALES, count_parameters
 
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")

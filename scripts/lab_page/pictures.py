@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from pythia_geometry.analysis.collapse import COLLAPSES, PLATEAU, TRANSIENT, WINDOWS
+from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, WINDOWS
 from pythia_geometry.report.figures import PALETTE, SHORT_STEP, TICKS, _styled
 
 SHOWN = ["MOD1", "MOD2", "MOD3", "COPY3", "ADD3", "MUL3", "CMP3", "PAR3"]

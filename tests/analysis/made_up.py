@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.designs import GRID_154, Design
+from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun
 from pythia_geometry.analysis.step_curves import StepCurves
-from pythia_geometry.analysis.task_matched_lag import MatchedRun
-from pythia_geometry.analysis.worlds import Drawn, draw, world
+from pythia_geometry.analysis.worlds.designs import GRID_154, Design
+from pythia_geometry.analysis.worlds.made_up import Drawn, draw, world
 
 LAYERS = ("embed", "resid_1", "resid_2", "resid_3", "resid_4", "final_norm")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pythia_geometry.analysis.lab_reference import read_reference
+from pythia_geometry.analysis.claims.lab_reference import read_reference
 
 BLOCKED = ("torch", "transformers", "huggingface_hub", "datasets", "accelerate", "safetensors", "tokenizers", "altair")
 
@@ -20,13 +20,13 @@ class NotInstalled:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, NotInstalled())
-from pythia_geometry.analysis.claims import judge_claims
-from pythia_geometry.analysis.claim_rules import Evidence
-from pythia_geometry.analysis.collapse import collapses
-from pythia_geometry.analysis.curves import read_table
-from pythia_geometry.analysis.layer_order import layer_order, votes
-from pythia_geometry.analysis.onsets import onsets
-from pythia_geometry.analysis.tidy_tables import read_tables
+from pythia_geometry.analysis.claims.table import judge_claims
+from pythia_geometry.analysis.claims.rules import Evidence
+from pythia_geometry.analysis.events.collapse import collapses
+from pythia_geometry.analysis.behaviour.table import read_table
+from pythia_geometry.analysis.events.layer_order import layer_order, votes
+from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 geometry, behaviour = read_tables([sys.argv[1], sys.argv[2]])
 print(len(collapses(geometry)), len(onsets(read_table(sys.argv[2]))), votes(layer_order(collapses(geometry)))["vote"].tolist())
 print(judge_claims([Evidence("mine", geometry, behaviour)])[0]["verdict"].notna().sum())

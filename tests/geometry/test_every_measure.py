@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
 from pythia_geometry.geometry import Cloud, Estimate, linear_cka
-from pythia_geometry.geometry.measures import MEASURES, Measure
+from pythia_geometry.measures import MEASURES, Measure
 from tests.reference import clouds
 
 Array = NDArray[np.float64]

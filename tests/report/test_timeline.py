@@ -12,7 +12,7 @@ import pytest
 from pythia_geometry.report.figures import save
 from pythia_geometry.report.timeline import COLOURS, timeline
 from pythia_geometry.shipped import data_folder
-from pythia_geometry.suites.doctor import VERDICTS, diagnose
+from pythia_geometry.suites.doctor.verdicts import VERDICTS, diagnose
 from pythia_geometry.suites.local import LocalSuite
 
 STEPS = (0, 2, 40, 1050, 16000)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pythia_geometry.runs.plan import Plan, plan_suite
 from pythia_geometry.store.tables import Tables
-from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.pythia import parse_name
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub

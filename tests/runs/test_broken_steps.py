@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+from pythia_geometry.commands.walk_session import run_session
 from pythia_geometry.errors import EXIT_GAPS
-from pythia_geometry.session import run_session
 from pythia_geometry.store.tables import Tables
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pythia_geometry as pg
+from pythia_geometry.commands.walk_session import run_session
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.capture import check_head
 from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe
@@ -17,7 +18,6 @@ from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
-from pythia_geometry.session import run_session
 from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
 
 

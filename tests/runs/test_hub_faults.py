@@ -12,8 +12,8 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.runs.disk import parse_size
-from pythia_geometry.runs.fetch import Fetcher
+from pythia_geometry.runs.fetching.disk import parse_size
+from pythia_geometry.runs.fetching.files import Fetcher
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.store.tables import Tables

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import hf_hub_download
 
 from pythia_geometry.runs.local import walk
-from pythia_geometry.suites.download import PART
+from pythia_geometry.suites.hub.download import PART
 from tests.hub.environment import client_environment
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub

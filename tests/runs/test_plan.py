@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.geometry.measures import COMPARISONS, MEASURES
+from pythia_geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite

@@ -11,7 +11,7 @@ import pytest
 
 from pythia_geometry.extraction.capture import Capture, capture
 from pythia_geometry.geometry.cloud import Estimate
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs import one_run
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import KEYS, Tables

@@ -11,7 +11,7 @@ import pytest
 from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probe_files import Item
 from pythia_geometry.extraction.probes import Probe
-from pythia_geometry.geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs import rows
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile

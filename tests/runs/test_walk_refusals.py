@@ -14,7 +14,7 @@ from pythia_geometry.runs.plan import plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
-from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.pythia import parse_name
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 from tests.hub.repository import Blob, Repository

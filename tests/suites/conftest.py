@@ -12,8 +12,8 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _cache_manager, _http
 
-from pythia_geometry.suites import patience
-from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.hub import patience
+from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.pythia import parse_name
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.named import find_suites, parse_seeds
 

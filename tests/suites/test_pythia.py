@@ -7,7 +7,8 @@ import re
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.suites.pythia import FAULTS, SIZES, STEPS, TOKENS_PER_STEP, Fault, PythiaRun, parse_name
+from pythia_geometry.suites.faults import Fault
+from pythia_geometry.suites.pythia import FAULTS, SIZES, STEPS, TOKENS_PER_STEP, PythiaRun, parse_name
 from tests.hub.checkpoints import pythia_config
 
 SHAPES = {  # arXiv:2304.01373, table 1; 14m and 31m from their cards

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pythia_geometry.suites.checkpoint import Checkpoint
-from pythia_geometry.suites.hub import HubSuite
+from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.local import LocalSuite
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub

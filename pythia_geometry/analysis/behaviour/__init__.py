@@ -1,0 +1,1 @@
+"""Tables of behaviour from a walk and from elsewhere, in one schema."""

@@ -1,0 +1,1 @@
+"""What the tests say in made-up worlds."""

@@ -1,0 +1,1 @@
+"""Published claims: who says what, and what each body of evidence says of it."""

@@ -1,0 +1,210 @@
+"""Where a geometry curve falls to a floor and comes back: the transient and the plateau, kept apart.
+
+Two different collapses are seen in small transformers (docs/lab.md). The *transient* is a dip of all tasks at once
+inside the learning rate's warm-up. The *plateau* comes later, where a task is not yet learnt: RankMe rises out of
+the transient and falls a second time. A detector that takes the lowest point of the whole curve mixes the two, so
+each has its window of steps, stated below.
+
+Plain arrays here; `collapses` is the table. Source: the protocol notes, A.3 (assumptions A10 and A20).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pythia_geometry.analysis.events.emergence import running_median
+from pythia_geometry.errors import PythiaGeometryError
+
+Array = NDArray[np.float64]
+
+TRANSIENT, PLATEAU, WHOLE = "transient", "plateau", "whole"
+WINDOWS = {TRANSIENT: (0.0, 60.0), PLATEAU: (100.0, 1000.0), WHOLE: (0.0, np.inf)}
+"""Steps in which each floor is looked for (assumption A20); the whole curve's is its lowest point anywhere."""
+
+COLLAPSES, NO_FALL, STAYS_DOWN, AT_THE_EDGE, UNTESTABLE = (
+    "collapses",
+    "does not collapse",
+    "never rose before it",
+    "floor at the edge",
+    "untestable",
+)
+MIN_DEPTH, MIN_RECOVERY, ERRORS = 0.22, 0.1, 3.0  # nats, nats, standard errors
+MIN_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """One fall of one curve, and its recovery.
+
+    Attributes:
+        phase: transient, plateau or whole.
+        label: collapses; does not collapse (falls less than a fifth, or less than three errors); never rose before
+            it (plateau: the curve is still on the transient's floor); floor at the edge (the lowest point is the
+            window's last or the curve's last: how deep it goes is not seen); untestable (fewer than three steps).
+        start: Value it falls from: the first step's (transient, whole), the highest between the floors (plateau).
+        floor: Lowest running median of 3 in the window.
+        floor_step: Its step.
+        depth: ln start − ln floor, in nats.
+        halfway: Step, interpolated in log step, at which half the fall is done; NaN without a collapse.
+        peak: Highest running median after the floor (transient: up to the plateau's floor, where there is one).
+        recovers: Whether the peak stands a tenth (of a nat) and three errors above the floor.
+        rise_after: Last step before the curve has come a tenth of the way (in logs) from floor to peak for good.
+        rise_by: First step at which it has.
+        half_after: The same for half the way.
+        half_by: The same for half the way.
+    """
+
+    phase: str
+    label: str
+    start: float = np.nan
+    floor: float = np.nan
+    floor_step: float = np.nan
+    depth: float = np.nan
+    halfway: float = np.nan
+    peak: float = np.nan
+    recovers: bool = False
+    rise_after: float = np.nan
+    rise_by: float = np.nan
+    half_after: float = np.nan
+    half_by: float = np.nan
+
+
+def find_collapses(step: Array, value: Array, error: Array) -> tuple[Collapse, Collapse, Collapse]:
+    """The transient and the plateau of one curve, and the fall to its lowest point wherever that lies.
+
+    How it misleads: windows are in optimiser steps and were chosen on runs with 100 steps of warm-up; other
+    schedules need their own. A plateau in the window says nothing of one that comes later. Uncentred RankMe can
+    fall because the mean grows while the spread around it stays: read the centred one beside it.
+
+    Args:
+        step: Training steps [S], increasing.
+        value: A positive measure [S], such as RankMe.
+        error: Its standard error [S]; NaN where unknown, and then nothing counts as a collapse.
+
+    Raises:
+        PythiaGeometryError: If a value is not positive, lengths differ, or steps do not increase.
+    """
+    if not (len(step) == len(value) == len(error)) or (np.diff(step) <= 0).any() or not (value > 0).all():
+        raise PythiaGeometryError(
+            "A collapse needs steps that increase and one positive value and one error for each; "
+            f"got {len(step)} steps, {len(value)} values, {len(error)} errors"
+        )
+    if len(step) < MIN_POINTS:
+        return Collapse(TRANSIENT, UNTESTABLE), Collapse(PLATEAU, UNTESTABLE), Collapse(WHOLE, UNTESTABLE)
+    curve = _Curve(step, np.log(running_median(value)), error / value)
+    plateau = _plateau(curve)
+    end = len(step) - 1
+    if plateau.label == COLLAPSES:
+        end = int(np.searchsorted(step, plateau.floor_step))
+    lowest = int(curve.smooth.argmin())
+    return _transient(curve, end), plateau, _described(curve, WHOLE, 0, lowest, len(step) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """Steps [S], ln of the running median [S], relative errors [S]."""
+
+    step: Array
+    smooth: Array
+    error: Array
+
+    def lowest(self, phase: str) -> int | None:
+        """Index of the lowest point inside the phase's window; None where no step lies in it."""
+        first, last = WINDOWS[phase]
+        inside = np.flatnonzero((self.step >= first) & (self.step <= last))
+        return int(inside[self.smooth[inside].argmin()]) if len(inside) else None
+
+    def is_edge(self, phase: str, low: int) -> bool:
+        """Whether the curve still falls where the window or the curve ends."""
+        last = np.flatnonzero(self.step <= WINDOWS[phase][1])[-1]
+        return low == len(self.step) - 1 or (low == last and bool(self.smooth[low + 1] < self.smooth[low]))
+
+    def differ(self, a: int, b: int, least: float) -> bool:
+        """Whether two points are further apart than `least` nats and three errors."""
+        gap = abs(self.smooth[a] - self.smooth[b])
+        return bool(gap >= np.maximum(least, ERRORS * np.hypot(self.error[a], self.error[b])))
+
+
+def _transient(curve: _Curve, end: int) -> Collapse:
+    low = curve.lowest(TRANSIENT)
+    return Collapse(TRANSIENT, UNTESTABLE) if low is None else _described(curve, TRANSIENT, 0, low, end)
+
+
+def _plateau(curve: _Curve) -> Collapse:
+    first, low = curve.lowest(TRANSIENT), curve.lowest(PLATEAU)
+    if first is None or low is None:
+        return Collapse(PLATEAU, UNTESTABLE)
+    top = first + int(curve.smooth[first : low + 1].argmax())
+    if not curve.differ(top, first, MIN_RECOVERY):
+        return Collapse(PLATEAU, STAYS_DOWN, floor=float(np.exp(curve.smooth[low])), floor_step=float(curve.step[low]))
+    return _described(curve, PLATEAU, top, low, len(curve.step) - 1)
+
+
+def _described(curve: _Curve, phase: str, top: int, low: int, end: int) -> Collapse:
+    falls = low > top and curve.smooth[top] > curve.smooth[low] and curve.differ(top, low, MIN_DEPTH)
+    label = NO_FALL if not falls else AT_THE_EDGE if curve.is_edge(phase, low) else COLLAPSES
+    depth = float(curve.smooth[top] - curve.smooth[low])
+    high = low + int(curve.smooth[low : end + 1].argmax())
+    found = Collapse(
+        phase, label, float(np.exp(curve.smooth[top])), float(np.exp(curve.smooth[low])), float(curve.step[low]), depth,
+        halfway=_crossing(curve, top, low, float(curve.smooth[top]) - depth / 2) if falls else np.nan,
+        peak=float(np.exp(curve.smooth[high])),
+    )  # fmt: skip
+    if not curve.differ(low, high, MIN_RECOVERY):
+        return found
+    (rise_after, rise_by), (half_after, half_by) = (_return(curve, low, high, share) for share in (0.1, 0.5))
+    return replace(found, recovers=True, rise_after=rise_after, rise_by=rise_by, half_after=half_after, half_by=half_by)
+
+
+def _crossing(curve: _Curve, top: int, low: int, level: float) -> float:
+    """Step at which the fall first passes a level, linear in log(step + 1) between checkpoints."""
+    x = np.log(curve.step + 1)
+    i = top + int(np.argmax(curve.smooth[top : low + 1] <= level))
+    before, after = curve.smooth[i - 1], curve.smooth[i]
+    share = (before - level) / (before - after)
+    return float(np.exp(x[i - 1] + share * (x[i] - x[i - 1])) - 1)
+
+
+def _return(curve: _Curve, low: int, high: int, share: float) -> tuple[float, float]:
+    """The interval in which the curve came a share of the way from floor to peak and stayed there until the peak."""
+    level = curve.smooth[low] + share * (curve.smooth[high] - curve.smooth[low])
+    below = np.flatnonzero(curve.smooth[low : high + 1] < level)
+    last = low + int(below[-1])
+    return float(curve.step[last]), float(curve.step[last + 1])
+
+
+CURVE = ["model", "seed", "task", "layer", "layer_index", "measure"]
+
+
+def collapses(geometry: pd.DataFrame, measures: tuple[str, ...] = ("rankme",)) -> pd.DataFrame:
+    """The collapses of every curve of these measures.
+
+    Args:
+        geometry: A tidy table with model, seed, step, task, layer, layer_index, measure, value and error. Where it
+            has `probe` or `position`, curves are told apart by them too.
+        measures: Which measures to read.
+
+    Returns:
+        One row a curve and phase: what names the curve, and the attributes of `Collapse`.
+
+    Raises:
+        PythiaGeometryError: If the table lacks a column, or a curve has a step twice or a value that is not positive.
+    """
+    needed = [*CURVE, "step", "value", "error"]
+    if missing := [column for column in needed if column not in geometry]:
+        raise PythiaGeometryError(f"The geometry table has no column {missing[0]!r}. Expected {', '.join(needed)}")
+    keys = [column for column in ("probe", "position") if column in geometry] + CURVE
+    rows = []
+    for key, points in geometry[geometry["measure"].isin(measures)].groupby(keys, sort=True):
+        about = dict(zip(keys, key, strict=True))
+        points = points.dropna(subset=["value"]).sort_values("step")
+        step, value, error = (points[c].to_numpy(dtype=float, na_value=np.nan) for c in ("step", "value", "error"))
+        try:
+            rows += [about | asdict(found) for found in find_collapses(step, value, error)]
+        except PythiaGeometryError as problem:
+            raise PythiaGeometryError(f"{' '.join(map(str, key))}: {problem}") from problem
+    return pd.DataFrame(rows, columns=[*keys, *Collapse.__dataclass_fields__])

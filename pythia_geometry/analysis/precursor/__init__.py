@@ -1,0 +1,1 @@
+"""Does geometry lead behaviour, task by task?"""

@@ -1,0 +1,1 @@
+"""Made-up training runs whose truth is known."""

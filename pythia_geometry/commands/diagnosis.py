@@ -1,0 +1,118 @@
+"""One diagnosis from the command line: list, judge, show, draw."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.report.figures import save
+from pythia_geometry.report.timeline import timeline
+from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.doctor import show_diagnosis
+from pythia_geometry.store.writing import disk_errors
+from pythia_geometry.suites.checkpoint import Checkpoint
+from pythia_geometry.suites.doctor.continuity import Continuity
+from pythia_geometry.suites.doctor.verdicts import Diagnosis, diagnose
+from pythia_geometry.suites.named import find_suites
+
+
+def run_diagnosis(model: str, deep: bool, as_json: bool, out: str) -> bool:
+    """Examines one model, prints what was found and writes the timeline.
+
+    Args:
+        model: As after `--model`.
+        deep: Whether to look at the embeddings.
+        as_json: Whether to print JSON in place of the table.
+        out: Folder of the picture; `doctor/<model>` where empty.
+
+    Returns:
+        Whether every step can be trusted.
+
+    Raises:
+        PythiaGeometryError: If the model does not exist or the folder cannot be used.
+    """
+    console = open_console()
+    (suite,) = find_suites(model)
+    with Console(stderr=True).status(f"{model}: listing") as status:
+        diagnosis = diagnose(suite, deep, lambda what: status.update(f"{model}: {what}"))
+        pictures = _draw(diagnosis, Path(out) if out else Path("doctor") / diagnosis.run)
+    if as_json:
+        print_json(diagnosis, pictures)
+    else:
+        show_diagnosis(console, diagnosis, pictures)
+    return diagnosis.is_sound
+
+
+def _draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PythiaGeometryError(f"--out {folder} is a file; expected a folder for the picture") from error
+    pictures = []
+    with disk_errors(folder):
+        for ending, content in save(timeline(diagnosis)).items():
+            pictures.append(folder / f"timeline.{ending}")
+            pictures[-1].write_bytes(content)
+    return pictures
+
+
+def print_json(diagnosis: Diagnosis, pictures: list[Path]) -> None:
+    """The whole diagnosis on standard output: every branch, commit, file and sha256, every verdict and why."""
+    import typer
+
+    typer.echo(json.dumps(as_json(diagnosis) | {"pictures": [str(p) for p in pictures]}, indent=1))
+
+
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as plain values; steps in order."""
+    inside = diagnosis.inside
+    tests = inside.continuity if inside else None
+    steps = [
+        {
+            "step": s.step,
+            "verdict": s.verdict,
+            "reasons": list(s.reasons),
+            "branch": s.branch.blank.revision,
+            "commit": s.branch.blank.commit,
+            "weights": _weights(s.branch.weights.items()),
+            **({name: _finite(held.get(s.step)) for name, held in _numbers(tests).items()} if tests else {}),
+        }
+        for s in diagnosis.steps
+    ]
+    return {
+        "run": diagnosis.run,
+        "origin": diagnosis.origin,
+        "sound": diagnosis.is_sound,
+        "steps": steps,
+        "main": {"commit": diagnosis.main.blank.commit, "weights": _weights(diagnosis.main.weights.items())}
+        if diagnosis.main
+        else None,
+        "other_branches": list(diagnosis.others),
+        "notes": list(diagnosis.notes),
+        "published": [
+            {"what": p.fault.what, "source": p.fault.source, "seen": p.seen, "gone": p.gone, "untold": p.untold}
+            for p in diagnosis.published
+        ],
+        "deep": {"untested": list(tests.untested), "broken_lineage": tests.broken_lineage} if tests else None,
+    }
+
+
+def _numbers(tests: Continuity) -> dict[str, Mapping[int, float]]:
+    return {"detour": tests.detour, "relative_speed": tests.speed, "correlation_with_step_0": tests.from_start}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _weights(weights: Any) -> dict[str, Any]:
+    def files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+        return [{"name": f.name, "bytes": f.size, "sha256": f.sha256} for f in checkpoint.files]
+
+    return {form: {"status": c.status, "files": files(c)} for form, c in weights}

@@ -1,0 +1,18 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Runs = Annotated[
+    list[str], typer.Argument(metavar="RUN…", help="Run folders, or CSV or Parquet files of geometry and behaviour.")
+]
+Continuous = Annotated[
+    str, typer.Option("--continuous", help="Behaviour metric of the second leg: log_prob or margin.")
+]
+Draws = Annotated[int, typer.Option("--draws", min=1, help="Made-up geometries a lead.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations and bootstraps.")]
+
+Position = Annotated[str, typer.Option("--position", help="Where activations are read: last prompt token, or mean.")]

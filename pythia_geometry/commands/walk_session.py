@@ -1,0 +1,114 @@
+"""One walk, or one share of it, from the command line: plan, show, walk, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.report.outcome import write_outcome
+from pythia_geometry.runs.device_names import names_several
+from pythia_geometry.runs.local import walk
+from pythia_geometry.runs.manifest import changed_probes, updated_manifest
+from pythia_geometry.runs.many.shards import done_anywhere, parse_shard, walk_shard
+from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
+from pythia_geometry.runs.request import LOCAL, Request
+from pythia_geometry.runs.rows import unfinished
+from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.suites.checkpoint import OK
+
+MAX_GAPS = 20
+"""Steps that a dry run names one by one."""
+
+
+def run_session(request: Request, out: str, dry_run: bool) -> bool:
+    """Plans, prints and walks.
+
+    Returns:
+        Whether something is missing from the result.
+
+    Raises:
+        PythiaGeometryError: For whatever the user can mend.
+    """
+    console = open_console()
+    plan = make_plan(request)
+    folder = _show(console, plan, plan, out)
+    if dry_run:
+        gaps = [gap for run in plan.runs for gap in run.gaps]
+        for gap in gaps[:MAX_GAPS]:
+            console.print(f"would skip: {gap.detail}", highlight=False, markup=False)
+        if len(gaps) > MAX_GAPS:
+            console.print(f"… and {len(gaps) - MAX_GAPS} more; pythia-geom doctor MODEL says why of each")
+        return bool(gaps)
+    with Bar(console, sum(len(run.checkpoints) for run in plan.runs)) as bar:
+        tables = walk(plan, folder, bar)
+    summary, pictures = write_outcome(RunFolder(folder), tables, request.position)
+    show_outcome(console, summary[summary["position"] == request.position], pictures, folder)
+    chosen = {(c.model, c.seed, c.step) for run in plan.runs for c in run.checkpoints}
+    rows = tables.checkpoints[tables.checkpoints["status"] != OK]
+    bad = [key for key in zip(rows["model"], rows["seed"], rows["step"], strict=True) if key in chosen]
+    if len(bad):
+        are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
+        console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
+    return bool(len(bad))
+
+
+def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
+    """Plans, prints and walks one share of the checkpoints.
+
+    Args:
+        request: The whole walk.
+        out: The run folder of the whole walk.
+        text: The shard as after `--shard`.
+        dry_run: Whether to stop after printing.
+
+    Returns:
+        Whether a checkpoint of the share could not be used.
+
+    Raises:
+        PythiaGeometryError: For whatever the user can mend.
+    """
+    shard = parse_shard(text)
+    if request.executor != LOCAL:
+        raise PythiaGeometryError("--shard and --executor ray each divide the walk. Pass one of them")
+    if names_several(request.device):
+        raise PythiaGeometryError(
+            f"--shard and --device {request.device} each divide the walk. Give every device a shard of its own, "
+            "such as --shard 1/2 --device cuda:0 and --shard 2/2 --device cuda:1, or leave --shard away"
+        )
+    console = open_console()
+    plan = make_plan(request)
+    share = shard.of(plan)
+    folder = _show(console, plan, share, out)
+    if dry_run:
+        return False
+    with Bar(console, sum(len(run.checkpoints) for run in share.runs)) as bar:
+        failed = walk_shard(plan, shard, folder, bar)
+    console.print(
+        f"Shard {text} is walked: {RunFolder(folder).shard(shard.name).path}. When all {shard.count} are, type the "
+        "same command without --shard: it puts them together, walks what is missing and writes the tables.",
+        highlight=False, markup=False,
+    )  # fmt: skip
+    return any(failed.values())
+
+
+def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
+    """Prints what will be done; returns the run folder."""
+    request = plan.request
+    folder = Path(out) if out else default_out(plan)
+    manifest = RunFolder(folder).manifest()
+    updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
+    done = done_anywhere(RunFolder(folder))
+    todo = {run.name: unfinished(run, request, done) for run in share.runs}
+    rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
+    show_plan(console, share, todo, folder, rate)
+    for name in changed_probes(manifest, plan):
+        console.print(
+            f"{name} is not the probe that this run folder was walked with: where it is walked now, its rows replace "
+            "the old ones. To keep both, give the file or its task another name.",
+            style="yellow", highlight=False, markup=False,
+        )  # fmt: skip
+    return folder

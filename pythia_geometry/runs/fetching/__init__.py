@@ -1,0 +1,1 @@
+"""Which bytes come next, from where, within which disk."""

@@ -1,0 +1,108 @@
+"""What `--fetch ranges` takes of each checkpoint of one run: a header and one span of every file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path, PurePath
+from threading import Event
+from typing import TYPE_CHECKING
+
+from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.extraction.base_spans import BaseSpan, base_spans
+from pythia_geometry.extraction.models import read_names
+from pythia_geometry.extraction.tensor_names import TensorNames
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, Checkpoint, WeightFile
+from pythia_geometry.suites.local import LocalSuite
+from pythia_geometry.suites.safetensors_header import HEADER, Place, places
+from pythia_geometry.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from pythia_geometry.suites.hub.remote_file import RemoteFile
+    from pythia_geometry.suites.hub.suite import HubSuite
+
+    Found = tuple[list[BaseSpan], Mapping[WeightFile, RemoteFile]]
+
+
+class SpanSource:
+    """The base model's spans of one run's checkpoints on the Hub."""
+
+    def __init__(self, suite: Suite) -> None:
+        """Asks nothing yet.
+
+        Raises:
+            PythiaGeometryError: If the suite is a folder on this machine.
+        """
+        if isinstance(suite, LocalSuite):
+            raise PythiaGeometryError(
+                f"--fetch ranges saves bytes from the Hub, and {suite.address} lies on this machine. "
+                "Type the same command without it: geometry is the same, and behaviour comes with it"
+            )
+        self._suite: HubSuite = suite  # type: ignore[assignment]  # the other kind; its import takes a second
+        self._asked: dict[str, Found] = {}
+        self._sizes: dict[tuple[int, ...], int] = {}
+
+    @cached_property
+    def names(self) -> TensorNames:
+        """What the config says of the tensors. Not from two threads at once: building a module patches torch."""
+        return read_names(self._suite.config_file())
+
+    def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
+        """The checkpoint's folder in the user's Hub cache, checked; None where it is not there.
+
+        Raises:
+            CheckpointError: If the bytes are not those that the Hub listed.
+        """
+        return self._suite.fetch_cached(checkpoint)
+
+    def find(self, checkpoint: Checkpoint, stop: Event = NEVER) -> Found:
+        """The spans, and the files to read them from: one request for the header of each file, of a shard too.
+
+        A header that is not sound is asked for once more.
+
+        Raises:
+            CheckpointError: If there are no safetensors, or they are not what the listing and the config say.
+            Stopped: If `stop` was set.
+        """
+        if checkpoint.label in self._asked:
+            return self._asked.pop(checkpoint.label)
+        if others := [f.name for f in checkpoint.files if PurePath(f.name).suffix != ".safetensors"]:
+            raise CheckpointError(
+                f"{checkpoint.label} would be read from {others[0]}, and --fetch ranges reads safetensors only. "
+                "Type the same command without it: the step is added to the same run folder",
+                FAILED,
+            )
+        files = {file: self._suite.remote_file(checkpoint, file) for file in checkpoint.files}
+        for last_try in (False, True):
+            try:
+                headers = {file: _header(checkpoint, remote, stop) for file, remote in files.items()}
+                return base_spans(checkpoint, headers, self.names), files
+            except CheckpointError as error:
+                if last_try or error.status != CORRUPT:
+                    raise
+        raise AssertionError
+
+    def bytes_to_come(self, checkpoint: Checkpoint) -> int:
+        """What fetching it will take from the network; 0 where it is on this machine.
+
+        The header of one checkpoint is read for all that have files of the same sizes. Where it cannot be read, the
+        whole files are counted: it is never less than what comes.
+        """
+        if self._suite.cached_folder(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
+            return 0
+        sizes = tuple(file.size for file in checkpoint.files)
+        if sizes not in self._sizes:
+            self._sizes[sizes] = checkpoint.size
+            try:
+                spans, files = self._asked[checkpoint.label] = self.find(checkpoint)
+                self._sizes[sizes] = sum(min(HEADER, f.size) for f in files) + sum(span.size for span in spans)
+            except CheckpointError:
+                pass  # the walk will say so
+        return self._sizes[sizes]
+
+
+def _header(checkpoint: Checkpoint, remote: RemoteFile, stop: Event) -> Mapping[str, Place]:
+    try:
+        return places(remote.name, remote.size, lambda start, end: remote.read(start, end, stop))
+    except ValueError as error:
+        raise CheckpointError(str(error), CORRUPT) from error

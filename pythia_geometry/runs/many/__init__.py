@@ -1,0 +1,1 @@
+"""One walk by several processes: shards, devices, the machines of a Ray cluster."""

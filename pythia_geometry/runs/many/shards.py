@@ -1,0 +1,159 @@
+"""One walk by several processes that know nothing of each other: each walks a share into a run folder of its own.
+
+    pythia-geom … --shard 1/4      writes runs/MODEL/shards/1-of-4, and nothing else
+    pythia-geom …                  takes the shards in, walks what is missing, compares, writes the tables
+
+A shard runs probes through its checkpoints and measures. Comparisons need the activations of other checkpoints, so
+the last command makes all of them; for it what the shards have left is an earlier walk that was stopped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.runs.fetching.ahead import Wanted
+from pythia_geometry.runs.fetching.files import Fetcher
+from pythia_geometry.runs.fetching.spans import SpanFetcher
+from pythia_geometry.runs.fetching.weights import weights_ahead
+from pythia_geometry.runs.ledger import Ledger
+from pythia_geometry.runs.manifest import updated_manifest
+from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
+from pythia_geometry.runs.plan import Plan
+from pythia_geometry.runs.progress import Progress, Silent
+from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.suites.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal shares of a walk, counted from 1."""
+
+    index: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: `2-of-4`."""
+        return f"{self.index}-of-{self.count}"
+
+    def of(self, plan: Plan) -> Plan:
+        """The plan's share: every `count`-th usable checkpoint over all runs, whatever is already done.
+
+        Checkpoints with the same weights count as one, so that no two shards fetch the same file.
+        """
+        weights = list(dict.fromkeys(c.weights for run in plan.runs for c in run.usable))
+        mine = set(weights[self.index - 1 :: self.count])
+        runs = [replace(run, checkpoints=tuple(c for c in run.usable if c.weights in mine)) for run in plan.runs]
+        return replace(plan, runs=tuple(runs))
+
+
+def parse_shard(text: str) -> Shard:
+    """Reads `2/4`.
+
+    Raises:
+        PythiaGeometryError: If it is not i/n with i from 1 to n.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match is None:
+        raise PythiaGeometryError(f"--shard does not understand {text!r}. Expected i/n, such as 1/4: the first of four")
+    index, count = int(match[1]), int(match[2])
+    if count == 0:
+        raise PythiaGeometryError(f"--shard {text}: a walk has at least one shard. Expected i/n, such as 1/4")
+    if not 1 <= index <= count:
+        raise PythiaGeometryError(
+            f"--shard {text}: shards are counted from 1 to {count}. Type --shard 1/{count}"
+            + (f" … --shard {count}/{count}" if count > 1 else "")
+        )
+    return Shard(index, count)
+
+
+def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | None = None) -> Elsewhere:
+    """Runs the shard's checkpoints that neither the run folder nor the shard's own has; says what became of each.
+
+    Args:
+        plan: The whole plan.
+        shard: Which share of it.
+        out: The run folder; only `shards/<i>-of-<n>` in it is written.
+        progress: Told of every step.
+
+    Raises:
+        PythiaGeometryError: If the folder is another model's.
+        MachineError: If the disk or the network gives out; what was finished is kept.
+    """
+    folder = RunFolder(out)
+    updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
+    mine, watcher = folder.shard(shard.name), progress or Silent()
+    share = shard.of(plan)
+    with (
+        mine.writing(),
+        threadpool_limits(1, user_api="blas"),
+        measuring_threads(plan.request.resolved_device) as measurer,
+    ):
+        mine.write_manifest(updated_manifest(mine.manifest(), plan))
+        walks = [RunWalk(Ledger(run, plan.request, mine, watcher), measurer) for run in share.runs]
+        todo = [_todo(walk, Ledger(walk.ledger.run, plan.request, folder, watcher)) for walk in walks]
+        wanted = [Wanted(w.ledger.run.suite, c) for w, work in zip(walks, todo, strict=True) for c, e in work if e]
+        with weights_ahead(wanted, plan.span_sources, mine.downloads, plan.disk_budget) as fetcher:
+            return {c.label: _walk_one(w, fetcher, c, e) for w, work in zip(walks, todo, strict=True) for c, e in work}
+
+
+def _todo(walk: RunWalk, whole: Ledger) -> list[tuple[Checkpoint, list[EncodedProbe]]]:
+    """By checkpoint the probes that lack a forward pass both here and in the run folder."""
+    lacking = [(c, {e.probe.name for e in whole.todo(c)}) for c in walk.ledger.run.usable]
+    return [(c, [e for e in walk.ledger.todo(c) if e.probe.name in names]) for c, names in lacking]
+
+
+def _walk_one(
+    walk: RunWalk, fetcher: Fetcher | SpanFetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]
+) -> CheckpointError | None:
+    """Captures one checkpoint; says why where it cannot be used."""
+    walk.fetcher, broken = fetcher, None
+    try:
+        if todo:
+            walk.capture(checkpoint, todo)
+    except CheckpointError as error:
+        broken = error
+    walk.ledger.progress.finished(checkpoint.label, str(broken or ""))
+    return broken
+
+
+def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
+    """Moves what the shards have computed into the run folder, which is held for writing.
+
+    Args:
+        folder: The run folder.
+        walked_on: Shards that are left the weights which they have fetched.
+
+    Raises:
+        MachineError: If one of them is still being walked; nothing has been moved then.
+    """
+    with ExitStack() as locks:
+        full = [shard for shard in folder.shards() if shard.manifest()]
+        for shard in full:
+            locks.enter_context(shard.writing())
+        done = folder.done() if full else {}
+        for shard in full:
+            _keep_walks(folder, shard)  # first: parts without a manifest are no run folder
+            folder.take(shard, done)
+            shard.clear(but_downloads=shard.path.name in {one.name for one in walked_on})
+
+
+def _keep_walks(folder: RunFolder, shard: RunFolder) -> None:
+    """Adds to the run folder's manifest on what machine, with which versions, the shard was walked."""
+    manifest = folder.manifest()
+    held = manifest.get("walks", [])
+    new = [walk for walk in shard.manifest().get("walks", []) if walk not in held]
+    folder.write_manifest({**manifest, "walks": [*held, *new]})
+
+
+def done_anywhere(folder: RunFolder) -> set[str]:
+    """Identities of the work that is done, in the run folder or in a shard that was not taken in yet."""
+    return set().union(*(each.done() for each in (folder, *folder.shards())))

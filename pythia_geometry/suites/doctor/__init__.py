@@ -1,0 +1,1 @@
+"""Which steps of a run can be trusted."""

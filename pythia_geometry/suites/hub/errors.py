@@ -1,0 +1,36 @@
+"""Why something could not be had from the Hub, in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import constants, is_offline_mode
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+from pythia_geometry.errors import CheckpointError
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, MISSING
+from pythia_geometry.suites.hub.listing import UNREACHABLE
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Says in the user's words why a file could not be fetched."""
+    try:
+        yield
+    except LocalEntryNotFoundError as error:
+        why = "--offline (or HF_HUB_OFFLINE) forbids to fetch it" if is_offline_mode() else "the Hub cannot be reached"
+        raise CheckpointError(f"{what} is not in the Hub cache ({constants.HF_HUB_CACHE}) and {why}", FAILED) from error
+    except EntryNotFoundError as error:
+        raise CheckpointError(f"{what} is not on the Hub", MISSING) from error
+    except (HfHubHTTPError, *UNREACHABLE) as error:
+        raise CheckpointError(f"{what} could not be fetched: {said(error)}", FAILED) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise CheckpointError(f"{what} could not be fetched whole: {error}", CORRUPT) from error
+
+
+def said(error: Exception) -> str:
+    """The first line of an error, or its kind."""
+    return str(error).split("\n")[0] or type(error).__name__

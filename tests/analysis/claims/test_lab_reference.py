@@ -1,0 +1,67 @@
+"""The reference tables that ship are whole, in range, and say what made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.tasks import default_levels
+from pythia_geometry.shipped import data_folder
+
+LEVELS = {level.name for level in default_levels()}
+RUNS = sorted(path.stem for path in (data_folder() / "reference").glob("*.json"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_whole(name: str) -> None:
+    reference = read_reference()
+    made = reference.made[name]
+    training = Training(**{key: made["training"][key] for key in ("scale", "architecture", "seed", "steps", "batch")})  # type: ignore[arg-type]
+    assert training.name == name
+    assert f"lab_reference.py {name}" in made["command"] and len(made["commit"]) == 40 and made["finished"]
+    g, b = (
+        t[(t["model"] == training.model) & (t["seed"] == training.seed)]
+        for t in (reference.geometry, reference.behaviour)
+    )
+    steps = checkpoint_steps(training.steps)
+    for table, names in (
+        (g, {"rankme", "rankme_centred", "rankme_rownorm"}),
+        (b, {"accuracy", "exact_match", "log_prob"}),
+    ):
+        kinds = table["measure"] if "measure" in table else table["metric"]
+        assert set(kinds) == names
+        assert set(table["task"]) == LEVELS
+        assert sorted(table["step"].unique()) == steps
+        layers = table["layer"].nunique() if "layer" in table else 1
+        assert len(table) == len(names) * len(LEVELS) * len(steps) * layers
+        assert table.loc[table["value"].isna(), "reason"].ne("").all()
+    value = g["value"].dropna()
+    assert value.between(1 - 1e-5, 128).all()
+    assert g.loc[g["layer"] != "embed", "value"].notna().all()
+    assert b.loc[b["metric"] != "log_prob", "value"].between(0, 1).all()
+    assert (b.loc[b["metric"] == "log_prob", "value"] <= 0).all()
+
+
+def test_three_seeds_of_nano_are_there_and_learn_most_levels() -> None:
+    reference = read_reference()
+    for seed in range(3):
+        exact = reference.behaviour[
+            (reference.behaviour["model"] == "nano-gpt2") & (reference.behaviour["seed"] == seed)
+        ]
+        exact = exact[(exact["metric"] == "exact_match") & (exact["step"] == exact["step"].max())]
+        assert (exact["value"] > 0.9).sum() >= 20
+        assert np.isfinite(exact["error"]).all()
+
+
+def test_a_folder_without_runs_or_with_half_of_one_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PythiaGeometryError, match="holds no reference runs"):
+        read_reference(tmp_path)
+    (tmp_path / "a-b-seed0.json").write_text(json.dumps({}))
+    with pytest.raises(PythiaGeometryError, match=r"a-b-seed0.geometry.parquet is missing"):
+        read_reference(tmp_path)

@@ -1,0 +1,57 @@
+"""Slopes that were put in come out; what cannot be told is not told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pythia_geometry.analysis.claims.scale_invariance import scaling
+from pythia_geometry.errors import PythiaGeometryError
+
+SIZES = (1e5, 4e5, 3.2e6)
+
+
+def made(slope: float, noise: float, n_tasks: int = 10, sizes: tuple[float, ...] = SIZES) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = [
+        (size, f"m{size:g}", seed, f"t{t}", np.exp(0.3 * t + slope * np.log10(size) + noise * rng.standard_normal()))
+        for size in sizes
+        for seed in range(2)
+        for t in range(n_tasks)
+    ]
+    return pd.DataFrame(rows, columns=["parameters", "model", "seed", "task", "value"])
+
+
+@pytest.mark.parametrize(
+    ("slope", "noise", "verdict"), [(0.0, 0.05, "invariant"), (0.5, 0.05, "depends on size"), (0.1, 0.3, "undecided")]
+)
+def test_known_slopes(slope: float, noise: float, verdict: str) -> None:
+    found = scaling(made(slope, noise))
+    assert found.verdict == verdict
+    assert found.low <= found.slope <= found.high
+    assert found.slope == pytest.approx(slope, abs=4 * noise / np.sqrt(20))
+    assert (found.n_sizes, found.n_tasks, found.n_runs) == (3, 10, 6)
+
+
+def test_the_task_share_is_one_where_size_does_nothing() -> None:
+    assert scaling(made(0.0, 0.0)).task_share == pytest.approx(1)
+    assert scaling(made(2.0, 0.0)).task_share < 0.6
+
+
+def test_one_size_or_two_tasks_are_untestable() -> None:
+    assert scaling(made(0.0, 0.1, sizes=(1e5,))).verdict == "untestable"
+    assert scaling(made(0.0, 0.1, n_tasks=2)).verdict == "untestable"
+
+
+def test_a_task_that_a_size_lacks_is_left_out() -> None:
+    rows = made(0.0, 0.05)
+    rows = rows[~((rows["task"] == "t3") & (rows["parameters"] == SIZES[0]))]
+    assert scaling(rows).n_tasks == 9
+
+
+def test_bad_tables_are_named() -> None:
+    with pytest.raises(PythiaGeometryError, match="'seed' is missing"):
+        scaling(made(0, 0.1).drop(columns="seed"))
+    with pytest.raises(PythiaGeometryError, match="positive"):
+        scaling(made(0, 0.1).assign(value=0.0))

@@ -1,0 +1,349 @@
+"""From tidy tables to a verdict: worlds whose truth is known, missing evidence, and tables that must be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pythia_geometry.analysis.precursor.power import Power, power
+from pythia_geometry.analysis.precursor.rates import (
+    PLACEBOS,
+    RULES,
+    families,
+    halfway_leads,
+    precursor_rates,
+    task_ranks,
+)
+from pythia_geometry.analysis.precursor.screening import screen_tasks
+from pythia_geometry.analysis.precursor.task_matched_lag import COUPLED, LAGS_BEHIND, LEADS, NOTHING, Leg
+from pythia_geometry.analysis.precursor.tidy_tables import Question, last_quarter, read_tables
+from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
+from pythia_geometry.analysis.precursor.verdict import (
+    LABELS,
+    UNTESTABLE,
+    Verdict,
+    adjusted,
+    judge,
+    layer_scan,
+    precursors,
+)
+from pythia_geometry.errors import PythiaGeometryError
+from tests.analysis.made_up import behaviour_table, geometry_table, make, tables
+
+Frames = tuple[pd.DataFrame, pd.DataFrame]
+DRAWS = 10
+
+
+@pytest.fixture(scope="module")
+def leading() -> Frames:
+    return tables("LEAD 0.5")
+
+
+def verdict(frames: Frames, **about: object) -> Verdict:
+    return precursors(*frames, draws=DRAWS, **about)  # type: ignore[arg-type]
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("LEAD 0.5", LEADS),
+        ("LEAD -0.5", LAGS_BEHIND),
+        ("SYNC", COUPLED),
+        ("MIRAGE", COUPLED),
+        ("EARLY", NOTHING),
+        ("UNREL", NOTHING),
+    ],
+)
+def test_verdict_in_a_world(name: str, label: str) -> None:
+    found = verdict(tables(name))
+    assert found.label == label
+    assert set(found.legs) == {"accuracy", "log_prob"} == set(found.companion)
+    assert found.power.is_testable
+    if name == "MIRAGE":
+        assert found.legs["accuracy"].label == LEADS
+
+
+def test_shuffled_prompts_that_lead_too_take_the_claim_away() -> None:
+    drawn = make("LEAD 0.5")
+    both = pd.concat([geometry_table(drawn), geometry_table(drawn, probe="p:shuffled")])
+    found = verdict((both, behaviour_table(drawn)))
+    assert found.label == NOTHING
+    assert "the token-shuffled prompts lead too" in found.reasons[0]
+
+
+def test_a_claim_without_its_companion_is_untestable(leading: Frames) -> None:
+    geometry, behaviour = leading
+    own = geometry[geometry["probe"] == "p"]
+    found = verdict((own, behaviour))
+    assert (found.label, found.companion) == (UNTESTABLE, {})
+    assert "--probes NAME,NAME:shuffled" in found.reasons[0]
+
+
+def test_a_claim_on_accuracy_alone_is_untestable(leading: Frames) -> None:
+    geometry, behaviour = leading
+    found = verdict((geometry, behaviour[behaviour["metric"] == "accuracy"]))
+    assert found.label == UNTESTABLE
+    assert "no continuous metric" in found.reasons[0]
+    assert found.legs["accuracy"].label == LEADS
+
+
+def test_fewer_than_five_tasks_says_so_and_reads_no_geometry() -> None:
+    geometry, behaviour = tables("LEAD 0.5", tasks=4)
+    found = verdict((geometry.drop(columns="measure"), behaviour))
+    assert found.label == UNTESTABLE
+    assert found.reasons == ("4 tasks emerged in every run; the test needs 5",)
+    assert found.legs == {}
+
+
+def test_runs_are_tested_together() -> None:
+    runs = [make("LEAD 0.5", seed) for seed in (0, 1)]
+    geometry = pd.concat(
+        [geometry_table(r, seed=k, probe=p) for k, r in enumerate(runs) for p in ("p",)]
+        + [geometry_table(make("EARLY", 9 + k), seed=k, probe="p:shuffled") for k in range(2)]
+    )
+    behaviour = pd.concat([behaviour_table(r, seed=k) for k, r in enumerate(runs)])
+    found = verdict((geometry, behaviour))
+    assert found.label == LEADS
+    assert [run.name for run in found.power.screening.runs] == ["m", "m-seed1"]
+
+
+def fake_power(leading: Frames, rate: float) -> Power:
+    rates = pd.DataFrame({"lead": [0.5], "accuracy": [rate], "continuous": [rate], "both": [rate], "se": [0.0]})
+    return Power(rates, screen_tasks(leading[1]), 10, 0)
+
+
+def test_low_power_is_never_a_negative_result(leading: Frames) -> None:
+    leg = {kind: Leg(p, 0.0, low, high, 0.1, 8, 2000) for kind, (p, low, high) in {
+        LEADS: (0.01, 0.2, 0.4), NOTHING: (0.5, 0.2, 0.4), COUPLED: (0.01, 0.0, 0.4), LAGS_BEHIND: (0.01, -0.4, -0.2),
+    }.items()}  # fmt: skip
+    quiet = {"accuracy": leg[NOTHING], "log_prob": leg[NOTHING]}
+    low, high = fake_power(leading, 0.49), fake_power(leading, 0.5)
+    for kind in (LEADS, NOTHING, COUPLED):
+        assert judge({"accuracy": leg[kind], "log_prob": leg[kind]}, quiet, low)[0] == UNTESTABLE
+        assert judge({"accuracy": leg[kind], "log_prob": leg[kind]}, quiet, high)[0] == kind
+    assert judge({"accuracy": leg[LAGS_BEHIND], "log_prob": leg[LAGS_BEHIND]}, quiet, low)[0] == LAGS_BEHIND
+    assert judge({"accuracy": leg[LEADS], "log_prob": leg[LAGS_BEHIND]}, quiet, high)[0] == COUPLED
+    assert judge({"accuracy": leg[LEADS], "log_prob": leg[NOTHING]}, quiet, high)[0] == NOTHING
+    assert "power at a lead of 0.5 decade is 0.49" in judge(quiet, quiet, low)[1][0]
+    assert set(LABELS) == {LEADS, NOTHING, COUPLED, LAGS_BEHIND, UNTESTABLE}
+
+
+# -- power ------------------------------------------------------------------------------------------------
+
+
+def test_power_of_eight_spread_tasks() -> None:
+    found = power(behaviour_table(make("SYNC")), draws=30)
+    rates = found.rates.set_index("lead")["both"]
+    assert rates[0.5] >= 0.8
+    assert rates[0.5] >= rates[0.3] > rates[0.0]
+    assert rates[0.0] <= 0.05
+    assert found.is_testable
+    assert found.reason == ""
+
+
+def test_clustered_tasks_are_untestable() -> None:
+    """Five tasks within .2 decade, as pythia-160m has them."""
+    found = power(behaviour_table(make("SYNC", tasks=5, midpoints=np.linspace(3.1, 3.3, 5))), draws=20)
+    assert not found.is_testable
+    assert "less than 0.5" in found.reason
+
+
+def test_power_is_repeatable_and_depends_on_its_seed() -> None:
+    behaviour = behaviour_table(make("SYNC"))
+    first, again, other = (power(behaviour, draws=12, seed=s).rates for s in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+
+
+def test_every_screened_task_is_listed_with_its_outcome() -> None:
+    drawn = make("SYNC", gains=np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.5, 0.0]))
+    found = screen_tasks(behaviour_table(drawn))
+    assert found.table["outcome"].tolist() == ["emerged"] * 5 + ["did not emerge", "emerged", "did not emerge"]
+    assert found.tasks == ("p/t0", "p/t1", "p/t2", "p/t3", "p/t4", "p/t6")
+
+
+def test_only_tasks_that_emerged_in_every_run_are_tested() -> None:
+    flat = np.full(8, 0.5)
+    flat[2] = 0.0
+    behaviour = pd.concat([behaviour_table(make("SYNC")), behaviour_table(make("SYNC", 1, gains=flat), seed=1)])
+    found = screen_tasks(behaviour)
+    assert len(found.table) == 16
+    assert "p/t2" not in found.tasks
+    assert len(found.tasks) == 7
+    assert all(run.tasks == found.tasks for run in found.runs)
+
+
+# -- rates, ranks, layers ---------------------------------------------------------------------------------
+
+
+def test_rates_stand_beside_controls_and_placebos() -> None:
+    geometry, behaviour = tables("EARLY")
+    runs = screen_tasks(behaviour).runs
+    rates = precursor_rates(families(geometry, runs)).set_index("rule")
+    assert list(rates.index) == list(RULES)
+    assert rates.loc[CCF_CHANGES, "own"] > 0.6  # a lead nearly everywhere …
+    assert abs(rates.loc[CCF_CHANGES, "excess"]) < 0.25  # … and with anyone's geometry
+    assert rates.loc[CCF_CHANGES, "p"] > 0.05
+    assert (rates["n_own"] == 8).all()
+    assert (rates["n_controls"] == 8 * 7 + 8 * 8).all()
+    assert rates[PLACEBOS[0]].notna().all()
+    assert rates[list(PLACEBOS[2:])].isna().all(axis=None)  # there is one run
+    assert rates.loc[ONSET, "excess"] == pytest.approx(rates.loc[ONSET, "own"] - rates.loc[ONSET, "controls"])
+
+
+def test_placebos_over_two_runs() -> None:
+    drawn = [make("SYNC", seed) for seed in (0, 1)]
+    geometry = pd.concat([geometry_table(d, seed=k) for k, d in enumerate(drawn)])
+    behaviour = pd.concat([behaviour_table(d, seed=k) for k, d in enumerate(drawn)])
+    rates = precursor_rates(families(geometry, screen_tasks(behaviour).runs))
+    assert rates[list(PLACEBOS)].notna().all(axis=None)
+    assert rates[list(PLACEBOS)].to_numpy().max() <= 1.0
+
+
+def test_ranks_and_leads_by_task(leading: Frames) -> None:
+    geometry, behaviour = leading
+    found = families(geometry, screen_tasks(behaviour).runs)
+    ranks = task_ranks(found)
+    assert ranks["task"].tolist() == [f"p/t{k}" for k in range(8)]
+    assert (ranks["n_controls"] == 15).all()
+    assert (ranks["p"] >= 1 / 16).all()
+    assert (ranks["p_bh"] >= ranks["p"]).all()
+    leads = halfway_leads(found)
+    assert leads["lead_decades"].median() == pytest.approx(0.5, abs=0.2)
+    inside = leads.dropna()
+    assert (inside["geometry_after"] < inside["geometry_by"]).all()
+    assert (np.sign(inside["lead_steps"]) == np.sign(inside["lead_decades"])).all()
+
+
+def test_layers_are_scanned_with_one_correction(leading: Frames) -> None:
+    geometry, behaviour = leading
+    scan = layer_scan(geometry, screen_tasks(behaviour).runs)
+    assert scan.layers == ("resid_1", "resid_2", "resid_3", "resid_4", "final_norm")  # embed has no value
+    by_layer = dict(zip(scan.layers, scan.p_adjusted, strict=True))
+    assert by_layer["resid_4"] <= 0.05 < min(p for layer, p in by_layer.items() if layer != "resid_4")
+
+
+def test_last_quarter_of_the_blocks() -> None:
+    for blocks, kept in ((4, [4]), (6, [5, 6]), (12, [10, 11, 12]), (1, [1])):
+        names = ["embed", *(f"resid_{k}" for k in range(1, blocks + 1)), "final_norm"]
+        assert last_quarter(pd.DataFrame({"layer": names}))["layer"].tolist() == [f"resid_{k}" for k in kept]
+    with pytest.raises(PythiaGeometryError, match=r"column 'layer' holds h\.0, h\.1"):
+        last_quarter(pd.DataFrame({"layer": ["h.0", "h.1"]}))
+
+
+def test_several_measures_are_corrected_by_holm() -> None:
+    assert adjusted({"rankme": 0.01, "twonn": 0.04}) == pytest.approx({"rankme": 0.02, "twonn": 0.04})
+
+
+# -- what is refused --------------------------------------------------------------------------------------
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def without_value(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.copy()
+    frame.loc[(frame["step"] == 1000) & (frame["task"] == "t1"), "value"] = np.nan
+    return frame
+
+
+BEHAVIOUR_FAULTS: dict[str, tuple[Change, str]] = {
+    "no step": (lambda f: f.drop(columns="step"), "behaviour table: missing column 'step'"),
+    "no noise": (lambda f: f.drop(columns="n"), "missing column 'n' or 'error'"),
+    "two": (lambda f: f.drop(columns=["task", "chance"]), "missing columns 'task', 'chance'"),
+    "empty": (lambda f: f.iloc[:0], "behaviour table: no rows"),
+    "unknown": (lambda f: f[f["metric"] == "log_prob"], "no 'accuracy' in column 'metric'. It holds log_prob"),
+    "repeated": (lambda f: pd.concat([f, f.iloc[[5]]]), "column 'step' repeats 32 for task p/t0"),
+    "nan": (without_value, "column 'value' is NaN without a reason in 1 rows, first for task p/t1 at step 1000"),
+    "few": (lambda f: f[f["step"] < 16], "do not overlap in column 'step': 4 steps"),
+    "one short": (lambda f: f[(f["task"] != "t3") | (f["step"] < 16)], r"fewest: p/t3 with 4"),
+}
+
+
+@pytest.mark.parametrize("fault", BEHAVIOUR_FAULTS)
+def test_faulty_behaviour_is_named(fault: str, leading: Frames) -> None:
+    change, said = BEHAVIOUR_FAULTS[fault]
+    with pytest.raises(PythiaGeometryError, match=said):
+        screen_tasks(change(leading[1]))
+
+
+GEOMETRY_FAULTS: dict[str, tuple[Change, str]] = {
+    "no layer": (lambda f: f.drop(columns="layer"), "geometry table: missing column 'layer'"),
+    "none": (lambda _: pd.DataFrame(), "geometry table: missing columns 'model'"),
+    "measure": (lambda f: f.assign(measure="twonn"), "no 'rankme_centred' in column 'measure'. It holds twonn"),
+    "position": (lambda f: f.assign(position="mean"), "no 'last' in column 'position'"),
+    "run": (lambda f: f.assign(seed=3), "columns 'model' and 'seed' hold no m, which the behaviour table has"),
+    "task": (lambda f: f[f["task"] != "t2"], "column 'task' lacks p/t2"),
+    "negative": (lambda f: f.assign(value=-1.0), "column 'value' holds numbers that are not above 0"),
+    "overlap": (lambda f: f[f["step"] > 60000], "do not overlap in column 'step'"),
+}
+
+
+@pytest.mark.parametrize("fault", GEOMETRY_FAULTS)
+def test_faulty_geometry_is_named(fault: str, leading: Frames) -> None:
+    change, said = GEOMETRY_FAULTS[fault]
+    behaviour = leading[1]
+    if fault == "overlap":
+        behaviour = behaviour[behaviour["step"] <= 60000]
+    with pytest.raises(PythiaGeometryError, match=said):
+        verdict((change(leading[0]), behaviour))
+
+
+def test_a_value_lost_for_a_reason_only_loses_its_step(leading: Frames) -> None:
+    geometry, behaviour = leading
+    lost = geometry["step"].eq(5000) & geometry["task"].eq("t1")
+    geometry = geometry.assign(
+        value=geometry["value"].mask(lost), reason=geometry["reason"].mask(lost, "non-finite activations")
+    )
+    assert verdict((geometry, behaviour)).label == LEADS
+
+
+def test_order_of_the_rows_does_not_matter(leading: Frames) -> None:
+    mixed = tuple(frame.sample(frac=1, random_state=1) for frame in leading)
+    assert verdict((mixed[0], mixed[1])).legs == verdict(leading).legs
+
+
+def test_margin_may_be_the_second_leg(leading: Frames) -> None:
+    geometry, behaviour = leading
+    renamed = behaviour.assign(metric=behaviour["metric"].replace("log_prob", "margin"))
+    found = verdict((geometry, renamed), question=Question(continuous="margin"))
+    assert set(found.legs) == {"accuracy", "margin"}
+    with pytest.raises(PythiaGeometryError, match="no 'log_prob' in column 'metric'. It holds accuracy, margin"):
+        screen_tasks(renamed)
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_files_are_told_apart_by_their_columns(leading: Frames, tmp_path: Path, ending: str) -> None:
+    for name, frame in zip(("a", "b"), leading, strict=True):
+        path = tmp_path / f"{name}{ending}"
+        frame.to_csv(path, index=False) if ending == ".csv" else frame.to_parquet(path)
+    found = read_tables([tmp_path / f"b{ending}", tmp_path / f"a{ending}"])
+    assert [len(frame) for frame in found] == [len(frame) for frame in leading]
+    assert verdict(found).label == LEADS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("no.csv", None, "There is no"),
+        ("x.txt", b"a", "expected a run folder, or a .csv or .parquet file"),
+        ("x.csv", b"a,b\n1,2\n", "neither a column 'measure'"),
+        ("x.parquet", b"junk", "cannot be read"),
+        ("empty.csv", b"", "cannot be read"),
+        (".", None, "is no run folder: it has no manifest.json"),
+    ],
+)
+def test_files_of_something_else_are_refused(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(PythiaGeometryError, match=said):
+        read_tables([tmp_path / name])

@@ -1,0 +1,140 @@
+"""The commands power, precursors and calibrate: what they print, and what a user may mistype."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from pythia_geometry import cli
+from pythia_geometry.analysis.calibration import rates as calibration
+from pythia_geometry.analysis.calibration.rates import calibrate
+from pythia_geometry.analysis.worlds.designs import GRID_27, Design
+from pythia_geometry.analysis.worlds.made_up import WORLDS
+from pythia_geometry.screens.precursors import show_calibration
+from pythia_geometry.store.run_folder import RunFolder
+from tests.analysis.made_up import behaviour_table, make, tables
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pythia-geom", *words])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    geometry, behaviour = tables("LEAD 0.5")
+    geometry.to_csv(tmp_path / "g.csv", index=False)
+    behaviour.to_parquet(tmp_path / "b.parquet")
+    return [str(tmp_path / "g.csv"), str(tmp_path / "b.parquet")]
+
+
+def test_power_reads_behaviour_only(command: Command, files: list[str]) -> None:
+    code, out, _ = command("power", files[1], "--draws", "4")
+    assert code == 0
+    for expected in ("p/t7", "emerged", "lead over both metrics", "0.5", "No geometry was read"):
+        assert expected in out
+
+
+def test_power_of_few_tasks_says_untestable(command: Command, tmp_path: Path) -> None:
+    behaviour_table(make("SYNC", tasks=3)).to_csv(tmp_path / "b.csv", index=False)
+    code, out, _ = command("power", "b.csv")
+    assert code == 0
+    assert "untestable with these tasks: 3 tasks emerged in every run; the test needs 5" in out
+    assert "lead over both metrics" not in out
+
+
+def test_verdict_with_rates_controls_and_placebos(command: Command, files: list[str]) -> None:
+    code, out, _ = command("precursors", *files, "--draws", "4")
+    assert code == 0
+    for expected in ("precursor: both legs lead", "shuffled prompts", "controls", "placebo: one global", "resid_4"):
+        assert expected in out
+    assert "Precedence is not a cause" in out
+
+
+def test_calibration_of_ones_own_run(command: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "CHUNK", 1)
+    assert command("calibrate", files[1], "--draws", "1", "--out", "kept")[0] == 0
+    kept = Path("kept/calibration.jsonl").read_text()
+    code, out, _ = command("calibrate", files[1], "--draws", "1", "--out", "kept")
+    assert code == 0
+    assert Path("kept/calibration.jsonl").read_text() == kept
+    assert "m steps, primary test" in out
+    assert "MIRAGE" in out
+
+
+def test_calibration_is_shown_with_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "CHUNK", 4)
+    screen = StringIO()
+    found = calibrate({"27": Design(GRID_27, 5)}, [WORLDS["SYNC"]], draws=4)
+    show_calibration(Console(width=250, file=screen), found)
+    assert "27 steps, usual tests" in screen.getvalue()
+    assert " ± " in screen.getvalue()
+    assert "4 made-up runs a world" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["power", "nothing.csv"], "There is no nothing.csv"),
+        (["power", "g.csv"], "behaviour table: missing columns 'model'"),
+        (["power", "b.parquet", "--continuous", "loss"], "no 'loss' in column 'metric'. It holds accuracy, log_prob"),
+        (["precursors", "b.parquet", "--draws", "1"], "geometry table: missing columns 'model'"),
+        (["precursors", "g.csv", "b.parquet", "--draws", "1", "--measure", "x"], "no 'x' in column 'measure'"),
+        (["calibrate", "."], "is no run folder: it has no manifest.json"),
+        (["power"], "Missing argument"),
+        (["power", "b.parquet", "--draws", "0"], "Invalid value for '--draws'"),
+        (["power", "b.parquet", "--seed", "-1"], "Invalid value for '--seed'"),
+    ],
+)
+@pytest.mark.usefixtures("files")
+def test_what_is_mistyped_is_said(command: Command, words: list[str], said: str) -> None:
+    code, _, err = command(*words)
+    assert code == 2
+    assert said in " ".join(err.split())
+
+
+def test_a_missing_column_of_a_users_table_is_named(command: Command, tmp_path: Path) -> None:
+    table = pd.DataFrame({"metric": ["accuracy"], "step": [1], "value": [np.nan]})
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    code, _, err = command("power", "mine.csv")
+    assert code == 2
+    assert "behaviour table: missing columns 'model', 'seed', 'task', 'chance'" in err
+
+
+def test_a_run_folder_is_read(command: Command, tmp_path: Path) -> None:
+    geometry, behaviour = tables("LEAD 0.5", tasks=3)
+    folder = RunFolder(tmp_path / "run")
+    folder.write_manifest({})
+    rows = {"geometry": geometry.assign(n=128), "behaviour": behaviour}
+    folder.add_part("all", ["w"], {name: frame.assign(work="w").to_dict("records") for name, frame in rows.items()})
+    row = {"model": "m", "seed": 0, "step": 1, "status": "ok", "weight_sha256": "s"}
+    folder.set_checkpoint("m", row, {"p": {"capture": "w", "weights": "s"}})
+    code, out, _ = command("precursors", "run")
+    assert code == 0
+    assert "p/t2" in out
+    assert "3 tasks emerged in every run" in out
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    assert command("precursors", "run")[0] == 2
