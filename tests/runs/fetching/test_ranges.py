@@ -16,7 +16,6 @@ from huggingface_hub import constants, hf_hub_download
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.runs.test_fetch import until
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.extraction.models import SuiteModel
@@ -40,6 +39,7 @@ from tests.hub.log import Record
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub
 from tests.runs.children import Stopped, stop
+from tests.runs.fetching.test_fetch import until
 from tests.runs.served import NAME, WEIGHTS, Served, on_a_hub, served
 from tests.runs.test_hub_faults import Watcher, fresh, of
 from tests.suites.conftest import hub_cache, serve, waits  # noqa: F401 - fixtures

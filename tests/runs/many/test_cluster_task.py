@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.runs.ledger import Ledger
@@ -19,6 +18,7 @@ from pythia_geometry.runs.progress import Silent
 from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.server import LocalHub
 from tests.runs.children import stop
+from tests.runs.many.test_shards import assert_same_files
 from tests.runs.served import WEIGHTS, served
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite

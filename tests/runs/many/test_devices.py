@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.runs.test_fetch import until
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.commands.walk_session import run_shard
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -23,6 +21,8 @@ from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
 from tests.runs.children import Stopped, stop
+from tests.runs.fetching.test_fetch import until
+from tests.runs.many.test_shards import assert_same_files
 from tests.runs.served import WEIGHTS, assert_true, served
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
