@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.measures import Measure
+from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
 from pythia_geometry.runs.work import RunWork
 from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
@@ -61,7 +63,14 @@ class Ledger:
         cached = self.cached_probes(checkpoint)
         return [e for e in self.run.probes if self._needs_forward(checkpoint, e, cached)]
 
+    def is_of_format_1(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> bool:
+        """Whether rows of an old folder answer the probe's question whole; they are kept, and marked."""
+        recorded = self.folder.checkpoint(checkpoint.label)["current"].get(self.question(encoded.probe), {})
+        return format1.is_answered(checkpoint, encoded, self.request, recorded, self.done)
+
     def _needs_forward(self, checkpoint: Checkpoint, encoded: EncodedProbe, cached: set[str]) -> bool:
+        if self.is_of_format_1(checkpoint, encoded):
+            return False
         if self.work.captured_by(checkpoint, encoded, self.done) == "":
             return True
         missing = self.missing(checkpoint, encoded)
@@ -72,6 +81,8 @@ class Ledger:
 
     def missing(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> list[Measure]:
         """Chosen measures of a probe's forward pass that are not done."""
+        if self.is_of_format_1(checkpoint, encoded):
+            return []
         chosen = self.request.forward_measures
         return [m for m in chosen if self.work.measure(checkpoint, encoded, m) not in self.done]
 
@@ -87,11 +98,14 @@ class Ledger:
 
         `unchecked` is set where any of it was read from weights that came in part.
         """
+        taken = [m for m in self.request.forward_measures if self.work.measure(checkpoint, encoded, m) in self.done]
         return {
             "capture": self.work.capture(checkpoint, encoded),
             "behaviour": self.work.captured_by(checkpoint, encoded, self.done),
             "weights": checkpoint.weight_sha256,
             "unchecked": "yes" if self._came_in_part(checkpoint, encoded) else "",
+            **self.run.inputs_of(encoded),
+            **{version_key(measure.name): str(measure.version) for measure in taken},
         }
 
     def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:

@@ -13,11 +13,12 @@ from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.measures import Measure
+from pythia_geometry.measures import RESIDUAL, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
+from pythia_geometry.store.inputs import IDS, READING
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps import parse_steps
@@ -54,6 +55,11 @@ class RunPlan:
     def config_of(self, checkpoint: Checkpoint) -> str:
         """Identity of the config that the checkpoint is read with."""
         return self.configs.get(checkpoint.step, "")
+
+    def inputs_of(self, encoded: EncodedProbe) -> dict[str, str]:
+        """What a probe is read with at every step: its token ids, the attention kernel, the version of the code."""
+        reading = READINGS[RESIDUAL]
+        return {IDS: encoded.sha256[:16], READING: f"{reading.version} {reading.kernel or self.shape.kernel}"}
 
     def is_taken(self, measure: Measure, checkpoint: Checkpoint) -> bool:
         """Whether a measure is taken at a checkpoint: dear ones only where `--at` says."""

@@ -90,7 +90,8 @@ class RunWalk:
             ledger.record(replace(checkpoint, status=error.status, detail=str(error)))
             self._finished(checkpoint, str(error))
             return False
-        current = {ledger.question(e.probe): ledger.current(checkpoint, e) for e in ledger.run.probes}
+        probes = [e for e in ledger.run.probes if not ledger.is_of_format_1(checkpoint, e)]
+        current = {ledger.question(e.probe): ledger.current(checkpoint, e) for e in probes}
         if ledger.work.measures_alone(checkpoint):
             current[WHOLE] = ledger.current_alone(checkpoint)
         ledger.record(checkpoint, current)
