@@ -42,6 +42,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
             "executor": request.executor,
             "fetch": request.fetch,
+            "attention": ",".join(sorted({run.shape.kernel for run in plan.runs})),
             "position": request.position,
             "batch": request.batch,
             "duplicates": request.duplicates,

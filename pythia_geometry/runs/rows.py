@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -142,5 +143,6 @@ def answer_rows(answers: Answers, probe: Probe, rest: Row) -> Iterator[Row]:
             "margin": answers.margin[index],
             "choice": answers.choice[index],
             "exact": answers.exact[index],
-            "choices": answers.choices[index],
+            "choices": json.dumps([float(log_prob) for log_prob in answers.choices[index]]),
+            "reason": "",
         }

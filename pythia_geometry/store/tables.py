@@ -25,7 +25,7 @@ BEHAVIOUR = RUN | PROBE | {
 } | ORIGIN  # fmt: skip
 ANSWERS = RUN | PROBE | {
     "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64", "choices": "object",
+    "exact": "float64", "choices": "string", "reason": "string",
 } | ORIGIN  # fmt: skip
 CHECKPOINTS = RUN | {
     "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
@@ -43,6 +43,10 @@ KEYS = {
 """What makes a row one row; of several that are current, the last written counts."""
 
 
+LATER = ("settings", "choices", "reason")
+"""Columns of text that parts of format 1 may lack."""
+
+
 @dataclass(frozen=True)
 class Tables:
     """The tidy tables of a run as pandas data frames, sorted."""
@@ -56,12 +60,8 @@ class Tables:
 def write_part(file: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows of one checkpoint, each with the work that made it."""
     # without a data frame, which costs more than all the rest: parts are small and come often
-    columns = [(name, _arrow(dtype)) for name, dtype in (TABLES[table] | WORK).items()]
+    columns = [(name, getattr(pa, dtype.lower())()) for name, dtype in (TABLES[table] | WORK).items()]
     pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(columns)), file)
-
-
-def _arrow(dtype: str) -> pa.DataType:
-    return pa.list_(pa.float64()) if dtype == "object" else getattr(pa, dtype.lower())()
 
 
 def read_parts(files: Sequence[Path], table: str, current: Set[str]) -> pd.DataFrame:
@@ -84,7 +84,10 @@ def write_table(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    return frame.reindex(columns=list(columns)).astype(dict(columns))
+    frame = frame.reindex(columns=list(columns))
+    for name in (name for name in LATER if name in columns):
+        frame[name] = frame[name].fillna("")
+    return frame.astype(dict(columns))
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -538,13 +538,14 @@ def test_new_measure_of_weights_read_in_part_is_marked_and_stays_so(
 ) -> None:
     hub, out = serve(one.repository), tmp_path / "run"
     walk(one.plan(hub, measures=("rankme",), activations=activations, steps="2,8"), out)
-    found = walk(plan_of(one, hub, activations=activations, steps="2,8"), out)
+    more = {"measures": ("rankme", "anisotropy"), "activations": activations, "steps": "2,8"}
+    found = walk(plan_of(one, hub, **more), out)
     assert found.behaviour["value"].notna().any()
     assert UNREAD not in set(found.behaviour["reason"])
     read_again = activations == "none"
     for _ in range(2):
         assert {UNCHECKED in detail for detail in found.checkpoints["detail"]} == {read_again}
-        found = walk(plan_of(one, hub, activations=activations, steps="2,8"), out)
+        found = walk(plan_of(one, hub, **more), out)
 
 
 def test_mark_is_that_of_the_last_pass_whatever_process_ran_it(
