@@ -92,8 +92,8 @@ def duplicate_token(pattern: HeadPattern) -> Array:
 def induction(pattern: HeadPattern) -> Array:
     """Prefix matching: the mean over queries that have one of Σ p[q, k] over keys k ≤ q with x_{k−1} = x_q, k − 1 < q.
 
-    On a sequence of N different tokens said twice, the key is q − N + 1: the token *after* the earlier copy. Range
-    0 … 1; no unit. A head on the earlier copy itself (key q − N) scores 0 here and 1 in `duplicate_token`.
+    On a sequence of N different tokens said twice, the key is q − N + 1: the token *after* the earlier copy.
+    Range 0 … 1; no unit. A head on the earlier copy itself (key q − N) scores 0 here and 1 in `duplicate_token`.
 
     How it misleads: attention is not use. A head may look where induction would and copy nothing; read `copying` and
     the causal columns beside it. In natural prompts the earlier copy is often a comma or an article.
