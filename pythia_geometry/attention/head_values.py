@@ -110,4 +110,4 @@ def _joined(layers: Sequence[MatchedMass]) -> MatchedMass:
     mass, baseline, deleted = (
         np.concatenate([getattr(layer, part) for layer in layers], axis=-1) for part in ("mass", "baseline", "deleted")
     )
-    return MatchedMass(mass, baseline, deleted, layers[0].left_out)
+    return MatchedMass(mass, baseline, deleted, layers[0].left_out, layers[0].absent)

@@ -21,10 +21,12 @@ class Prompt:
     Attributes:
         ids: Token ids of the prompt, without the answer [T].
         marks: Token positions by name, such as `target`: where the answer can be read off.
+        lost: Marks that the prompt had and that fall on no token of their own, and why.
     """
 
     ids: NDArray[np.int64]
     marks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

@@ -17,7 +17,6 @@ from pythia_geometry.attention.prompt_means import NON_FINITE, mean_over_prompts
 from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.geometry.deletion import jackknife_error
 
-NO_MARK = f"no mark {TARGET!r}"
 NO_CONTROL = "no baseline: no key of any age is unmarked"
 
 
@@ -30,19 +29,21 @@ class MatchedMass:
         baseline: Expected mass on equally many unmarked keys of the same age [H].
         deleted: The same without each prompt [n, H].
         left_out: Prompts without the mark.
+        absent: Why they lack it.
     """
 
     mass: Array
     baseline: Array
     deleted: Array
     left_out: int
+    absent: str
 
     def summed(self) -> MatchedMass:
         """All heads as one: their sums."""
         mass, baseline, deleted = (
             part.sum(axis=-1, keepdims=True) for part in (self.mass, self.baseline, self.deleted)
         )
-        return MatchedMass(mass, baseline, deleted, self.left_out)
+        return MatchedMass(mass, baseline, deleted, self.left_out, self.absent)
 
 
 def matched_mass(last_rows: Array, prompts: Sequence[Prompt], mark: str = TARGET) -> MatchedMass:
@@ -75,7 +76,9 @@ def matched_mass(last_rows: Array, prompts: Sequence[Prompt], mark: str = TARGET
         for i in range(len(marked))
     ]
     deleted = np.array(others).reshape(len(marked), rows.shape[1])
-    return MatchedMass(mass, baseline, deleted, int((~has).sum()))
+    why = next((prompt.lost[mark] for prompt in prompts if mark in prompt.lost), "")
+    absent = f"no mark {mark!r}" + (f" ({why})" if why else "")
+    return MatchedMass(mass, baseline, deleted, int((~has).sum()), absent)
 
 
 def _baseline(attention: Array, controls: Array, targets: Array, n: int) -> Array:
@@ -98,10 +101,9 @@ def _baseline(attention: Array, controls: Array, targets: Array, n: int) -> Arra
 
 def mass_estimates(found: MatchedMass) -> list[Estimate]:
     """The mean mass of each head with its standard error."""
-    absent = np.zeros(found.left_out, dtype=bool)
-    present = np.concatenate([np.ones(len(found.mass), dtype=bool), absent])
+    present = np.arange(len(found.mass) + found.left_out) < len(found.mass)
     padded = np.vstack([found.mass, np.full((found.left_out, found.mass.shape[1]), np.nan)])
-    return [mean_over_prompts(column, present, NO_MARK) for column in padded.T]
+    return [mean_over_prompts(column, present, found.absent) for column in padded.T]
 
 
 def baseline_estimates(found: MatchedMass) -> list[Estimate]:
@@ -129,10 +131,10 @@ def selectivity_estimates(found: MatchedMass) -> list[Estimate]:
 def _replicated(value: float, deleted: Array, ceiling: float, found: MatchedMass) -> Estimate:
     n, left_out = len(found.mass), found.left_out
     if n < 2:
-        return unknown(n, ceiling, f"{NO_MARK} in {left_out} of {left_out + n} prompts")
+        return unknown(n, ceiling, f"{found.absent} in {left_out} of {left_out + n} prompts")
     if not np.isfinite(found.mass).all():
         return unknown(n, ceiling, NON_FINITE)
     if not np.isfinite(value):
         return unknown(n, ceiling, "the baseline is 0" if np.isposinf(value) else NO_CONTROL)
-    reason = f"{NO_MARK} in {left_out} of {left_out + n} prompts" if left_out else ""
+    reason = f"{found.absent} in {left_out} of {left_out + n} prompts" if left_out else ""
     return Estimate(float(value), jackknife_error(deleted), ceiling, n, reason)
