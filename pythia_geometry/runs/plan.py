@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.marked_prompts import marked_prompts
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.measures import RESIDUAL, Measure
+from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.readings import READINGS
@@ -36,6 +38,7 @@ class RunPlan:
         shape: Blocks, width, vocabulary.
         configs: By step, the identity of its config: of what `config.json` says that can decide a number.
         at: Steps at which dear measures are taken.
+        prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
     """
 
@@ -45,6 +48,7 @@ class RunPlan:
     shape: Shape
     configs: Mapping[int, str] = field(default_factory=dict)
     at: frozenset[int] = frozenset()
+    prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
 
     @property
@@ -158,7 +162,9 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
     same = config_identity(config)
     configs = {checkpoint.step: same for checkpoint in found}
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, spans)
+    reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
+    prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, prompts, spans)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.measures import MEASURES, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, WEIGHTS, Measure
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS, Reading
 from pythia_geometry.runs.request import RANGES, Request
@@ -70,6 +70,8 @@ class RunWork:
         if beside is not None:
             what["beside"] = json.dumps([beside.step, beside.weight_sha256, self.run.config_of(beside)])
         reading = READINGS[measure.reads]
+        if encoded is not None and measure.reads in (PATTERN, MODEL_PAIR):
+            what["marks"] = encoded.probe.marks_sha256
         if encoded is not None:
             return self._of_probe(checkpoint, encoded, reading, **what)
         return self._of_checkpoint(checkpoint, reading, **what)
