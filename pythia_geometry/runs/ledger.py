@@ -18,7 +18,7 @@ from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
-from pythia_geometry.runs.work import RunWork
+from pythia_geometry.runs.work import RunWork, question_of
 from pythia_geometry.store.activations import cached_works, read_activations
 from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
@@ -128,7 +128,7 @@ class Ledger:
 
     def question(self, probe: Probe) -> str:
         """What a piece of work answers: a probe at a position."""
-        return f"{probe.name} {self.request.position}"
+        return question_of(probe, self.request.position)
 
     # -- rows --------------------------------------------------------------------------------------------
 
