@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import DamagedError, MachineError
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Estimate
@@ -27,7 +28,7 @@ from pythia_geometry.runs.rows import (
     measure_id,
     probe_columns,
 )
-from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.store.activations import read_activations
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
@@ -36,6 +37,17 @@ UNCHECKED = "Read in part (--fetch ranges): the bytes could not be checked again
 Measured = list[tuple[int, str, Estimate]]
 Works = Mapping[str, Mapping[str, str]]
 Arrays = dict[str, NDArray[np.floating]]
+
+
+class LostActivationsError(MachineError):
+    """A checkpoint's cached activations were damaged: its probes need a new forward pass."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(
+            f"The cached activations of {checkpoint.label} are damaged as often as they are written: the disk does not "
+            "keep what it is given. Pass an --out on another disk"
+        )
+        self.checkpoint = checkpoint
 
 
 @dataclass
@@ -138,15 +150,22 @@ class Ledger:
 
     def cached_probes(self, checkpoint: Checkpoint) -> set[str]:
         """Names of the probes whose cached activations come from the forward pass that is asked for."""
-        file = self.file(checkpoint)
-        works = cached_works(file) if file.exists() else {}
+        works = self.folder.cached_works(self.file(checkpoint))
         probes = [encoded.probe for encoded in self.run.probes]
         return {p.name for p in probes if works.get(p.name) == self.capture_id(checkpoint, p)}
 
     def read(self, checkpoint: Checkpoint) -> Arrays:
-        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out."""
+        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out.
+
+        Raises:
+            LostActivationsError: If they are not what was written; they are removed then.
+        """
         fresh = self.cached_probes(checkpoint)
-        held = read_activations(self.file(checkpoint)) if fresh else {}
+        try:
+            held = read_activations(self.file(checkpoint)) if fresh else {}
+        except DamagedError as error:
+            self.folder.drop(self.file(checkpoint), error)
+            raise LostActivationsError(checkpoint) from error
         return {name: array for name, array in held.items() if name in fresh}
 
     def cached_precision(self, array: NDArray[np.floating]) -> str:

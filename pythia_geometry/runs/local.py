@@ -39,7 +39,8 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         MachineError: If the disk or the network gives out, or a shard is still being walked; what was finished
             is kept.
     """
-    folder = RunFolder(out)
+    watcher = progress or Silent()
+    folder = RunFolder(out, watcher.damaged)
     capture_elsewhere = _executor(plan)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     with (
@@ -51,14 +52,17 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
             shutil.rmtree(folder.downloads, ignore_errors=True)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
-        ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
+        ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
         walks = [RunWalk(ledger, measurer, elsewhere=elsewhere) for ledger in ledgers]
         wanted = [one for run_walk in walks for one in run_walk.wanted()]
         with weights_ahead(wanted, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
             for run_walk in walks:
                 run_walk.all(fetcher)
-        return folder.write_tables()
+        tables = folder.write_tables()
+        for label, count in folder.lost.items():
+            watcher.lost(label, count)
+        return tables
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:

@@ -7,9 +7,10 @@ probe runs through the model, other threads measure those before.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.fetching.files import Fetcher
 from pythia_geometry.runs.fetching.spans import SpanFetcher
-from pythia_geometry.runs.ledger import Ledger, Measured
+from pythia_geometry.runs.ledger import Ledger, LostActivationsError, Measured
 from pythia_geometry.runs.request import FILES
 from pythia_geometry.runs.rows import Row, answer_rows, behaviour_rows, headless_id, measure_id, measure_layers
 from pythia_geometry.runs.steps_beside import compare
-from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
+from pythia_geometry.store.activations import FLOAT16_MAX
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -86,11 +87,11 @@ class RunWalk:
         previous: Checkpoint | None = None
         for checkpoint in earlier:
             if self._one(checkpoint):
-                compare(self.ledger, checkpoint, {"previous": previous, "last": last})
+                self._compare(checkpoint, previous, last)
                 self.ledger.forget(previous)
                 previous = checkpoint
         if last is not None:
-            compare(self.ledger, last, {"previous": previous, "last": last})
+            self._compare(last, previous, last)
             self.ledger.forget(previous)
             self.ledger.forget(last)
 
@@ -108,9 +109,10 @@ class RunWalk:
         try:
             if (broken := self.elsewhere.get(checkpoint.label)) is not None:
                 raise broken
-            if todo := self.ledger.todo(checkpoint):
-                self.capture(checkpoint, todo)
-            self._measure_cached(checkpoint)
+            for _ in range(2):  # the second time where the file that the first one added to was damaged
+                if todo := self.ledger.todo(checkpoint):
+                    self.capture(checkpoint, todo)
+            self._mended(partial(self._measure_cached, checkpoint))
         except CheckpointError as error:
             self.ledger.record(replace(checkpoint, status=error.status, detail=str(error)))
             self._finished(checkpoint, str(error))
@@ -123,6 +125,26 @@ class RunWalk:
     def _finished(self, checkpoint: Checkpoint, detail: str) -> None:
         if checkpoint.label not in self.elsewhere:
             self.ledger.progress.finished(checkpoint.label, detail)
+
+    def _compare(self, checkpoint: Checkpoint, previous: Checkpoint | None, last: Checkpoint | None) -> None:
+        comparing = partial(compare, self.ledger, checkpoint, {"previous": previous, "last": last})
+        try:
+            self._mended(comparing)
+        except CheckpointError:  # neither activations nor weights: unknown, with that reason
+            comparing()
+
+    def _mended(self, reading: Callable[[], None]) -> None:
+        """Does what reads cached activations; those that are damaged are made again first, of three files at most.
+
+        Raises:
+            CheckpointError: If the weights for that cannot be had any more.
+        """
+        for _ in range(3):
+            try:
+                return reading()
+            except LostActivationsError as error:
+                self.capture(error.checkpoint, self.ledger.run.probes)
+        return reading()
 
     # -- forward passes ------------------------------------------------------------------------------
 
@@ -138,7 +160,7 @@ class RunWalk:
         arrays = {encoded.probe.name: half for encoded, _, half, _ in jobs}
         works = {e.probe.name: self.ledger.capture_id(checkpoint, e.probe) for e in todo}
         with disk_errors(self.ledger.folder.path):
-            add_activations(self.ledger.file(checkpoint), arrays, works)
+            self.ledger.folder.add_activations(self.ledger.file(checkpoint), arrays, works)
         geometry: list[Row] = []
         behaviour: list[Row] = []
         answers: list[Row] = []

@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pythia_geometry.runs.progress import damaged_line, lost_line
+
 if TYPE_CHECKING:
     from pythia_geometry.runs.plan import Plan
     from pythia_geometry.suites.checkpoint import Checkpoint
@@ -28,6 +30,7 @@ class Bar:
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total = console, total
         self.count, self.began = 0, time.monotonic()
+        self.has_lost = False
         self.bar = Progress(
             TextColumn("{task.fields[checkpoint]}", style="bold", markup=False),
             TextColumn("{task.fields[stage]}", style="dim", markup=False),
@@ -62,6 +65,19 @@ class Bar:
             self.console.print(f"[yellow]skipped[/] {escape(detail)}", highlight=False)
         elif not self.console.is_terminal:
             self.console.print(f"{self.count}/{self.total} {checkpoint}", highlight=False, markup=False)
+
+
+    def damaged(self, file: str, why: str) -> None:
+        """Names a damaged file."""
+        self._say("damaged", damaged_line(file, why))
+
+    def lost(self, checkpoint: str, count: int) -> None:
+        """Names work that is gone."""
+        self.has_lost = True
+        self._say("lost", lost_line(checkpoint, count))
+
+    def _say(self, what: str, line: str) -> None:
+        self.console.print(f"[yellow]{what}[/] {escape(line)}", highlight=False, soft_wrap=True)
 
 
 COUNTS = ("checkpoints", "gaps", "to do", "tasks", "prompts", "tokens")
