@@ -190,7 +190,11 @@ class RunWalk:
             config = self.ledger.run.suite.config_file()
             self.model = SuiteModel(config, request.dtype, request.resolved_device, self.has_head)
             set_threads(self.ledger.request.threads, self.ledger.run.shape.width)
-        self.model.swap(weights, checkpoint)
+        try:
+            self.model.swap(weights, checkpoint)
+        finally:  # also where that fails, since this may be why
+            if isinstance(weights, Path):
+                self.ledger.run.suite.confirm(checkpoint, weights)
         self.fetcher.loaded()
         if self.has_head and not self.head_checked:
             check_head(self.model, self.ledger.run.probes[0])
