@@ -48,7 +48,7 @@ class Silent:
 
 def damaged_line(file: str, why: str) -> str:
     """One line about a damaged file."""
-    return f"{file}: {why}. What it held and this walk needs is computed again"
+    return f"{file}: {why}"
 
 
 def lost_line(checkpoint: str, count: int) -> str:

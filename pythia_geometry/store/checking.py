@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from pythia_geometry.store import parts
 from pythia_geometry.store.activations import cached_works
 from pythia_geometry.store.manifest_file import CACHES, OWN, SHARDS, TABLE_FILES, is_old_manifest
 from pythia_geometry.store.mending import DAMAGED
-from pythia_geometry.store.records import Old, copy_of, faults, is_unverified, records_in
+from pythia_geometry.store.records import Old, copy_of, faults, is_unverified
 from pythia_geometry.store.run_folder import LOCK, WRITTEN, RunFolder
 from pythia_geometry.store.seals import verify
 
 FROM_COPY = "small JSON files are written again from their copies, or from what else is there"
+_ACTIVATIONS = re.compile(r".+@step\d+\.\w+\.\w+\.parquet")
 NEW_TABLES = "tables, summary and figures are written again"
 
 
@@ -96,13 +98,14 @@ def check(folder: str | Path) -> Health:
 def _findings(run: RunFolder) -> Iterator[_Finding]:
     yield from _record("manifest", run.manifest_file, is_old_manifest)
     known = checkpoints.scan_checkpoints(run.path)
-    for file in records_in(run.path / checkpoints.FOLDER):
-        if file not in known.foreign:
-            yield from _record("checkpoints", file, checkpoints.is_old)
-    for folder in parts.part_folders(run.path):
-        yield from _part(folder)
+    for file in sorted((*known.whole, *known.damaged)):
+        yield from _record("checkpoints", file, checkpoints.is_old)
+    labels = {file.stem for file in (*known.whole, *known.damaged)}
+    of_parts = [finding for folder in parts.part_folders(run.path) for finding in _part(folder)]
+    yield from of_parts
     for file in sorted(f for kind in CACHES for f in (run.path / kind).glob("[!.]*.parquet")):
-        if (label := _label_of_activations(file)) is not None:
+        label = file.name.rsplit(".", 3)[0]
+        if _ACTIVATIONS.fullmatch(file.name) and (label in labels or not labels):
             again = f"{label}: a walk that reads its activations runs its probes through the model again"
             yield _parquet("activations", file, again)
     for name in TABLE_FILES:
@@ -110,7 +113,10 @@ def _findings(run: RunFolder) -> Iterator[_Finding]:
             yield _parquet("tables", run.path / name, NEW_TABLES)
     for name, sha256 in run.written().items():
         yield _plain(run.path / name, sha256)
+    named = {parts.label_of(finding.path) for finding in of_parts if finding.wrong and finding.path.is_dir()}
     for label, items in run.gone().items():
+        if label in named:
+            continue
         wrong, again = f"{len(items)} pieces of work that were finished are gone", f"{label}: what is gone"
         yield _Finding("parts", run.path / parts.FOLDER / f"*.{label}", wrong, again)
 
@@ -151,12 +157,6 @@ def _plain(file: Path, sha256: str) -> _Finding:
     except OSError:
         return _Finding("figures", file, f"{file.name} is gone", NEW_TABLES)
     return _Finding("figures", file, "" if is_same else f"{file.name} does not hold what was written", NEW_TABLES)
-
-
-def _label_of_activations(file: Path) -> str | None:
-    """The checkpoint whose activations a file holds, from its name; None for a sync tool's copy."""
-    label, *rest = file.name.rsplit(".", 3)
-    return label if len(rest) == 3 and " " not in file.name else None
 
 
 def _others(run: RunFolder, own: set[Path]) -> Iterator[Path]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pythia_geometry.store.found import Found, sorted_out
+from pythia_geometry.store.found import LABEL, Found, sorted_out
 from pythia_geometry.store.parts import Part
 from pythia_geometry.store.records import read_record, records_in
 
 FOLDER = "checkpoints"
 Known = dict[str, Any]
 """`row`; by question the `current` pieces of work; and `items`, the identities of all work that was ever done here."""
-
-_OLD_LABEL = re.compile(r"[\w.@+\-]+")
 
 
 def scan_checkpoints(run: Path) -> Found[Known]:
@@ -29,6 +26,8 @@ def read_checkpoint(file: Path) -> Known | None:
     Raises:
         DamagedError: If neither the file nor its copy is what was written.
     """
+    if not LABEL.fullmatch(file.stem):
+        return None
     held = read_record(file, is_old)
     label = held.get("label", _old_label(held["row"], file.stem))
     return {"items": [], **held} if label == file.stem else None
@@ -42,7 +41,7 @@ def is_old(content: Any) -> bool:
 def _old_label(row: Mapping[str, Any], name: str) -> str:
     """Whose record of format 1 this is: it does not say so itself."""
     if not {"model", "seed", "step"} <= row.keys():
-        return name if _OLD_LABEL.fullmatch(name) else ""
+        return name
     seed = f"-seed{row['seed']}" if row["seed"] else ""
     return f"{row['model']}{seed}@step{row['step']}"
 

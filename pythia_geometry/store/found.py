@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Generic, TypeVar
 from pythia_geometry.errors import DamagedError
 
 T = TypeVar("T")
-OTHER_NAME = "is a copy under another name, and is left out"
+OTHER_NAME = "a copy under another name; left out"
+LABEL = re.compile(r".+@step\d+")
+"""How checkpoints are named, and copies that sync tools and file managers make of their files mostly are not."""
 
 
 @dataclass(frozen=True)

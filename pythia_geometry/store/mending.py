@@ -11,7 +11,7 @@ from pythia_geometry.store.checkpoint_records import scan_checkpoints
 from pythia_geometry.store.found import OTHER_NAME
 from pythia_geometry.store.manifest_file import MANIFEST, is_old_manifest, read_manifest
 from pythia_geometry.store.parts import Part, scan_parts
-from pythia_geometry.store.records import Old, copy_of, faults, read_record, records_in, write_record
+from pythia_geometry.store.records import Old, copy_of, faults, read_record, write_record
 from pythia_geometry.store.writing import renamed
 
 DAMAGED = "damaged"
@@ -26,23 +26,22 @@ def mend(run: Path, note: Note) -> list[Part]:
     """
     manifest, wrong = read_manifest(run)
     if wrong:
-        note(run / MANIFEST, wrong)
+        note(run / MANIFEST, f"{wrong}; made again")
         set_aside(run, run / MANIFEST)
         if manifest.get("runs"):
             write_record(run / MANIFEST, manifest, indent=2)
     elif manifest:
         _mend_record(run, run / MANIFEST, is_old_manifest, note)
-    for file in records_in(run / checkpoint_records.FOLDER):
+    records = scan_checkpoints(run)
+    for file in (*records.whole, *records.damaged):
         _mend_record(run, file, checkpoint_records.is_old, note)
-    for copy in scan_checkpoints(run).foreign:
-        note(copy, OTHER_NAME)
     found = scan_parts(run)
     for path in found.whole:
         _mend_record(run, path / parts.ITEMS, parts.is_old, note)
     for path, why in found.damaged.items():
-        note(path, why)
+        note(path, f"{why}; computed again where asked for")
         set_aside(run, path)
-    for path in found.foreign:
+    for path in (*records.foreign, *found.foreign):
         note(path, OTHER_NAME)
     return list(found.whole.values())
 
@@ -60,7 +59,7 @@ def _mend_record(run: Path, file: Path, is_old: Old, note: Note) -> None:
     """Writes a damaged record again from its copy, or the copy from the record."""
     wrong = faults(file, is_old)
     for path, why in wrong.items():
-        note(path, why)
+        note(path, f"{why}; made again")
     if file in wrong:
         set_aside(run, file)
     try:

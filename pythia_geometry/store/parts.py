@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pythia_geometry.errors import DamagedError
-from pythia_geometry.store.found import Found, sorted_out
+from pythia_geometry.store.found import LABEL, Found, sorted_out
 from pythia_geometry.store.records import read_record, write_in_place
 from pythia_geometry.store.seals import seal, verify
 from pythia_geometry.store.tables import TABLES, write_part
@@ -25,7 +25,6 @@ from pythia_geometry.store.writing import sync
 
 FOLDER, ITEMS = "parts", "items.json"
 _NAME = re.compile(r"(\d{6,})\.(.+)")
-_OLD_LABEL = re.compile(r"[\w.@+\-]+")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def read_part(path: Path) -> Part | None:
 
 def _read_old(path: Path, items: list[str]) -> Part | None:
     """A part of format 1, which has no checksums: whole is what can be read."""
-    if not _OLD_LABEL.fullmatch(label_of(path)):
+    if not LABEL.fullmatch(label_of(path)):
         return None
     tables = [name for name in TABLES if (path / f"{name}.parquet").exists()]
     if items and not tables:

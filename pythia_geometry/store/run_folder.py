@@ -36,13 +36,14 @@ from pythia_geometry.store.found import Found
 from pythia_geometry.store.manifest_file import CACHES, FORMAT, MANIFEST, OWN, SHARDS, read_manifest
 from pythia_geometry.store.mending import mend
 from pythia_geometry.store.parts import FOLDER as PARTS
-from pythia_geometry.store.parts import Part, number_of, part_folders, scan_parts, write_tables_of
+from pythia_geometry.store.parts import Part, label_of, number_of, part_folders, scan_parts, write_tables_of
 from pythia_geometry.store.records import copy_of, read_record, write_record
 from pythia_geometry.store.seals import seal, verify
 from pythia_geometry.store.tables import TABLES, Tables, checkpoints_table, read_parts, write_table
 from pythia_geometry.store.writing import disk_errors, lock, renamed, replacing, sync
 
 LOCK, WRITTEN = ".lock", "written.json"
+NEW_PASS = "its probes need a new forward pass"
 Tell = Callable[[str, str], None]
 """Told of every damaged file, by its path inside the run folder, and what is wrong with it."""
 
@@ -104,7 +105,9 @@ class RunFolder:
                 self._held = {part.path: part for part in mend(self.path, self.note)}
             try:
                 for label in self.gone():
-                    self.note(self.path / PARTS / f"*.{label}", "work that was finished is gone")
+                    if not any(label_of(Path(name)) == label for name in self.damage if name.startswith(f"{PARTS}/")):
+                        gone_from = self.path / PARTS / f"*.{label}"
+                        self.note(gone_from, "work that was finished is gone; computed again where asked for")
                 yield
                 sync()
             finally:
@@ -367,7 +370,7 @@ class RunFolder:
         try:
             return cached_works(file) if file.exists() else {}
         except DamagedError as error:
-            self.note(file, str(error))
+            self.note(file, f"{error}; {NEW_PASS}")
             return {}
 
     def add_activations(
@@ -382,5 +385,5 @@ class RunFolder:
 
     def drop(self, file: Path, error: DamagedError) -> None:
         """Removes a damaged file of activations: what it held needs a new forward pass."""
-        self.note(file, f"{error}: its probes need a new forward pass")
+        self.note(file, f"{error}; {NEW_PASS}")
         file.unlink(missing_ok=True)

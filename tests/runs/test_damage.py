@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from pythia_geometry.cli import app
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.checking import check
 from pythia_geometry.store.run_folder import RunFolder
@@ -189,3 +188,79 @@ def test_a_stopped_walk_with_damaged_activations_ends_with_the_same_tables(
         flipped(file)
     assert_same(suite.walk(tmp_path / "run", activations=activations), expected)
     assert [r.getMessage() for r in caplog.records if "its probes need a new forward pass" in r.getMessage()]
+
+
+# -- more than one command has written here ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_probes(suite: SuiteOnDisk, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run folder with the suite's probes and others, and the others' file."""
+    folder = tmp_path_factory.mktemp("two")
+    other = write_probes(folder / "other.jsonl", rows("third", 4))
+    suite.walk(folder / "run")
+    suite.walk(folder / "run", probes=(str(other),))
+    return folder / "run", other
+
+
+def walked_again(suite: SuiteOnDisk, out: Path, probes: Path) -> tuple[int, str]:
+    arguments = suite.arguments(out)
+    arguments[arguments.index("--probes") + 1] = str(probes)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("damage", ["flipped", "deleted"])
+def test_records_of_what_this_command_does_not_ask_for_are_kept(
+    suite: SuiteOnDisk, two_probes: tuple[Path, Path], tmp_path: Path, damage: str
+) -> None:
+    expected = RunFolder(two_probes[0]).tables()
+    out = tmp_path / "run"
+    shutil.copytree(two_probes[0], out)
+    for file in (out / "checkpoints").glob("*.json"):
+        DAMAGES[damage](file)
+    assert_same(suite.walk(out, probes=(str(two_probes[1]),)), expected)
+
+
+@pytest.mark.parametrize("damage", ["one table", "a part", "all parts"])
+def test_fewer_rows_never_end_with_exit_code_0(
+    suite: SuiteOnDisk, two_probes: tuple[Path, Path], tmp_path: Path, damage: str
+) -> None:
+    """What another command has made is not computed again by this one, and that is said."""
+    expected = RunFolder(two_probes[0]).tables()
+    out = tmp_path / "run"
+    shutil.copytree(two_probes[0], out)
+    first = sorted((out / "parts").iterdir())[0]  # of the suite's own probes
+    if damage == "one table":
+        (first / "geometry.parquet").unlink()
+    else:
+        shutil.rmtree(first if damage == "a part" else out / "parts")
+    with pytest.raises(PythiaGeometryError, match="Type the walk's command again: it computes what is missing"):
+        RunFolder(out).tables()
+    assert walked_again(suite, out, two_probes[1])[0] == 3
+    assert len(RunFolder(out).tables().geometry) < len(expected.geometry)
+    assert walked_again(suite, out, two_probes[1])[0] == 0  # it was said once, and is not asked for
+    assert walked_again(suite, out, suite.probes)[0] == 0
+    assert_same(RunFolder(out).tables(), expected)
+
+
+def test_every_damaged_file_is_named_in_one_line(
+    suite: SuiteOnDisk, sound: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(sound, out)
+    part = sorted((out / "parts").iterdir())[0]
+    flipped(part / "geometry.parquet")
+    (out / "checkpoints" / "tiny@step3.json").write_text("{")
+    (out / "checkpoints" / "tiny@step0 2.json").write_text("{")
+    (out / "activations" / "tiny@step9.last.float32.parquet").write_bytes(b"")
+    code, said = walked_again(suite, out, suite.probes)
+    assert code == 0
+    for line in (
+        f"parts/{part.name}: geometry.parquet does not hold what was written (its sha256 differs); computed again",
+        "checkpoints/tiny@step3.json: tiny@step3.json is no JSON; made again",
+        "checkpoints/tiny@step0 2.json: a copy under another name; left out",
+        "activations/tiny@step9.last.float32.parquet: tiny@step9.last.float32.parquet cannot be read; its probes need",
+    ):
+        assert f"damaged {line}" in said
