@@ -66,7 +66,6 @@ class Bar:
         elif not self.console.is_terminal:
             self.console.print(f"{self.count}/{self.total} {checkpoint}", highlight=False, markup=False)
 
-
     def damaged(self, file: str, why: str) -> None:
         """Names a damaged file."""
         self._say("damaged", damaged_line(file, why))

@@ -81,7 +81,9 @@ def _made_again(folder: Path, names: set[str], error: DamagedError) -> dict[str,
         what = f"its manifest.json is none: {error}" if MANIFEST in names else "it has no manifest.json"
         raise PythiaGeometryError(f"{folder} is not empty and is no run folder ({what}). Pass another --out")
     known = {path.stem: one["row"] for path, one in records.items() if one["row"].get("model")}
-    runs = {_run_name(row): {"suite": row["suite"], "model": row["model"], "seed": row["seed"]} for row in known.values()}
+    runs = {
+        _run_name(row): {"suite": row["suite"], "model": row["model"], "seed": row["seed"]} for row in known.values()
+    }
     weights = {
         label: {"commit": row.get("commit") or None, "sha256": row.get("weight_sha256", "")}
         for label, row in known.items()

@@ -1,8 +1,8 @@
 """Parts: what one finished checkpoint added, a folder that one rename commits.
 
-    parts/000007.pythia-160m@step512/
-        items.json          the checkpoint, the identities of the work that is done, the sha256 of each table
-        geometry.parquet    behaviour.parquet    answers.parquet
+parts/000007.pythia-160m@step512/
+    items.json          the checkpoint, the identities of the work that is done, the sha256 of each table
+    geometry.parquet    behaviour.parquet    answers.parquet
 """
 
 from __future__ import annotations

@@ -373,9 +373,7 @@ class RunFolder:
             self.note(file, f"{error}; {NEW_PASS}")
             return {}
 
-    def add_activations(
-        self, file: Path, probes: Mapping[str, NDArray[np.floating]], works: Mapping[str, str]
-    ) -> None:
+    def add_activations(self, file: Path, probes: Mapping[str, NDArray[np.floating]], works: Mapping[str, str]) -> None:
         """Adds activations to a file; where that is damaged, they take its place."""
         try:
             add_activations(file, probes, works)

@@ -162,9 +162,7 @@ def test_every_file_damaged_alone(
 
 
 @pytest.mark.parametrize("folder", ["parts", "checkpoints", "activations", "figures"])
-def test_a_whole_folder_deleted(
-    suite: SuiteOnDisk, sound: Path, expected: Tables, tmp_path: Path, folder: str
-) -> None:
+def test_a_whole_folder_deleted(suite: SuiteOnDisk, sound: Path, expected: Tables, tmp_path: Path, folder: str) -> None:
     out = tmp_path / "run"
     shutil.copytree(sound, out)
     shutil.rmtree(out / folder)
@@ -245,9 +243,7 @@ def test_fewer_rows_never_end_with_exit_code_0(
     assert_same(RunFolder(out).tables(), expected)
 
 
-def test_every_damaged_file_is_named_in_one_line(
-    suite: SuiteOnDisk, sound: Path, tmp_path: Path
-) -> None:
+def test_every_damaged_file_is_named_in_one_line(suite: SuiteOnDisk, sound: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(sound, out)
     part = sorted((out / "parts").iterdir())[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def test_every_truncation_is_noticed(file: Path, keep: int) -> None:
 
 def test_a_folder_a_pipe_of_nothing_and_a_dangling_link_are_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "folder.parquet").mkdir()
-    os.symlink(tmp_path / "nowhere", tmp_path / "link.parquet")
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "nowhere")
     for name in ("folder.parquet", "link.parquet", "none.parquet"):
         with pytest.raises(DamagedError, match="is gone|cannot be read"):
             verify(tmp_path / name)
