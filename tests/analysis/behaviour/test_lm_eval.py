@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_results, todays_name
+from pythia_geometry.analysis.behaviour.lm_eval import read_results
+from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
 from pythia_geometry.analysis.events.onsets import onsets
 from pythia_geometry.errors import PythiaGeometryError
 

@@ -14,7 +14,6 @@ from pythia_geometry.analysis.precursor.rates import (
     PLACEBOS,
     RULES,
     families,
-    halfway_leads,
     precursor_rates,
     task_ranks,
 )
