@@ -8,7 +8,7 @@ that names column, row and cure: per cent where a share belongs, text in a numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,11 @@ def is_known(metric: str) -> bool:
     return metric.split(":")[0] in (*SHARES, *CONTINUOUS)
 
 
+def of_metrics(rows: pd.DataFrame, holds: Callable[[str], bool]) -> pd.Series:
+    """Whether something holds of each row's metric; a mask also of a table without rows."""
+    return pd.Series([holds(str(metric)) for metric in rows["metric"]], index=rows.index, dtype=bool)
+
+
 def read_file(path: str | Path) -> pd.DataFrame:
     """One CSV or Parquet file with plain columns: text as it stands there, numbers as numbers.
 
@@ -78,10 +83,10 @@ def read_file(path: str | Path) -> pd.DataFrame:
 def _read_csv(path: Path) -> pd.DataFrame:
     # All as text: pandas would guess a type, and read the task "NA" as missing.
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first field for an index
-        raise ValueError("its rows have more fields than its header")
     if len(frame.columns) == 1 and (mark := next((m for m in ";\t|" if m in str(frame.columns[0])), None)):
         raise ValueError(f"its columns are separated by {mark!r}; expected commas")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first field for an index
+        raise ValueError("its rows have more fields than its header")
     return frame
 
 
@@ -183,7 +188,7 @@ def check_numbers(frame: pd.DataFrame, where: str) -> None:
             "leave the row out, or say why in column 'reason'",
         )
         if "metric" in used:
-            is_of_items = used["metric"].map(lambda metric: is_share(str(metric)))
+            is_of_items = of_metrics(used, is_share)
             _refuse(used, is_of_items & ~value.between(0, 1), "value", where, f"of a share of right items {_IN_RANGE}")
             if "error" in used:
                 large = is_of_items & (used["error"].astype(float) > 1)

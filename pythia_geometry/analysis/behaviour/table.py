@@ -23,6 +23,7 @@ from pythia_geometry.analysis.tables import (
     check_numbers,
     is_known,
     is_share,
+    of_metrics,
     plain,
     read_file,
     unmarked,
@@ -80,7 +81,7 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             frame[column] = frame[column].astype("string").fillna(where if column == "source" else "")
     frame["seed"] = frame["seed"].fillna(0)
     _refuse_empty(frame, where)
-    frame["reason"] = frame["reason"].mask(unmarked(frame) & ~frame["metric"].map(is_known).astype(bool), NO_DIRECTION)
+    frame["reason"] = frame["reason"].mask(unmarked(frame) & ~of_metrics(frame, is_known), NO_DIRECTION)
     check_numbers(frame, where)
     frame = recover_n(frame).astype(SCHEMA)
     _refuse_twice(frame, where)
@@ -109,7 +110,7 @@ def recover_n(frame: pd.DataFrame) -> pd.DataFrame:
     How it misleads: an error of another kind gives a whole number by chance once in fifty, where a task has one share.
     """
     p, error = frame["value"], frame["error"]
-    usable = frame["n"].isna() & frame["metric"].map(is_share).astype(bool) & (error > 0)
+    usable = frame["n"].isna() & of_metrics(frame, is_share) & (error > 0)
     implied = (p * (1 - p) / error.where(usable) ** 2 + 1)[usable]
     task = frame[[*RUN, "probe", "task"]]
     whole = implied.round().where((implied - implied.round()).abs() < 0.01)

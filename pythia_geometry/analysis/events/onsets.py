@@ -33,6 +33,7 @@ from pythia_geometry.analysis.tables import (
     first_of,
     is_known,
     is_share,
+    of_metrics,
     unmarked,
 )
 from pythia_geometry.errors import PythiaGeometryError
@@ -239,7 +240,7 @@ def as_curves(points: pd.DataFrame, name: str, way: str = UP) -> tuple[StepCurve
         PythiaGeometryError: If a step is repeated or a value is no number.
     """
     step, value, error, n, chance, majority = (_numbers(points, column) for column in _READ)
-    is_of_items = "metric" in points and points["metric"].map(lambda metric: is_share(str(metric))).all()
+    is_of_items = "metric" in points and of_metrics(points, is_share).all()
     e = share_error(value, n, error) if is_of_items else error
     level = np.nanmax([*chance, *majority, -np.inf]) if is_of_items and way == UP else -np.inf
     sign = -1.0 if way == DOWN else 1.0

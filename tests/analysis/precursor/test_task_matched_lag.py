@@ -139,7 +139,6 @@ def test_permutations_are_all_or_drawn_and_begin_with_the_identity() -> None:
     assert many[0].tolist() == list(range(9))
 
 
-
 def test_one_permutation_serves_all_runs() -> None:
     runs = [matched(make("LEAD 0.5", seed)) for seed in (1, 2)]
     together = matched_products(runs)
