@@ -82,6 +82,8 @@ class StepCurves:
 def common_grid(curves: Sequence[StepCurves]) -> Array:
     """Even grid of tenths of a decade inside the range that all curves cover.
 
+    How it misleads: a decade counts as much as any other, though most checkpoints lie in the last.
+
     Raises:
         PythiaGeometryError: If they share less than one decade.
     """
@@ -95,13 +97,20 @@ def common_grid(curves: Sequence[StepCurves]) -> Array:
 
 
 def resample(curves: StepCurves, grid: Array) -> Array:
-    """Values at the grid's points [T, len(grid)], linear in log10(step) between checkpoints."""
+    """Values at the grid's points [T, len(grid)], linear in log10(step) between checkpoints.
+
+    How it misleads: where checkpoints are sparse the line between two of them looks like data; where they are dense all
+    but the nearest two are not read.
+    """
     x = curves.x
     return np.array([np.interp(grid, x, row) for row in curves.values])
 
 
 def smooth(values: Array) -> Array:
-    """Mean of each value and its two neighbours along the last axis; the ends count themselves twice."""
+    """Mean of each value and its two neighbours along the last axis; the ends count themselves twice.
+
+    How it misleads: neighbouring values are no longer independent, so a test that takes them for that calls too often.
+    """
     padded = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
     return np.asarray((padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]) / 3)
 
@@ -130,6 +139,9 @@ def lagged_products(first: Array, second: Array) -> Array:
     A peak at a positive lag means that `first` moved before `second`. Sums run over the overlap and are not
     divided by its length, so that long lags are not favoured by their few terms.
 
+    How it misleads: two curves that only rise have a peak somewhere, and where it lies is their shapes', not their
+    order.
+
     Args:
         first: Rows [Tf, n].
         second: Rows [Ts, n].
@@ -144,7 +156,10 @@ def lagged_products(first: Array, second: Array) -> Array:
 
 
 def peak_lag(profile: Array) -> Array:
-    """Lag in decades at which a profile [..., 41] is highest, refined by the parabola through three points."""
+    """Lag in decades at which a profile [..., 41] is highest, −2 … 2, refined by the parabola through three points.
+
+    How it misleads: a flat or two-humped profile has a highest point too; at ±2 it lies outside what was looked at.
+    """
     rows = profile.reshape(-1, profile.shape[-1])
     every, at = np.arange(len(rows)), rows.argmax(axis=1)
     inside = np.clip(at, 1, rows.shape[1] - 2)

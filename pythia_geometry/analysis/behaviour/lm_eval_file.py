@@ -61,7 +61,10 @@ def about_run(data: Results, file: Path, step: int | None) -> Row:
     given = _model_arguments(data)
     name = given["pretrained"].rstrip("/")
     folder, _, last = name.rpartition("/")
-    pythia = parse_name(todays_name(name))
+    try:
+        pythia = parse_name(todays_name(name))
+    except PythiaGeometryError as problem:
+        raise PythiaGeometryError(f"{file}: {problem}") from problem
     if pythia is not None:
         suite, model, seed = "pythia", pythia.model, pythia.seed
     elif _step_in(last) is not None:

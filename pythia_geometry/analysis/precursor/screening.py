@@ -52,7 +52,10 @@ class BehaviourRun:
 
     @property
     def earlier_midpoints(self) -> Array:
-        """The earlier of accuracy's and the continuous metric's midpoints [T]: what a precursor comes before."""
+        """The earlier of accuracy's and the continuous metric's midpoints, log10(step) [T]: a precursor comes before.
+
+        How it misleads: a log-probability that first learns the output's format is halfway decades before the task.
+        """
         if self.continuous is None:
             return self.midpoints
         steps, values = self.continuous.steps, self.continuous.values

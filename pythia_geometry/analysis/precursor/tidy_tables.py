@@ -86,7 +86,7 @@ def _read(path: Path) -> Tables:
         return nothing, tidy(frame, str(path))
     raise PythiaGeometryError(
         f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
-        f"{', '.join(map(str, frame.columns))}"
+        f"{', '.join(map(str, frame.columns))}. Expected one value a row, names in lower case"
     )
 
 
@@ -136,6 +136,8 @@ def _chosen(frame: pd.DataFrame, column: str, name: str, what: str) -> pd.DataFr
 def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the blocks `resid_ℓ` with ℓ > ¾ L; of the only layer where there is one.
 
+    How it misleads: in a model of four blocks it is one block.
+
     Neither the embedding nor `final_norm` is a block.
 
     Raises:
@@ -155,7 +157,9 @@ def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurves:
-    """Mean over layers of the logarithm of a measure, a task a row.
+    """Mean over layers of the logarithm of a measure [T, n], a task a row, in nats.
+
+    How it misleads: layers that move against each other cancel.
 
     Raises:
         PythiaGeometryError: If a value is not above 0, or `to_curves` refuses.
