@@ -15,9 +15,9 @@ RUN = {"suite": "string", "model": "string", "seed": "int64", "step": "int64"}
 PROBE = {"probe": "string", "task": "string"}
 ORIGIN = {"probe_sha256": "string", "precision": "string"}
 GEOMETRY = RUN | PROBE | {
-    "layer": "string", "layer_index": "int64", "measure": "string", "value": "float64", "error": "float64",
-    "ceiling": "float64", "n": "int64", "reason": "string", "position": "string",
-    "reference_step": "Int64",
+    "layer": "string", "layer_index": "int64", "head": "Int64", "measure": "string", "settings": "string",
+    "value": "float64", "error": "float64", "ceiling": "float64", "n": "int64", "reason": "string",
+    "position": "string", "reference_step": "Int64",
 } | ORIGIN  # fmt: skip
 BEHAVIOUR = RUN | PROBE | {
     "metric": "string", "value": "float64", "error": "float64", "n": "int64", "chance": "float64",
@@ -25,7 +25,7 @@ BEHAVIOUR = RUN | PROBE | {
 } | ORIGIN  # fmt: skip
 ANSWERS = RUN | PROBE | {
     "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64",
+    "exact": "float64", "choices": "string", "reason": "string",
 } | ORIGIN  # fmt: skip
 CHECKPOINTS = RUN | {
     "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
@@ -36,11 +36,15 @@ WORK = {"work": "string"}
 """Only in parts: the piece of work that made a row. A table shows the rows of work that is current."""
 
 KEYS = {
-    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position"],
+    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position", "layer", "head", "settings"],
     "behaviour": [*RUN, *PROBE, "metric"],
     "answers": [*RUN, *PROBE, "item"],
 }
 """What makes a row one row; of several that are current, the last written counts."""
+
+
+LATER = ("settings", "choices", "reason")
+"""Columns of text that parts of format 1 may lack."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ def write_table(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    return frame.reindex(columns=list(columns)).astype(dict(columns))
+    frame = frame.reindex(columns=list(columns))
+    for name in (name for name in LATER if name in columns):
+        frame[name] = frame[name].fillna("")
+    return frame.astype(dict(columns))
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

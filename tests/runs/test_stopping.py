@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.runs.test_shards import assert_same_files
 
 from tests.runs.command import STOPPED, Command, parts
+from tests.runs.many.test_shards import assert_same_files
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
 
