@@ -53,7 +53,7 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     if len(bad):
         are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
         console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
-    return bool(len(bad))
+    return bool(len(bad)) or bar.has_lost
 
 
 def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
@@ -102,7 +102,11 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
     manifest = RunFolder(folder).manifest()
     updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
     done = done_anywhere(RunFolder(folder))
-    todo = {run.name: RunWork(run, request).unfinished(done) for run in share.runs}
+    home = RunFolder(folder)
+    todo = {
+        run.name: RunWork(run, request).todo(done, lambda label: home.checkpoint(label)["current"])
+        for run in share.runs
+    }
     rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
     show_plan(console, share, todo, folder, rate)
     for said in changed_inputs(manifest, plan):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -88,6 +88,10 @@ class RunPlan:
     def n_tokens(self) -> int:
         """Tokens through the model at one checkpoint."""
         return sum(p.n_tokens for p in self.probes)
+
+    def only(self, probes: Collection[str]) -> RunPlan:
+        """The plan with some of its probes alone, by name."""
+        return replace(self, probes=tuple(e for e in self.probes if e.probe.name in probes))
 
     def bytes_to_come(self, todo: Sequence[Checkpoint]) -> int:
         """What fetching some checkpoints, ascending, will take from the network."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import html
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,23 @@ class Tables:
     behaviour: pd.DataFrame
     checkpoints: pd.DataFrame
     answers: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:12s}{len(frame):>9,} rows: {said}" for name, frame, said in self._parts())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the size of each table, and its first rows."""
+        shown = [
+            f"<p><b>{name}</b>: {len(frame):,} rows; {html.escape(said)}</p>{frame.head(3).to_html(index=False)}"
+            for name, frame, said in self._parts()
+        ]
+        return "".join(shown)
+
+    def _parts(self) -> Iterator[tuple[str, pd.DataFrame, str]]:
+        for name in ("geometry", "behaviour", "checkpoints", "answers"):
+            frame: pd.DataFrame = getattr(self, name)
+            counted = [c for c in ("model", "seed", "step", "task", "layer", "measure", "metric") if c in frame]
+            yield name, frame, ", ".join(f"{frame[c].nunique()} {c}{'s' * (frame[c].nunique() != 1)}" for c in counted)
 
 
 def write_part(file: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -31,7 +31,7 @@ from pythia_geometry.runs.rows import (
     measure_heads,
     measure_layers,
 )
-from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
+from pythia_geometry.store.activations import FLOAT16_MAX
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -75,7 +75,7 @@ class Measuring:
         arrays = {encoded.probe.name: half for encoded, _, half, _ in jobs}
         works = {e.probe.name: ledger.work.capture(checkpoint, e) for e in todo}
         with disk_errors(ledger.folder.path):
-            add_activations(ledger.file(checkpoint), arrays, works)
+            ledger.folder.add_activations(ledger.file(checkpoint), arrays, works)
         geometry: list[Row] = []
         behaviour: list[Row] = []
         answers: list[Row] = []

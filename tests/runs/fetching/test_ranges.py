@@ -71,8 +71,10 @@ def short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(constants, name, 0.3)
 
 
-def unfinished(plan: Plan, out: Path) -> list[Checkpoint]:
-    return RunWork(plan.runs[0], plan.request).unfinished(RunFolder(out).done())
+def unfinished(plan: Plan, out: Path) -> tuple[Checkpoint, ...]:
+    folder = RunFolder(out)
+    work = RunWork(plan.runs[0], plan.request)
+    return work.todo(folder.done(), lambda label: folder.checkpoint(label)["current"]).checkpoints
 
 
 def plan_of(one: Served, hub: LocalHub, **changes: Any) -> Plan:
