@@ -31,7 +31,7 @@ def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> E
         following: The next checkpoint's weights by parameter name.
 
     Returns:
-        Estimate; its error is half the last bracket of the search, in λ_c, not one over examples. 6 to 18 forward
+        Estimate; the middle of the search's last bracket, with half its width as error: not one over examples. 6 to 18 forward
         passes of the examples.
 
     Source: arXiv 2601.16979 (critical sharpness), with the direction changed and named for it.
@@ -56,7 +56,7 @@ def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> E
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         low, high = (low, middle) if _raised(height(middle), here) else (middle, high)
-    return Estimate(2 / ((low + high) / 2), 1 / low - 1 / high, math.inf, surface.n)
+    return Estimate(1 / low + 1 / high, 1 / low - 1 / high, math.inf, surface.n)
 
 
 def _bracket(height: object, here: float) -> tuple[float, float]:

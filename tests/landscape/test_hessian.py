@@ -96,7 +96,8 @@ def test_matrices_of_a_few_rows(curvatures: list[float]) -> None:
     assert hessian_top(hessian).value == pytest.approx(3.0, rel=1e-5)
     ends = both_ends(hessian, 8)
     assert ends["hessian_bottom"].value == pytest.approx(min(curvatures), rel=1e-4)
-    assert hessian_trace(hessian, 8).value == pytest.approx(sum(curvatures), rel=1e-4)
+    trace = hessian_trace(hessian, 8)
+    assert abs(trace.value - sum(curvatures)) < 4 * trace.error + 1e-4
 
 
 def test_a_loss_that_is_not_finite_is_a_reason() -> None:

@@ -21,7 +21,7 @@ from tests.landscape.small_surfaces import language_model, matrix_product, parab
 from tests.reference.loss_surface import example_gradients, parabola_llc
 
 D = 200
-SOUND = Sampling(step=1e-3, n_beta=100, localisation=4, chains=2, burn_in=200, draws=1400)
+SOUND = Sampling(step=1e-3, n_beta=100, localisation=4.5, chains=2, burn_in=150, draws=1200)
 
 
 def _reason(found: Llc) -> str:
@@ -32,7 +32,7 @@ def test_parabola_within_five_per_cent_and_nothing_against_it() -> None:
     found = llc(parabola(torch.ones(D)), SOUND)
     assert not _reason(found)
     assert found.estimate.value == pytest.approx(D / 2, rel=0.05)
-    theory = parabola_llc(np.ones(D), 100, 4) / (1 - found.diagnostics["step_bias"])
+    theory = parabola_llc(np.ones(D), 100, 4.5) / (1 - found.diagnostics["step_bias"])
     assert abs(found.estimate.value - theory) < 4 * found.estimate.error
     assert found.estimate.error < 0.02 * found.estimate.value
     assert found.diagnostics["top_curvature"] == pytest.approx(1, rel=1e-4)
@@ -42,7 +42,7 @@ def test_parabola_within_five_per_cent_and_nothing_against_it() -> None:
 def test_a_step_too_large_is_named_and_its_bias_foretold() -> None:
     found = llc(parabola(torch.ones(D)), replace(SOUND, step=5e-3, draws=400))
     assert "step too large: the sharpest direction is off by 13%" in _reason(found)
-    assert found.estimate.value == pytest.approx(parabola_llc(np.ones(D), 100, 4) / (1 - 0.13), rel=0.03)
+    assert found.estimate.value == pytest.approx(parabola_llc(np.ones(D), 100, 4.5) / (1 - 0.13), rel=0.03)
 
 
 def test_localisation_too_strong_is_named() -> None:
@@ -53,7 +53,7 @@ def test_localisation_too_strong_is_named() -> None:
 
 def test_localisation_that_cuts_the_middle_of_the_spectrum_is_named_by_the_draws_themselves() -> None:
     curvatures = torch.cat([torch.full((20,), 10.0), torch.full((180,), 0.1)])
-    found = llc(parabola(curvatures), replace(SOUND, localisation=10.0, step=1e-4, draws=6000, chains=1))
+    found = llc(parabola(curvatures), replace(SOUND, localisation=10.0, step=1.5e-4, burn_in=1500, draws=5000, chains=1))
     assert "localisation decides" in _reason(found)
     h = curvatures.double().numpy()
     slope = -(100 * h * 10 / (100 * h + 10) ** 2).sum() / 2 / parabola_llc(h, 100, 10)
@@ -64,7 +64,7 @@ def test_localisation_that_cuts_the_middle_of_the_spectrum_is_named_by_the_draws
 def test_noisy_batches_are_named_and_their_inflation_foretold(noise: float) -> None:
     found = llc(parabola(torch.ones(D), noise), SOUND)
     assert "batches too noisy" in _reason(found)
-    quiet = parabola_llc(np.ones(D), 100, 4) / (1 - found.diagnostics["step_bias"])
+    quiet = parabola_llc(np.ones(D), 100, 4.5) / (1 - found.diagnostics["step_bias"])
     seen = found.estimate.value / quiet - 1
     assert found.diagnostics["noise_inflation"] == pytest.approx(seen, rel=0.2)
     assert found.diagnostics["noise_inflation"] == pytest.approx(1e-3 * 100**2 * noise**2 / 4, rel=0.1)
@@ -95,11 +95,12 @@ def test_a_chain_that_leaves_the_numbers_is_no_number() -> None:
 
 def test_preconditioning_equals_step_sizes_and_keeps_the_posterior() -> None:
     curvatures = torch.logspace(-1, 1, 50)
-    setting = Sampling(1e-3, 100, 2, chains=2, burn_in=800, draws=3000, preconditioned=True)
+    setting = Sampling(5e-5, 100, 2, chains=1, burn_in=500, draws=5000, preconditioned=True)
     found = llc(parabola(curvatures), setting)
     theory = parabola_llc(curvatures.double().numpy(), 100, 2)
     assert found.estimate.value == pytest.approx(theory, rel=0.06)
-    assert llc(parabola(curvatures), replace(setting, preconditioned=False)).estimate != found.estimate
+    plain = replace(setting, preconditioned=False, draws=500)
+    assert "not equilibrated" in _reason(llc(parabola(curvatures), plain))  # with one step size for all, not there yet
 
 
 def test_only_some_parameters_move() -> None:
@@ -152,12 +153,12 @@ def test_the_error_of_a_correlated_series() -> None:
 
 def test_calibration_tries_the_grid_and_proposes_what_is_sound() -> None:
     seen: list[Any] = []
-    grid = Grid(steps=(1e-3, 5e-3), localisations=(4.0, 100.0), draws=(40, 1400))
-    tried = calibrate(parabola(torch.ones(D)), SOUND, grid, seen.append)
+    grid = Grid(steps=(1e-3, 5e-3), localisations=(4.5, 100.0), draws=(40, 1200))
+    tried = calibrate(parabola(torch.ones(D)), replace(SOUND, chains=1), grid, seen.append)
     assert len(tried) == 8 and seen == tried
     best = proposal(tried)
     assert best is not None
-    assert (best.sampling.step, best.sampling.localisation, best.sampling.draws) == (1e-3, 4.0, 1400)
+    assert (best.sampling.step, best.sampling.localisation, best.sampling.draws) == (1e-3, 4.5, 1200)
     again = llc(parabola(torch.ones(D)), best.sampling).estimate
     assert again.value == pytest.approx(best.found.estimate.value, rel=1e-6)
     assert proposal([t for t in tried if t.sampling.localisation == 100.0]) is None
