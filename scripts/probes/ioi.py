@@ -61,7 +61,9 @@ def pair(rng: Random, length: int) -> list[Item]:
         receiver, giver = names[first], names[1 - first]
         prompt = _prompt(rng, frame, length, " and ".join(names), giver)
         family = f"ioi/{'bab' if first else 'abb'}-length-{length}"
-        return Item(prompt, answer(receiver), answers([giver]), source(family, frame), _marks(prompt, receiver, [giver]))
+        return Item(
+            prompt, answer(receiver), answers([giver]), source(family, frame), _marks(prompt, receiver, [giver])
+        )
 
     return collect(grid(rng, range(len(FRAMES)), (0, 1)), make)
 
