@@ -201,9 +201,7 @@ def _hsic(k: Array, m: Array) -> tuple[float, Array]:
 
 
 def _hsic_of(n: int, products: Array, total_k: Array, total_m: Array, cross: Array) -> Array:
-    return np.asarray(
-        (products + total_k * total_m / ((n - 1) * (n - 2)) - 2 * cross / (n - 2)) / (n * (n - 3))
-    )
+    return np.asarray((products + total_k * total_m / ((n - 1) * (n - 2)) - 2 * cross / (n - 2)) / (n * (n - 3)))
 
 
 def _coordinates(rows: Array) -> Array:

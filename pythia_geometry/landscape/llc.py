@@ -161,9 +161,7 @@ def _batch_means_error(chain: Array) -> float:
     return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
-def _diagnostics(
-    surface: Surface, sampling: Sampling, start: Start, chains: Chains, value: float
-) -> dict[str, float]:
+def _diagnostics(surface: Surface, sampling: Sampling, start: Start, chains: Chains, value: float) -> dict[str, float]:
     eps, n_beta, gamma = sampling.step, sampling.n_beta, sampling.localisation
     distances = chains.squared_distances[:, sampling.burn_in :]
     scale = chains.preconditioner
