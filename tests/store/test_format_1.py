@@ -18,7 +18,15 @@ LABEL = "m@step3"
 
 
 def row(measure: str) -> dict[str, object]:
-    about = {**RUN, "probe": "p", "task": "t", "layer": "embed", "layer_index": 0, "measure": measure, "position": "last"}
+    about = {
+        **RUN,
+        "probe": "p",
+        "task": "t",
+        "layer": "embed",
+        "layer_index": 0,
+        "measure": measure,
+        "position": "last",
+    }
     return about | {"value": 1.0, "error": 0.1, "ceiling": 8.0, "n": 8, "reason": "", "work": "w"}
 
 
