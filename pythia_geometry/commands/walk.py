@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pythia_geometry.commands.options import Position
+from pythia_geometry.commands.options import Pattern, Position, Stage
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
 
 Model = Annotated[
@@ -57,6 +57,8 @@ def walk(
     model: Model = None,
     seeds: Seeds = "",
     steps: Steps = "all",
+    stage: Stage = "",
+    pattern: Pattern = "",
     probes: Probes = None,
     measures: Measures = "",
     out: Out = "",
@@ -94,6 +96,8 @@ def walk(
         models=tuple(model or (OFFLINE,)),
         seeds=tuple(parse_seeds(seeds)) if seeds else (),
         steps=steps,
+        stage=stage,
+        pattern=pattern,
         probes=tuple(name for given in probes or () for name in given.split(",")),
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
         position=position,

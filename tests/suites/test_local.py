@@ -12,6 +12,7 @@ import pytest
 
 from pythia_geometry.errors import EXIT_USER, PythiaGeometryError
 from pythia_geometry.suites.local import LocalSuite
+from pythia_geometry.suites.steps.numbering import Naming
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 
 CONFIG = pythia_config("tiny", max_position_embeddings=8)
@@ -89,16 +90,18 @@ def test_name_that_would_not_do_as_a_file_name_is_refused(tmp_path: Path, name: 
 def test_folder_that_is_not_there_and_folder_without_steps(tmp_path: Path) -> None:
     with pytest.raises(PythiaGeometryError, match=r"nothing is not a folder[.] Expected one that holds step0/"):
         LocalSuite(tmp_path / "nothing")
-    (tmp_path / "checkpoint-500").mkdir()
-    with pytest.raises(PythiaGeometryError, match=r"holds no step folders[.] Expected step0/, step100/"):
+    (tmp_path / "run-500").mkdir()
+    with pytest.raises(PythiaGeometryError, match=r"no step folders[.] Expected step0/, .*it holds run-500.*--pattern"):
         LocalSuite(tmp_path)
+    assert LocalSuite(tmp_path, Naming(pattern=r"run-(?P<step>\d+)")).steps() == [500]
 
 
 def test_missing_tokenizer_and_config_are_named_with_what_to_do(tmp_path: Path) -> None:
     suite = LocalSuite(suite_folder(tmp_path, {"step0": b"a", "step9": b"b"}, tokenizer=False))
     with pytest.raises(PythiaGeometryError, match=r"has no tokenizer\.json\. Put one there .*save_pretrained"):
         suite.tokenizer_file()
-    (tmp_path / "step9" / "config.json").unlink()
+    for step in ("step0", "step9"):
+        (tmp_path / step / "config.json").unlink()
     with pytest.raises(PythiaGeometryError, match=r"step9/config\.json is missing"):
         suite.config_file()
 
