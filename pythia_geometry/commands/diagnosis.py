@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.report.figures import save
+from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.report.drawing import save
 from pythia_geometry.report.timeline import timeline
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.doctor import show_diagnosis
@@ -62,9 +62,14 @@ def _draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise PythiaGeometryError(f"--out {folder} is a file; expected a folder for the picture") from error
-    pictures = []
+    pictures: list[Path] = []
+    try:
+        drawn = save(timeline(diagnosis))
+    except MachineError as error:  # the verdicts are what was asked for
+        Console(stderr=True).print(str(error), highlight=False, markup=False)
+        return pictures
     with disk_errors(folder):
-        for ending, content in save(timeline(diagnosis)).items():
+        for ending, content in drawn.items():
             pictures.append(folder / f"timeline.{ending}")
             pictures[-1].write_bytes(content)
     return pictures

@@ -68,7 +68,7 @@ class LocalSuite:
             self.model += f"-{self._numbered.stage}"
         tells_seeds = any(label.seed for _, label in self._numbered.steps.values())
         if seed is not None and not tells_seeds:
-            raise PythiaGeometryError(f"--seeds needs a Pythia size; {self.folder.name} is a local suite of one seed")
+            raise PythiaGeometryError(f"--seeds needs a Pythia size; {self.folder} is a local suite of one seed")
         self.seed: int = (seed or 0) if tells_seeds else facts.get("seed", 0)
         self.default_probes: tuple[str, ...] = tuple(map(self._own, facts.get("probes", ("core",))))
         self._tokens_per_step: int | None = facts.get("tokens_per_step")

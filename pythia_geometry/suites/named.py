@@ -26,7 +26,9 @@ def find_suites(name: str, seeds: Sequence[int] = (), naming: Naming | None = No
     Args:
         name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
         seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
-            `lab/nano-gpt2-seed0` and `-seed1`). Empty means the run as named.
+            `lab/nano-gpt2-seed0` and `-seed1`), or of a repository or folder whose names of steps tell seeds apart
+            (`step1250-seed-default` is seed 0). Empty means the run as named.
+        naming: How the names of steps are read.
 
     Raises:
         PythiaGeometryError: If nothing of this name can exist.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path, PurePath
 from threading import Event
 
@@ -11,7 +10,7 @@ from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.base_spans import BaseSpan, base_spans
 from pythia_geometry.extraction.models import read_names
 from pythia_geometry.extraction.tensor_names import TensorNames
-from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, Checkpoint, WeightFile
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, UNSUPPORTED, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import HEADER, Place, places
 from pythia_geometry.suites.suite import PartOfFile, Suite
 
@@ -35,11 +34,23 @@ class SpanSource:
         self._suite, self._parts = suite, suite.parts
         self._asked: dict[str, Found] = {}
         self._sizes: dict[tuple[int, ...], int] = {}
+        self._names: dict[Path, TensorNames] = {}  # by config
 
-    @cached_property
-    def names(self) -> TensorNames:
-        """What the config says of the tensors. Not from two threads at once: building a module patches torch."""
-        return read_names(self._suite.config_file())
+    def names(self, checkpoint: Checkpoint) -> TensorNames:
+        """What the step's config says of its tensors. Not from two threads at once: building a module patches torch.
+
+        Raises:
+            CheckpointError: If the config cannot be had, or no model be built of it.
+        """
+        config = self._suite.config_file(checkpoint)
+        if config not in self._names:
+            try:
+                self._names[config] = read_names(config)
+            except CheckpointError:
+                raise
+            except PythiaGeometryError as error:
+                raise CheckpointError(f"{checkpoint.label}: {error}", UNSUPPORTED) from error
+        return self._names[config]
 
     def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
         """The checkpoint's folder in the user's Hub cache, checked; None where it is not there.
@@ -70,7 +81,7 @@ class SpanSource:
         for last_try in (False, True):
             try:
                 headers = {file: _header(checkpoint, remote, stop) for file, remote in files.items()}
-                return base_spans(checkpoint, headers, self.names), files
+                return base_spans(checkpoint, headers, self.names(checkpoint)), files
             except CheckpointError as error:
                 if last_try or error.status != CORRUPT:
                     raise

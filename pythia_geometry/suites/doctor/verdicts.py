@@ -77,6 +77,7 @@ class Diagnosis:
         notes: What else a reader must know.
         published: What became of the published faults.
         inside: What the embeddings show; None without `--deep`.
+        by: What the verdicts go by.
     """
 
     run: str
@@ -87,6 +88,7 @@ class Diagnosis:
     notes: tuple[str, ...]
     published: tuple[Published, ...]
     inside: Inside | None = None
+    by: str = "the listing"
 
     @property
     def is_sound(self) -> bool:
@@ -132,7 +134,8 @@ def _diagnosed(suite: Suite, served: Served, alike: Mapping[str, str], inside: I
     of_faults = {fault.told for fault in suite.faults}
     notes = (*(note for note in suite.notes if note not in of_faults), *_about_list(served))
     name = run_name(suite.model, suite.seed)
-    return Diagnosis(name, suite.origin, verdicts, served.main, served.others, notes, published, inside)
+    by = "the listing" if suite.lists_hashes else "the sha256 of the files"
+    return Diagnosis(name, suite.origin, verdicts, served.main, served.others, notes, published, inside, by)
 
 
 def _about_list(served: Served) -> list[str]:

@@ -31,6 +31,9 @@ SECONDS = 30.0
 PAGE = 32 * 2**20
 """Most bytes of a page of a listing."""
 
+REFUSAL = 2**16
+"""Bytes that a redirect or a refusal may have, however little was asked for."""
+
 PACE = (30.0, 30 * 1024)
 """A large file must bring so many bytes in so many seconds."""
 
@@ -220,14 +223,15 @@ class _Bounded(httpx2.SyncByteStream):
 
     def __init__(self, stream: httpx2.SyncByteStream, ask: Ask) -> None:
         self._stream, self._ask = stream, ask
+        self._most = None if ask.most is None else max(ask.most, REFUSAL)
 
     def __iter__(self) -> Iterator[bytes]:
         size, since, before = 0, time.monotonic(), 0
         for chunk in self._stream:
             size += len(chunk)
             now = time.monotonic()
-            if self._ask.most is not None and size > self._ask.most:
-                raise GarbledError(f"more than {self._ask.most:,} bytes")
+            if self._most is not None and size > self._most:
+                raise GarbledError(f"more than {self._most:,} bytes")
             if self._ask.seconds is not None and now - self._ask.began > self._ask.seconds:
                 raise TooSlowError(f"no whole answer within {self._ask.seconds:.0f} s")
             if now - since > PACE[0]:

@@ -144,6 +144,6 @@ class Texts:
         others = [n for n in _OTHER_TOKENIZERS if n in held]
         instead = f"; it has {' and '.join(others)}" if others else ""
         return (
-            f"{absent}{instead}. Put the steps into a folder (hf download … --local-dir FOLDER/step0) and make one "
-            f"there: AutoTokenizer.from_pretrained({of.repository!r}).save_pretrained(FOLDER); then --model FOLDER walks them"
+            f"{absent}{instead}. Put the steps into a folder (hf download … --local-dir FOLDER/step0), make one there "
+            f"(AutoTokenizer.from_pretrained({of.repository!r}).save_pretrained(FOLDER)), and type --model FOLDER"
         )

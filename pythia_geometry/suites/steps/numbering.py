@@ -165,6 +165,11 @@ def _of_seed(read: _Read, seed: int, where: str) -> tuple[_Read, tuple[str, ...]
     if seed not in number.values():
         if not read and not seed:
             return [], ()
+        if not any(number):
+            raise PythiaGeometryError(
+                f"--seeds needs a Pythia size, or steps whose names tell seeds apart (step5-seed-1); {where} is of one "
+                "seed"
+            )
         has = ", ".join(map(str, sorted(number.values()))) or "none"
         raise PythiaGeometryError(
             f"{where} has no seed {seed} among the names of its steps. Seeds: {has}. Choose with --seeds, such as "
