@@ -210,7 +210,7 @@ def _of_stage(read: _Read, asked: str, where: str) -> tuple[_Read, tuple[str, ..
     if len(chosen) > 1:
         notes.append(f"stages walked as one run, since each goes on counting: {', '.join(map(_called, chosen))}")
     if left_out:
-        told = ", ".join(f"{_called(s)} ({len(spans[s])} steps)" for s in left_out[:_SHOWN])
+        told = ", ".join(f"{_called(s)} ({_count(len(spans[s]))})" for s in left_out[:_SHOWN])
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         named = next((stage for stage in left_out if stage), "")
         how = f"walk one with --stage {named}" if named else "walk it without --stage"
@@ -225,6 +225,10 @@ def _going_on(order: Sequence[str], spans: Mapping[str, Sequence[int]]) -> list[
         if min(spans[stage]) > max(max(spans[one]) for one in chosen) and _root(stage) == _root(chosen[0]):
             chosen.append(stage)
     return chosen
+
+
+def _count(n: int) -> str:
+    return f"{n} step" if n == 1 else f"{n} steps"
 
 
 def _called(stage: str) -> str:

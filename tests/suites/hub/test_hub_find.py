@@ -160,7 +160,7 @@ def test_a_stage_and_a_seed_are_runs_of_their_own(serve: Serve) -> None:
         "stage2-step5",
         "stage1-step5-seed-1",
     ]
-    assert "stages left out: stage2 (1 steps); walk one with --stage stage2" in plain.notes
+    assert "stages left out: stage2 (1 step); walk one with --stage stage2" in plain.notes
     assert plain.address == "org/run"
     assert late.address == "org/run --stage stage2"
 

@@ -243,12 +243,12 @@ def test_stages_that_go_on_counting_are_one_run_and_the_others_are_said() -> Non
     assert list(found.steps) == [40, 50, 60, 70]
     assert found.notes == (
         "stages walked as one run, since each goes on counting: stage1, stage2, stage3",
-        "stages left out: lc-4k-to-32k (1 steps); walk one with --stage lc-4k-to-32k",
+        "stages left out: lc-4k-to-32k (1 step); walk one with --stage lc-4k-to-32k",
     )
     assert found.others == ("lc-4k-to-32k-step-4", "main")
     late = numbered("main", *names, stage="lc-4k-to-32k")
     assert (steps(late), late.stage) == ({4: "lc-4k-to-32k-step-4"}, "lc-4k-to-32k")
-    assert "stages left out: stage1 (2 steps), stage2 (1 steps), stage3 (1 steps)" in late.notes[0]
+    assert "stages left out: stage1 (2 steps), stage2 (1 step), stage3 (1 step)" in late.notes[0]
     assert numbered(*names, stage="stage2").stage == "stage2"
 
 
@@ -256,7 +256,7 @@ def test_stages_that_begin_again_are_left_out_and_named() -> None:
     names = ["step1000-tokens4B", "step2000-tokens8B", "stage2-step1000-tokens4B", "stage10-step5", "stage2-step3000"]
     found = numbered(*names)
     assert list(found.steps) == [1000, 2000]
-    assert "stages left out: stage2 (2 steps), stage10 (1 steps); walk one with --stage stage2" in found.notes
+    assert "stages left out: stage2 (2 steps), stage10 (1 step); walk one with --stage stage2" in found.notes
     second = numbered(*names, stage="stage2")
     assert list(second.steps) == [1000, 3000]
     assert numbered("stage1-step5", "stage2-step1", stage="stage1").stage == ""  # what is walked anyway
