@@ -70,6 +70,11 @@ class Encoder:
         unknown: Any = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = self._tokenizer.token_to_id(unknown) if unknown else None
 
+    def offsets(self, text: str) -> tuple[Ids, list[tuple[int, int]]]:
+        """Token ids of a text, and which of its characters each stands for, as [start, stop)."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return tuple(encoding.ids), list(encoding.offsets)
+
     def encode(self, probe: Probe, vocab_size: int) -> EncodedProbe:
         """Token ids of a probe's items, shuffled where it is a control.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import (
+    CHANGED,
     CONFIG_NAME,
     CORRUPT,
     MISSING,
@@ -61,6 +62,7 @@ class LocalSuite:
         self.address = shlex.quote(str(self.folder)) + naming.words
         self._numbered = _numbered(self.folder, naming, seed or 0)
         self._folders = {step: self.folder / revision.name for step, (revision, _) in self._numbered.steps.items()}
+        self._states: dict[Path, tuple[int, ...]] = {}  # of the weight files, when they were hashed
         facts = _read_facts(self.folder / FACTS_NAME)
         self.suite: str = facts.get("suite", "local")
         self.model: str = facts.get("name", self.folder.name)
@@ -116,7 +118,18 @@ class LocalSuite:
             names = {p.name + "/" * p.is_dir() for p in folder.iterdir() if p.exists()}
         except OSError as error:
             return Branch(replace(blank, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}"))
-        return branch_of(blank, names, str(folder), lambda layout: _hashed(folder, layout))
+        return branch_of(blank, names, str(folder), lambda layout: self._hashed(folder, layout))
+
+    def _hashed(self, folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
+        try:
+            names = layout.files
+            if layout.index is not None:
+                names = layout.named((folder / layout.index).read_bytes(), str(folder))
+            paths = [folder / name for name in names]
+            self._states.update({path: _state(path) for path in paths})  # before: what changes meanwhile is noticed
+            return tuple(map(_hashed_file, paths))
+        except OSError as error:
+            raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
 
     def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
         """Part of a file; all of it without a span.
@@ -133,6 +146,25 @@ class LocalSuite:
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """The step's own folder; nothing is copied."""
         return self._folders[checkpoint.step]
+
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Compares each file's size, times and inode with those it was hashed under; hashes it again where they differ.
+
+        Raises:
+            CheckpointError: If the weights are not those that were listed.
+        """
+        for file in checkpoint.files:
+            path = folder / file.name
+            try:
+                is_same = _state(path) == self._states.get(path) or _hashed_file(path).sha256 == file.sha256
+            except OSError:
+                is_same = False
+            if not is_same:
+                raise CheckpointError(
+                    f"{path} has changed since this walk began, and what was read of it was thrown away. Type the same "
+                    "command again when nothing writes there any more",
+                    CHANGED,
+                )
 
     def config_file(self, checkpoint: Checkpoint | None = None) -> Path:
         """The step's own `config.json`, or else the suite's: the last step's, the one beside the steps, any step's.
@@ -241,14 +273,10 @@ _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _hashed(folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
-    try:
-        names = layout.files
-        if layout.index is not None:
-            names = layout.named((folder / layout.index).read_bytes(), str(folder))
-        return tuple(_hashed_file(folder / name) for name in names)
-    except OSError as error:
-        raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs after a file was replaced or written into."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _hashed_file(path: Path) -> WeightFile:

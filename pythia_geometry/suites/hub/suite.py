@@ -303,6 +303,9 @@ class HubSuite:
         folders = (find_cached(self.repository, one) for one in (checkpoint, *twins))
         return next((folder for folder in folders if folder is not None), None)
 
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Nothing: `fetch` has checked them."""
+
     def config_file(self, checkpoint: Checkpoint | None = None) -> Path:
         """The step's own `config.json`, or else the suite's: that of `main`, or of the newest step that has one.
 
