@@ -13,7 +13,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
-from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
+from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes, write_step
 
 
 @pytest.fixture(scope="module")
