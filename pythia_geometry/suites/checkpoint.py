@@ -8,6 +8,7 @@ from threading import Event
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
 WRONG, SUSPECT = "wrong", "suspect"
+UNSUPPORTED = "unsupported"
 """What the `checkpoints` table can say of a step."""
 
 REFUSED = (DUPLICATE, WRONG, SUSPECT)
