@@ -173,7 +173,7 @@ class _Pooling:
         self.rows.append(self.pool(args[0] if args else kwargs["hidden_states"]))
 
     def _after_block(self, _: object, __: object, output: Any) -> None:
-        self.rows.append(self.pool(output[0] if isinstance(output, tuple) else output))
+        self.rows.append(self.pool(output[0] if isinstance(output, (tuple, list)) else output))
 
     def _narrow(self, _: object, args: tuple[Tensor, ...]) -> tuple[Tensor] | None:
         return (args[0][self.read_BT][None],) if self._narrows else None

@@ -52,14 +52,14 @@ def module_logits(module: PreTrainedModel, rows_PD: Tensor) -> Tensor:
 
     Its base model answers with these states instead of computing its own, for this one call.
     """
-    from transformers.modeling_outputs import BaseModelOutputWithPast
+    from transformers.modeling_outputs import MoeModelOutputWithPast
 
     asked = False
 
     def given(*_: object, **__: object) -> Any:
         nonlocal asked
         asked = True
-        return BaseModelOutputWithPast(last_hidden_state=rows_PD[None])
+        return MoeModelOutputWithPast(last_hidden_state=rows_PD[None])
 
     base = module.base_model
     base.forward = given  # on the instance: its class keeps its own

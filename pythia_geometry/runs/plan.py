@@ -31,6 +31,7 @@ class RunPlan:
         probes: Under the run's tokenizer.
         shape: Blocks, width, vocabulary.
         spans: Where the base model lies in its files; None where whole files are fetched.
+        remarks: What of the tokenizer's file is not used.
     """
 
     suite: Suite
@@ -38,6 +39,7 @@ class RunPlan:
     probes: tuple[EncodedProbe, ...]
     shape: Shape
     spans: SpanSource | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -132,9 +134,9 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
-    encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
+    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
-    return RunPlan(suite, tuple(found), encoded, shape, spans)
+    return RunPlan(suite, tuple(found), encoded, shape, spans, encoder.notes)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:
