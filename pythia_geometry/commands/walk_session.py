@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.device_names import names_several
 from pythia_geometry.report.outcome import write_outcome
-from pythia_geometry.runs.device_names import names_several
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_probes, updated_manifest
 from pythia_geometry.runs.many.shards import done_anywhere, parse_shard, walk_shard
 from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
 from pythia_geometry.runs.request import LOCAL, Request
-from pythia_geometry.runs.rows import unfinished
+from pythia_geometry.runs.work import RunWork
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
 from pythia_geometry.store.run_folder import RunFolder
@@ -102,7 +102,7 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
     manifest = RunFolder(folder).manifest()
     updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
     done = done_anywhere(RunFolder(folder))
-    todo = {run.name: unfinished(run, request, done) for run in share.runs}
+    todo = {run.name: RunWork(run, request).unfinished(done) for run in share.runs}
     rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
     show_plan(console, share, todo, folder, rate)
     for name in changed_probes(manifest, plan):

@@ -23,43 +23,44 @@ MOST_BUFFERS = 4 * 2**30
 """Bytes of masks and tables that a config may ask for: GPT-2's mask grows with the square of its context."""
 
 
-def empty_model(config: PretrainedConfig, dtype: torch.dtype) -> tuple[PreTrainedModel, str]:
-    """The module with parameters that take no memory and real buffers, and its attention kernel.
-
-    The kernel is `sdpa`, and `eager` for architectures whose attention transformers cannot compute by it (BLOOM, MPT,
-    GPT-Neo, Gemma 2).
+def empty_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The module with parameters that take no memory, and real buffers.
 
     Raises:
         PythiaGeometryError: If transformers cannot build it, or it would need gigabytes of buffers.
     """
-    kernel = SDPA if _supports_sdpa(config) else EAGER
-    buffers = sum(b.numel() * b.element_size() for b in _build(config, dtype, kernel, real_buffers=False).buffers())
+    buffers = sum(b.numel() * b.element_size() for b in _build(config, dtype, real_buffers=False).buffers())
     if buffers > MOST_BUFFERS:
         needs = f"needs {buffers / 1e9:,.0f} GB for masks and tables alone"
         raise PythiaGeometryError(f"A {config.model_type} of this config cannot be built: it {needs}")
-    module = _build(config, dtype, kernel, real_buffers=True)
+    module = _build(config, dtype, real_buffers=True)
     module.tie_weights()
-    return module, kernel
+    return module
 
 
-def _supports_sdpa(config: PretrainedConfig) -> bool:
+def kernel_of(config: PretrainedConfig) -> str:
+    """How attention is computed.
+
+    By `sdpa`; by `eager` for architectures whose attention transformers cannot compute by it (BLOOM, MPT, GPT-Neo,
+    Gemma 2).
+    """
     from transformers import AutoModelForCausalLM
 
     classes: Any = AutoModelForCausalLM._model_mapping
     try:
-        return bool(classes[type(config)]._supports_sdpa)
+        return SDPA if classes[type(config)]._supports_sdpa else EAGER
     except (KeyError, AttributeError):
-        return True  # no language model: building it says so
+        return SDPA  # no language model: building it says so
 
 
-def _build(config: PretrainedConfig, dtype: torch.dtype, kernel: str, real_buffers: bool) -> PreTrainedModel:
+def _build(config: PretrainedConfig, dtype: torch.dtype, real_buffers: bool) -> PreTrainedModel:
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
     try:
         with init_empty_weights(include_buffers=not real_buffers):
             module: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=kernel, trust_remote_code=False
+                config, dtype=dtype, attn_implementation=kernel_of(config), trust_remote_code=False
             )
     except Exception as error:  # whatever a config with wrong sizes makes of the arithmetic inside
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -37,12 +37,14 @@ class Answers:
         margin: log_prob minus the mean log-probability of the distractors; NaN without distractors.
         choice: 1 where the target beats every distractor, 0 where not; NaN without distractors.
         exact: 1 where greedy decoding gives the target, 0 where not.
+        choices: Of each item, the log-probability of every answer: the target's, then each distractor's.
     """
 
     log_prob: NDArray[np.float64]
     margin: NDArray[np.float64]
     choice: NDArray[np.float64]
     exact: NDArray[np.float64]
+    choices: Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -280,4 +282,4 @@ def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) 
             margin[i] = s[TARGET] - s[1:].mean()
             choice[i] = float(s[TARGET] > s[1:].max())
     exact = np.where(np.isfinite(log_prob), exact, np.nan)
-    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact)
+    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact, scores)

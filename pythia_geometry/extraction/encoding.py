@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,6 +43,11 @@ class EncodedProbe:
     probe: Probe
     items: tuple[EncodedItem, ...]
     spaces_matter: bool = True
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the token ids: what the tokenizer file says beyond them decides nothing."""
+        return hashlib.sha256(json.dumps([astuple(item) for item in self.items]).encode()).hexdigest()
 
     @property
     def single_token_share(self) -> float:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.building import SDPA, allocate, empty_model, find_blocks, positionwise
+from pythia_geometry.extraction.building import SDPA, allocate, empty_model, find_blocks, kernel_of, positionwise
+from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.configs import quantised_by, read_config
 from pythia_geometry.extraction.heads import head_of, module_logits
 from pythia_geometry.extraction.repacked import repack
@@ -36,12 +37,13 @@ _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True)
 class Shape:
-    """What a config says of a model's size, without building it."""
+    """What a config says of a model's size, without building it; and the attention kernel that it runs with."""
 
     n_layers: int
     width: int
     vocab_size: int
     context: int
+    kernel: str = ATTENTION_KERNEL
 
     @property
     def layers(self) -> list[str]:
@@ -71,7 +73,7 @@ def read_shape(config_file: Path) -> Shape:
 def _shape_of(config: PretrainedConfig) -> Shape:
     context = getattr(config, "max_position_embeddings", 0)
     context = context if isinstance(context, int) and context > 0 else 0
-    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, context)
+    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, context, kernel_of(config))
 
 
 def read_names(config_file: Path) -> TensorNames:
@@ -80,7 +82,7 @@ def read_names(config_file: Path) -> TensorNames:
     Raises:
         PythiaGeometryError: If the config is unreadable or names code outside transformers.
     """
-    return names_of(empty_model(read_config(config_file), torch.float32)[0])
+    return names_of(empty_model(read_config(config_file), torch.float32))
 
 
 class SuiteModel:
@@ -90,10 +92,9 @@ class SuiteModel:
         module: The `transformers` model, in evaluation mode; without a head, the base model.
         has_head: Whether there is an output head: without one answers cannot be scored, and none of its memory is
             taken.
-        kernel: How attention is computed: `sdpa`, or `eager` where the architecture cannot be computed by it.
         blocks: Its transformer blocks, in order.
         last_mlp: The last block's MLP where it is known to treat every position by itself, else None.
-        shape: Blocks, width, vocabulary.
+        shape: Blocks, width, vocabulary, attention kernel.
     """
 
     def __init__(self, config_file: Path, dtype: str = "float32", device: str = "cpu", head: bool = True) -> None:
@@ -106,14 +107,13 @@ class SuiteModel:
         self.dtype = dtype
         self.has_head = head
         config = read_config(config_file)
-        self._config_text = config_file.read_bytes()
-        self._take(config, *empty_model(config, DTYPES[dtype]))
+        self._identity = config_identity(config_file)
+        self._take(config, empty_model(config, DTYPES[dtype]))
 
-    def _take(self, config: PretrainedConfig, empty: PreTrainedModel, kernel: str) -> None:
+    def _take(self, config: PretrainedConfig, empty: PreTrainedModel) -> None:
         """Takes a module that was built, in the memory of the one before."""
         held = dict(self.module.named_parameters()) if hasattr(self, "module") else {}
         self.names = names_of(empty)
-        self.kernel = kernel
         self.module: PreTrainedModel = empty if self.has_head else empty.base_model  # type: ignore[assignment]
         allocate(self.module, DTYPES[self.dtype], self.device, held)
         self.base: nn.Module = self.module.base_model
@@ -124,6 +124,11 @@ class SuiteModel:
         self._slots = {prefix + name: slot for name, slot in weight_slots(self.module).items()}
         self._quantised = quantised_by(config)
         self._head: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def kernel(self) -> str:
+        """How attention is computed: `sdpa`, or `eager` where the architecture cannot be computed by it."""
+        return self.shape.kernel
 
     @property
     def n_parameters(self) -> int:
@@ -171,10 +176,10 @@ class SuiteModel:
     def _follow(self, config_file: Path, checkpoint: Checkpoint) -> None:
         """Takes on what the step's own config says, where it says anything else than the step's before."""
         try:
-            if (text := config_file.read_bytes()) == self._config_text:
+            if (identity := config_identity(config_file)) == self._identity:
                 return
             config = read_config(config_file)
-            empty, kernel = empty_model(config, DTYPES[self.dtype])
+            empty = empty_model(config, DTYPES[self.dtype])
         except (PythiaGeometryError, OSError) as error:
             raise CheckpointError(f"{checkpoint.label}: {error}", UNSUPPORTED) from error
         if differs := self._other_shape(names_of(empty), _shape_of(config)):
@@ -183,8 +188,8 @@ class SuiteModel:
                 f"by itself: --steps {checkpoint.step}, into another --out",
                 UNSUPPORTED,
             )
-        self._take(config, empty, kernel)
-        self._config_text = text
+        self._take(config, empty)
+        self._identity = identity
 
     def _other_shape(self, names: TensorNames, shape: Shape) -> str:
         mine, its = self.names.shapes, names.shapes
@@ -205,7 +210,7 @@ class SuiteModel:
         except CheckpointError as error:
             if not self.names.repacked or error.status != CORRUPT:
                 raise
-        tensors = repack(empty_model(self.module.config, torch.float32)[0], tensors, checkpoint)
+        tensors = repack(empty_model(self.module.config, torch.float32), tensors, checkpoint)
         return tensors, self.names.match(tensors, self.names.shapes, checkpoint)
 
     def _copy(self, tensors: Mapping[str, Tensor], matched: Mapping[str, str], checkpoint: Checkpoint) -> None:

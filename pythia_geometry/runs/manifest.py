@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.models import ATTENTION_KERNEL
 from pythia_geometry.extraction.probes import SHUFFLED
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.request import LOCAL
@@ -40,12 +39,11 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
             "executor": request.executor,
             "fetch": request.fetch,
-            "attention": ATTENTION_KERNEL,
             "position": request.position,
             "batch": request.batch,
             "duplicates": request.duplicates,
             "format": request.weight_format,
-            "measures": [*request.chosen_measures, *request.chosen_comparisons],
+            "measures": [measure.name for measure in request.chosen],
             "shuffle_seed": f"sha256 of the item's id ({SHUFFLED})",
         },
     }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.measures import Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
+from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
 from pythia_geometry.suites.named import find_suites
@@ -30,6 +33,8 @@ class RunPlan:
         checkpoints: The chosen ones, ascending.
         probes: Under the run's tokenizer.
         shape: Blocks, width, vocabulary.
+        configs: By step, the identity of its config: of what `config.json` says that can decide a number.
+        at: Steps at which dear measures are taken.
         spans: Where the base model lies in its files; None where whole files are fetched.
         remarks: What of the tokenizer's file is not used.
     """
@@ -38,6 +43,8 @@ class RunPlan:
     checkpoints: tuple[Checkpoint, ...]
     probes: tuple[EncodedProbe, ...]
     shape: Shape
+    configs: Mapping[int, str] = field(default_factory=dict)
+    at: frozenset[int] = frozenset()
     spans: SpanSource | None = None
     remarks: tuple[str, ...] = ()
 
@@ -45,6 +52,14 @@ class RunPlan:
     def name(self) -> str:
         """The run's name, such as `pythia-160m-seed3`."""
         return run_name(self.suite.model, self.suite.seed)
+
+    def config_of(self, checkpoint: Checkpoint) -> str:
+        """Identity of the config that the checkpoint is read with."""
+        return self.configs.get(checkpoint.step, "")
+
+    def is_taken(self, measure: Measure, checkpoint: Checkpoint) -> bool:
+        """Whether a measure is taken at a checkpoint: dear ones only where `--at` says."""
+        return not READINGS[measure.reads].dear or checkpoint.step in self.at
 
     @property
     def usable(self) -> list[Checkpoint]:
@@ -136,7 +151,10 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoder = Encoder(tokenizer)
     encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
-    return RunPlan(suite, tuple(found), encoded, shape, spans, encoder.notes)
+    at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
+    same = config_identity(config)
+    configs = {checkpoint.step: same for checkpoint in found}
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, spans, encoder.notes)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

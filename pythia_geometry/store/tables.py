@@ -15,9 +15,9 @@ RUN = {"suite": "string", "model": "string", "seed": "int64", "step": "int64"}
 PROBE = {"probe": "string", "task": "string"}
 ORIGIN = {"probe_sha256": "string", "precision": "string"}
 GEOMETRY = RUN | PROBE | {
-    "layer": "string", "layer_index": "int64", "measure": "string", "value": "float64", "error": "float64",
-    "ceiling": "float64", "n": "int64", "reason": "string", "position": "string",
-    "reference_step": "Int64",
+    "layer": "string", "layer_index": "int64", "head": "Int64", "measure": "string", "settings": "string",
+    "value": "float64", "error": "float64", "ceiling": "float64", "n": "int64", "reason": "string",
+    "position": "string", "reference_step": "Int64",
 } | ORIGIN  # fmt: skip
 BEHAVIOUR = RUN | PROBE | {
     "metric": "string", "value": "float64", "error": "float64", "n": "int64", "chance": "float64",
@@ -25,7 +25,7 @@ BEHAVIOUR = RUN | PROBE | {
 } | ORIGIN  # fmt: skip
 ANSWERS = RUN | PROBE | {
     "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64",
+    "exact": "float64", "choices": "object",
 } | ORIGIN  # fmt: skip
 CHECKPOINTS = RUN | {
     "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
@@ -36,7 +36,7 @@ WORK = {"work": "string"}
 """Only in parts: the piece of work that made a row. A table shows the rows of work that is current."""
 
 KEYS = {
-    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position"],
+    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position", "layer", "head", "settings"],
     "behaviour": [*RUN, *PROBE, "metric"],
     "answers": [*RUN, *PROBE, "item"],
 }
@@ -56,8 +56,12 @@ class Tables:
 def write_part(file: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows of one checkpoint, each with the work that made it."""
     # without a data frame, which costs more than all the rest: parts are small and come often
-    columns = [(name, getattr(pa, dtype.lower())()) for name, dtype in (TABLES[table] | WORK).items()]
+    columns = [(name, _arrow(dtype)) for name, dtype in (TABLES[table] | WORK).items()]
     pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(columns)), file)
+
+
+def _arrow(dtype: str) -> pa.DataType:
+    return pa.list_(pa.float64()) if dtype == "object" else getattr(pa, dtype.lower())()
 
 
 def read_parts(files: Sequence[Path], table: str, current: Set[str]) -> pd.DataFrame:

@@ -26,8 +26,8 @@ def ours(job: Job) -> None:
     from pythia_geometry.extraction import capture as capturing
     from pythia_geometry.extraction.models import SuiteModel
     from pythia_geometry.geometry import dimension, representation
-    from pythia_geometry.runs import one_run
     from pythia_geometry.runs.local import walk
+    from pythia_geometry.runs.one_run import walk as one_run
     from pythia_geometry.runs.plan import make_plan
     from pythia_geometry.runs.request import Request
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pythia_geometry.runs import one_run
+from pythia_geometry.runs.one_run import walk as one_run
 from tests.runs.children import Stopped, counted, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 

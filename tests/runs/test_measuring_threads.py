@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pythia_geometry.runs import local, one_run
-from pythia_geometry.runs.one_run import measuring_threads
+from pythia_geometry.runs.one_run.walk import measuring_threads
 from pythia_geometry.runs.rows import measure_layers
 from tests.suites_on_disk import assert_same, tiny_suite
 

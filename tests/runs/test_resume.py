@@ -12,7 +12,7 @@ import pytest
 from pythia_geometry.extraction.capture import Capture, capture
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.measures import MEASURES
-from pythia_geometry.runs import one_run
+from pythia_geometry.runs.one_run import walk as one_run
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import KEYS, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, rows, tiny_suite, write_probes, write_step

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pythia_geometry.runs.one_run import _compact
+from pythia_geometry.runs.one_run.walk import _compact
 from pythia_geometry.runs.rows import measure_layers
 from pythia_geometry.store.activations import add_activations, read_activations
 

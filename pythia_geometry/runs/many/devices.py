@@ -23,7 +23,7 @@ from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.many import device_worker
 from pythia_geometry.runs.many.device_worker import ERROR, FINISHED, STAGE
 from pythia_geometry.runs.many.shards import Shard, gather
-from pythia_geometry.runs.one_run import Elsewhere
+from pythia_geometry.runs.one_run.walk import Elsewhere
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress
 

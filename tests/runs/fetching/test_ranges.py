@@ -24,7 +24,7 @@ from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.ledger import UNCHECKED, Ledger
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.many.shards import Shard, walk_shard
-from pythia_geometry.runs.one_run import UNREAD
+from pythia_geometry.runs.one_run.walk import UNREAD
 from pythia_geometry.runs.plan import Plan, make_plan
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.runs.rows import unfinished
