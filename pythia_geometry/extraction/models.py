@@ -203,7 +203,7 @@ class SuiteModel:
     ) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
         """The checkpoint's tensors, and under which names the module's are among them."""
         if not isinstance(weights, Path):
-            return weights, self.names.match(weights, self._slots, checkpoint)
+            return weights, self.names.match_parts(weights, self._slots, checkpoint)
         tensors = read_tensors(weights, checkpoint)
         try:
             return tensors, self.names.match(tensors, self.names.shapes, checkpoint)

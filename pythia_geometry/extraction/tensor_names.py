@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.extraction.unsupported import what_it_is
-from pythia_geometry.suites.checkpoint import CORRUPT, UNSUPPORTED, Checkpoint
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, UNSUPPORTED, Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,6 +80,23 @@ class TensorNames:
         if missing or extra:
             raise self._misfit(held, missing, sorted(extra), checkpoint)
         return matched
+
+    def match_parts(self, held: Collection[str], required: Collection[str], checkpoint: Checkpoint) -> dict[str, str]:
+        """The same for tensors of which only some were fetched, so that nothing can be put together from them.
+
+        Raises:
+            CheckpointError: If there is a tensor too few or too many, or files hold parts of the module's tensors.
+        """
+        try:
+            return self.match(held, required, checkpoint)
+        except CheckpointError as error:
+            if not self.repacked or error.status != CORRUPT:
+                raise
+            raise CheckpointError(
+                f"{checkpoint.label} holds each expert's tensors by themselves, and --fetch ranges puts none together. "
+                "Type the same command without it: the step is added to the same run folder",
+                FAILED,
+            ) from error
 
     def _slots_of(self, name: str) -> tuple[str, ...]:
         return _RENAMED.get(name, name), name, self.prefix + name
