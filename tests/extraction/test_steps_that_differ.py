@@ -50,10 +50,10 @@ def test_every_step_is_read_by_its_own_config(
     for name, more in (("old", old), ("new", new)):
         write(tmp_path / name, kind, seed=len(name) + len(more), **more)
     model = opened(tmp_path / "new")
-    for name in ("old", "new"):
+    for name in ("old", "new", "old"):
         module = model.module
         assert_read_alike(opened(tmp_path / name, model), loaded(tmp_path / name))
-        assert (model.module is module) == (name == "new" and module is model.module)
+        assert model.module is not module
 
 
 def test_a_config_that_says_the_same_rebuilds_nothing(tmp_path: Path) -> None:
@@ -126,8 +126,7 @@ def test_a_head_of_its_own_is_kept_although_the_config_says_tied(tmp_path: Path,
     for name in ("own", "tied", "twice", "own"):
         other = loaded(tmp_path / name)
         opened(tmp_path / name, model)
-        if kind != "gpt_neox":  # transformers reads no `embed_out.weight` into a tied head
-            assert_read_alike(model, other)
+        assert_read_alike(model, other)
         tied = model.module.get_output_embeddings().weight is model.module.get_input_embeddings().weight
         assert tied == (name != "own")
 
