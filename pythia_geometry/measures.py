@@ -14,8 +14,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
+from pythia_geometry.attention.head_values import HEAD_MEASURES, head_values
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.geometry.dimension import twonn
 from pythia_geometry.geometry.representation import (
@@ -101,6 +103,19 @@ def _cka(name: str, against: str) -> Measure:
     )
 
 
+def _of_heads(name: str) -> Measure:
+    """A number of every attention head."""
+    unit, high = HEAD_UNITS.get(name, ("share of attention", 1.0))
+    return Measure(name, PATTERN, partial(head_values, measures=(name,)), ATTENTION, unit, (0.0, high))
+
+
+HEAD_UNITS = {
+    "entropy": ("nats", INFINITE),
+    "target_selectivity": ("ratio", INFINITE),
+    "output_rank": ("directions", INFINITE),
+}
+"""Units and largest values of head measures that are no share of attention."""
+
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -115,6 +130,7 @@ MEASURES: dict[str, Measure] = {
         Measure("twonn", RESIDUAL, twonn, REPRESENTATION, "dimensions", default=True),
         _cka("cka_previous", PREVIOUS),
         _cka("cka_last", LAST),
+        *map(_of_heads, HEAD_MEASURES),
     )
 }
 

@@ -125,6 +125,11 @@ class Encoder:
         found = [name for name, is_stored in stored.items() if is_stored]
         return (f"tokenizer.json stores {' and '.join(found)}, not used here",) if found else ()
 
+    def offsets(self, text: str) -> tuple[Ids, list[tuple[int, int]]]:
+        """Token ids of a text, and which of its characters each stands for, as [start, stop)."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return tuple(encoding.ids), list(encoding.offsets)
+
     def encode(self, probe: Probe, vocab_size: int, context: int = 0) -> EncodedProbe:
         """Token ids of a probe's items, shuffled where it is a control.
 

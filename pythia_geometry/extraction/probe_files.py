@@ -6,16 +6,17 @@ import ast
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.extraction.marks import Marks, read_marks
 from pythia_geometry.json_files import JsonError, json_rows, parse_json, read_text
 
 REQUIRED = ("prompt", "target")
-COLUMNS = (*REQUIRED, "id", "task", "distractors", "difficulty", "source")
+COLUMNS = (*REQUIRED, "id", "task", "distractors", "difficulty", "source", "marks")
 MOST_CHARACTERS = 1_000_000
 """Of one text: several times the longest context there is."""
 
@@ -35,6 +36,7 @@ class Item:
         distractors: Wrong continuations; empty where the answer is open.
         difficulty: The graded axis inside a family of tasks.
         source: Where the row comes from.
+        marks: By name, the characters of the prompt that a head would have to look at, as spans [start, stop).
     """
 
     id: str
@@ -44,6 +46,7 @@ class Item:
     distractors: tuple[str, ...] = ()
     difficulty: float = float("nan")
     source: str = ""
+    marks: Marks = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _item(row: Mapping[str, Any], where: str, index: int, default_task: str) -> 
         distractors=_distractors(row, where),
         difficulty=_difficulty(row.get("difficulty"), where),
         source=_name(row.get("source")),
+        marks=read_marks(row.get("marks"), row["prompt"], where),
     )
     if (longest := max(map(len, (item.prompt, item.target, *item.distractors)))) > MOST_CHARACTERS:
         raise PythiaGeometryError(f"{where}: a text of {longest:,} characters; no model reads so much at once")

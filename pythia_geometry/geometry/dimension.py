@@ -23,8 +23,8 @@ def twonn(z: ArrayLike | Cloud) -> Estimate:
     How it misleads: distinct points that come in tight pairs (templates filled with near-synonyms) pull it
     down or up without any change of the surface; identical rows are removed first, since even one pair of
     twins makes r₂/r₁ = 1 for a third point, and so are rows within 32 roundings of float32 of another (4e-6 of their
-    distance from the mean): a prompt that stands twice differs so much where its batches differed. With 100 to 200 points, dimensions above about 10 are
-    underestimated (a 10-d Gaussian of 1,000 points gives 9.5). Its jackknife error is 1.8 times the true spread
+    distance from the mean): a prompt that stands twice differs so much where its batches differed. With 100 to
+    200 points, dimensions above about 10 are underestimated (a 10-d Gaussian of 1,000 points gives 9.5). Its jackknife error is 1.8 times the true spread
     on d-balls. Compare only at equal n.
 
     Args:

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import DamagedError, MachineError
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.measures import Measure
+from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
-from pythia_geometry.runs.work import RunWork
-from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.runs.work import RunWork, question_of
+from pythia_geometry.store.activations import read_activations
+from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
@@ -28,6 +31,17 @@ WHOLE = "the checkpoint"
 
 Works = Mapping[str, Mapping[str, str]]
 Arrays = dict[str, NDArray[np.floating]]
+
+
+class LostActivationsError(MachineError):
+    """A checkpoint's cached activations were damaged: its probes need a new forward pass."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(
+            f"The cached activations of {checkpoint.label} are damaged as often as they are written: the disk does not "
+            "keep what it is given. Pass an --out on another disk"
+        )
+        self.checkpoint = checkpoint
 
 
 @dataclass
@@ -61,7 +75,14 @@ class Ledger:
         cached = self.cached_probes(checkpoint)
         return [e for e in self.run.probes if self._needs_forward(checkpoint, e, cached)]
 
+    def is_of_format_1(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> bool:
+        """Whether rows of an old folder answer the probe's question whole; they are kept, and marked."""
+        recorded = self.folder.checkpoint(checkpoint.label)["current"].get(self.question(encoded.probe), {})
+        return format1.is_answered(checkpoint, encoded, self.request, recorded, self.done)
+
     def _needs_forward(self, checkpoint: Checkpoint, encoded: EncodedProbe, cached: set[str]) -> bool:
+        if self.is_of_format_1(checkpoint, encoded):
+            return False
         if self.work.captured_by(checkpoint, encoded, self.done) == "":
             return True
         missing = self.missing(checkpoint, encoded)
@@ -72,6 +93,8 @@ class Ledger:
 
     def missing(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> list[Measure]:
         """Chosen measures of a probe's forward pass that are not done."""
+        if self.is_of_format_1(checkpoint, encoded):
+            return []
         chosen = self.request.forward_measures
         return [m for m in chosen if self.work.measure(checkpoint, encoded, m) not in self.done]
 
@@ -87,11 +110,14 @@ class Ledger:
 
         `unchecked` is set where any of it was read from weights that came in part.
         """
+        taken = [m for m in self.request.forward_measures if self.work.measure(checkpoint, encoded, m) in self.done]
         return {
             "capture": self.work.capture(checkpoint, encoded),
             "behaviour": self.work.captured_by(checkpoint, encoded, self.done),
             "weights": checkpoint.weight_sha256,
             "unchecked": "yes" if self._came_in_part(checkpoint, encoded) else "",
+            **self.run.inputs_of(encoded),
+            **{version_key(measure.name): str(measure.version) for measure in taken},
         }
 
     def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:
@@ -114,7 +140,7 @@ class Ledger:
 
     def question(self, probe: Probe) -> str:
         """What a piece of work answers: a probe at a position."""
-        return f"{probe.name} {self.request.position}"
+        return question_of(probe, self.request.position)
 
     # -- rows --------------------------------------------------------------------------------------------
 
@@ -158,8 +184,7 @@ class Ledger:
 
     def cached_probes(self, checkpoint: Checkpoint) -> set[str]:
         """Names of the probes whose cached activations come from the forward pass that is asked for."""
-        file = self.file(checkpoint)
-        works = cached_works(file) if file.exists() else {}
+        works = self.folder.cached_works(self.file(checkpoint))
         return {
             encoded.probe.name
             for encoded in self.run.probes
@@ -167,9 +192,17 @@ class Ledger:
         }
 
     def read(self, checkpoint: Checkpoint) -> Arrays:
-        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out."""
+        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out.
+
+        Raises:
+            LostActivationsError: If they are not what was written; they are removed then.
+        """
         fresh = self.cached_probes(checkpoint)
-        held = read_activations(self.file(checkpoint)) if fresh else {}
+        try:
+            held = read_activations(self.file(checkpoint)) if fresh else {}
+        except DamagedError as error:
+            self.folder.drop(self.file(checkpoint), error)
+            raise LostActivationsError(checkpoint) from error
         return {name: array for name, array in held.items() if name in fresh}
 
     def cached_precision(self, array: NDArray[np.floating]) -> str:

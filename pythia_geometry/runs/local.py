@@ -42,7 +42,8 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         MachineError: If the disk or the network gives out, or a shard is still being walked; what was finished
             is kept.
     """
-    folder = RunFolder(out)
+    watcher = progress or Silent()
+    folder = RunFolder(out, watcher.damaged)
     capture_elsewhere = _executor(plan)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     with (
@@ -54,14 +55,17 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
             shutil.rmtree(folder.downloads, ignore_errors=True)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
-        ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
+        ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
         ahead = [one for ledger in ledgers for one in wanted(ledger, elsewhere)]
         with weights_ahead(ahead, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
             for ledger in ledgers:
                 loader = Loader(ledger.run, plan.request, fetcher, ledger.progress)
                 RunWalk(Measuring(ledger, loader, measurer), Held(ledger, loader), elsewhere).all()
-        return folder.write_tables()
+        tables = folder.write_tables()
+        for label, count in folder.lost.items():
+            watcher.lost(label, count)
+        return tables
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.attention.head_values import HeadValue
+from pythia_geometry.attention.reading import HeadReading
 from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
@@ -24,6 +27,9 @@ class Site(NamedTuple):
     layer_index: int
     head: int | None = None
 
+
+MODEL = "model"
+"""The site of a number of the whole model; its layer index is -1."""
 
 Measured = list[tuple[Site, Measure, Estimate]]
 
@@ -64,6 +70,20 @@ def measure_layers(activations: NDArray[np.floating], layers: Sequence[str], mea
         cloud, site = Cloud(rows), Site(layers[index], index)
         found += [(site, measure, measure.compute(cloud, **measure.settings)) for measure in measures]
     return found
+
+
+def measure_heads(reading: HeadReading, measures: Sequence[Measure]) -> Measured:
+    """Every measure of every head, and of heads summed over a layer or the model."""
+    found: Measured = []
+    for measure in measures:
+        values: Iterable[HeadValue] = measure.compute(reading, **measure.settings)
+        found += [(_site_of_head(one), measure, one.estimate) for one in values]
+    return found
+
+
+def _site_of_head(value: HeadValue) -> Site:
+    """A head of block i writes into `resid_i`; a sum over all heads is of the model."""
+    return Site(MODEL, -1) if value.layer is None else Site(f"resid_{value.layer}", value.layer, value.head)
 
 
 def geometry_row(site: Site, measure: Measure, estimate: Estimate, rest: Row) -> Row:
@@ -142,5 +162,6 @@ def answer_rows(answers: Answers, probe: Probe, rest: Row) -> Iterator[Row]:
             "margin": answers.margin[index],
             "choice": answers.choice[index],
             "exact": answers.exact[index],
-            "choices": answers.choices[index],
+            "choices": json.dumps([float(log_prob) for log_prob in answers.choices[index]]),
+            "reason": "",
         }

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.measures import MEASURES, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS, Reading
 from pythia_geometry.runs.request import RANGES, Request
@@ -32,6 +34,22 @@ def identity(place: Checkpoint, **decides: Any) -> str:
     where = (place.run, place.step, place.weight_sha256)
     text = json.dumps([where, decides], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class Todo(NamedTuple):
+    """What a run folder lacks of one run: checkpoints, ascending, and names of the probes that any of them lacks."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    probes: frozenset[str]
+
+
+Held = Mapping[str, Mapping[str, str]]
+Recorded = Callable[[str], Held]
+
+
+def question_of(probe: Probe, position: str) -> str:
+    """What the rows of a probe answer: the probe at a position."""
+    return f"{probe.name} {position}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,8 @@ class RunWork:
         if beside is not None:
             what["beside"] = json.dumps([beside.step, beside.weight_sha256, self.run.config_of(beside)])
         reading = READINGS[measure.reads]
+        if encoded is not None and measure.reads in (PATTERN, MODEL_PAIR):
+            what["marks"] = encoded.probe.marks_sha256
         if encoded is not None:
             return self._of_probe(checkpoint, encoded, reading, **what)
         return self._of_checkpoint(checkpoint, reading, **what)
@@ -117,13 +137,27 @@ class RunWork:
         """What all measures of the checkpoint alone are of: where it changes, none of them is shown any more."""
         return self._of_checkpoint(checkpoint, READINGS[WEIGHTS], what="opened")
 
-    def unfinished(self, done: Collection[str]) -> list[Checkpoint]:
-        """Usable checkpoints that lack a forward pass, a measure of one, or a measure of the checkpoint alone."""
-        return [c for c in self.run.usable if not self._is_finished(c, done)]
+    def todo(self, done: Collection[str], recorded: Recorded) -> Todo:
+        """Usable checkpoints that lack a forward pass or a measure, and the probes that some of them lack.
 
-    def _is_finished(self, checkpoint: Checkpoint, done: Collection[str]) -> bool:
-        return all(self.measure(checkpoint, None, m) in done for m in self.measures_alone(checkpoint)) and all(
-            self.captured_by(checkpoint, encoded, done) != ""
-            and all(self.measure(checkpoint, encoded, m) in done for m in self.request.forward_measures)
-            for encoded in self.run.probes
+        Args:
+            done: Identities of the work that is done.
+            recorded: What the run folder records of a checkpoint's questions, by its label.
+        """
+        lacking: list[Checkpoint] = []
+        probes: set[str] = set()
+        for checkpoint in self.run.usable:
+            held = recorded(checkpoint.label)
+            missing = {e.probe.name for e in self.run.probes if not self._is_finished(checkpoint, e, done, held)}
+            if missing or any(self.measure(checkpoint, None, m) not in done for m in self.measures_alone(checkpoint)):
+                lacking.append(checkpoint)
+            probes |= missing
+        return Todo(tuple(lacking), frozenset(probes))
+
+    def _is_finished(self, checkpoint: Checkpoint, encoded: EncodedProbe, done: Collection[str], held: Held) -> bool:
+        question = question_of(encoded.probe, self.request.position)
+        if format1.is_answered(checkpoint, encoded, self.request, held.get(question, {}), done):
+            return True
+        return self.captured_by(checkpoint, encoded, done) != "" and all(
+            self.measure(checkpoint, encoded, m) in done for m in self.request.forward_measures
         )

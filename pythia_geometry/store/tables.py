@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import html
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ BEHAVIOUR = RUN | PROBE | {
 } | ORIGIN  # fmt: skip
 ANSWERS = RUN | PROBE | {
     "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64", "choices": "object",
+    "exact": "float64", "choices": "string", "reason": "string",
 } | ORIGIN  # fmt: skip
 CHECKPOINTS = RUN | {
     "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
@@ -43,6 +44,10 @@ KEYS = {
 """What makes a row one row; of several that are current, the last written counts."""
 
 
+LATER = ("settings", "choices", "reason")
+"""Columns of text that parts of format 1 may lack."""
+
+
 @dataclass(frozen=True)
 class Tables:
     """The tidy tables of a run as pandas data frames, sorted."""
@@ -52,16 +57,29 @@ class Tables:
     checkpoints: pd.DataFrame
     answers: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:12s}{len(frame):>9,} rows: {said}" for name, frame, said in self._parts())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the size of each table, and its first rows."""
+        shown = [
+            f"<p><b>{name}</b>: {len(frame):,} rows; {html.escape(said)}</p>{frame.head(3).to_html(index=False)}"
+            for name, frame, said in self._parts()
+        ]
+        return "".join(shown)
+
+    def _parts(self) -> Iterator[tuple[str, pd.DataFrame, str]]:
+        for name in ("geometry", "behaviour", "checkpoints", "answers"):
+            frame: pd.DataFrame = getattr(self, name)
+            counted = [c for c in ("model", "seed", "step", "task", "layer", "measure", "metric") if c in frame]
+            yield name, frame, ", ".join(f"{frame[c].nunique()} {c}{'s' * (frame[c].nunique() != 1)}" for c in counted)
+
 
 def write_part(file: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows of one checkpoint, each with the work that made it."""
     # without a data frame, which costs more than all the rest: parts are small and come often
-    columns = [(name, _arrow(dtype)) for name, dtype in (TABLES[table] | WORK).items()]
+    columns = [(name, getattr(pa, dtype.lower())()) for name, dtype in (TABLES[table] | WORK).items()]
     pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(columns)), file)
-
-
-def _arrow(dtype: str) -> pa.DataType:
-    return pa.list_(pa.float64()) if dtype == "object" else getattr(pa, dtype.lower())()
 
 
 def read_parts(files: Sequence[Path], table: str, current: Set[str]) -> pd.DataFrame:
@@ -84,7 +102,10 @@ def write_table(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    return frame.reindex(columns=list(columns)).astype(dict(columns))
+    frame = frame.reindex(columns=list(columns))
+    for name in (name for name in LATER if name in columns):
+        frame[name] = frame[name].fillna("")
+    return frame.astype(dict(columns))
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

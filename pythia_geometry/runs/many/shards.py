@@ -91,7 +91,8 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
     """
     folder = RunFolder(out)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
-    mine, watcher = folder.shard(shard.name), progress or Silent()
+    watcher = progress or Silent()
+    mine = RunFolder(out, watcher.damaged).shard(shard.name)
     share = shard.of(plan)
     with (
         mine.writing(),
@@ -156,7 +157,7 @@ def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
         MachineError: If one of them is still being walked; nothing has been moved then.
     """
     with ExitStack() as locks:
-        full = [shard for shard in folder.shards() if shard.manifest()]
+        full = [shard for shard in folder.shards() if shard.is_begun]
         for shard in full:
             locks.enter_context(shard.writing())
         done = folder.done() if full else {}

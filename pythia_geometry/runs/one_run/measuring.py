@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.matrices import matrices
 from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.measures import RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.extraction.patterns import PatternReader
+from pythia_geometry.measures import PATTERN, RESIDUAL, WEIGHTS, Measure
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.rows import (
@@ -26,9 +28,10 @@ from pythia_geometry.runs.rows import (
     Site,
     answer_rows,
     behaviour_rows,
+    measure_heads,
     measure_layers,
 )
-from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
+from pythia_geometry.store.activations import FLOAT16_MAX
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -72,14 +75,14 @@ class Measuring:
         arrays = {encoded.probe.name: half for encoded, _, half, _ in jobs}
         works = {e.probe.name: ledger.work.capture(checkpoint, e) for e in todo}
         with disk_errors(ledger.folder.path):
-            add_activations(ledger.file(checkpoint), arrays, works)
+            ledger.folder.add_activations(ledger.file(checkpoint), arrays, works)
         geometry: list[Row] = []
         behaviour: list[Row] = []
         answers: list[Row] = []
         ids: list[str] = []
-        for encoded, given, _, future in jobs:
+        for encoded, given, _, futures in jobs:
             rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.request.dtype}
-            geometry += ledger.geometry_rows(future.result(), rest)
+            geometry += ledger.geometry_rows([one for future in futures for one in future.result()], rest)
             if self.loader.has_head:
                 behaviour += behaviour_rows(given, encoded.probe, rest)
                 answers += answer_rows(given, encoded.probe, rest)
@@ -92,14 +95,19 @@ class Measuring:
 
     def _forward(
         self, model: SuiteModel, checkpoint: Checkpoint, todo: Sequence[EncodedProbe]
-    ) -> Iterator[tuple[EncodedProbe, Answers, NDArray[np.floating], Future[Measured]]]:
+    ) -> Iterator[tuple[EncodedProbe, Answers, NDArray[np.floating], list[Future[Measured]]]]:
         request, layers = self.ledger.request, self.ledger.run.shape.layers
         of_cloud = [m for m in request.forward_measures if m.reads == RESIDUAL]
+        of_heads = [m for m in request.forward_measures if m.reads == PATTERN]
         for encoded in todo:
             self.ledger.progress.stage(checkpoint.label, encoded.probe.name)
-            captured = capture(model, encoded, request.position, request.batch)
-            future = self.threads.submit(measure_layers, captured.activations, layers, of_cloud)
-            yield encoded, captured.answers, _compact(captured.activations), future
+            reader = PatternReader(model, self.ledger.run.prompts[encoded.probe.name]) if of_heads else None
+            with reader or nullcontext():
+                captured = capture(model, encoded, request.position, request.batch, reader)
+            futures = [self.threads.submit(measure_layers, captured.activations, layers, of_cloud)]
+            if reader is not None:
+                futures.append(self.threads.submit(measure_heads, reader.reading, of_heads))
+            yield encoded, captured.answers, _compact(captured.activations), futures
 
     def from_cache(self, checkpoint: Checkpoint) -> None:
         """Adds measures that earlier walks did not have and float16 does not move, without running the model again."""
