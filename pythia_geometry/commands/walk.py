@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pythia_geometry.commands.options import PATTERN_HELP, STAGE_HELP
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
 
 WALK, MEASURE, RUNS, KEPT = (
@@ -21,6 +22,8 @@ Model = Annotated[
 ]
 Seeds = Annotated[str, WALK("--seeds", help="Seeds of a model: 3, 1-9, 0,3,5 or all (0: the original run).")]
 Steps = Annotated[str, WALK("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")]
+Stage = Annotated[str, WALK("--stage", help=STAGE_HELP)]
+Pattern = Annotated[str, WALK("--pattern", help=PATTERN_HELP)]
 Duplicates = Annotated[str, WALK("--duplicates", help="Steps that hold another step's weights: refuse or keep.")]
 Format = Annotated[
     str, WALK("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
@@ -61,6 +64,8 @@ def walk(
     model: Model = None,
     seeds: Seeds = "",
     steps: Steps = "all",
+    stage: Stage = "",
+    pattern: Pattern = "",
     probes: Probes = None,
     measures: Measures = "",
     at: At = "",
@@ -99,6 +104,8 @@ def walk(
         models=tuple(model or (OFFLINE,)),
         seeds=tuple(parse_seeds(seeds)) if seeds else (),
         steps=steps,
+        stage=stage,
+        pattern=pattern,
         probes=tuple(name for given in probes or () for name in given.split(",")),
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
         at=at,

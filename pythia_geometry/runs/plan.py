@@ -22,8 +22,9 @@ from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
 from pythia_geometry.store.inputs import IDS, READING
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
+from pythia_geometry.suites.duplicates import mark_across
 from pythia_geometry.suites.named import find_suites
-from pythia_geometry.suites.steps import parse_steps
+from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
 
 
@@ -141,8 +142,16 @@ def make_plan(request: Request) -> Plan:
     Raises:
         PythiaGeometryError: If a model, step or probe does not exist.
     """
-    suites = [suite for model in request.models for suite in find_suites(model, request.seeds)]
-    return Plan(request, tuple(_plan_run(suite, request) for suite in suites))
+    suites = [suite for model in request.models for suite in find_suites(model, request.seeds, request.naming)]
+    return Plan(request, _apart(tuple(_plan_run(suite, request) for suite in suites), request))
+
+
+def _apart(runs: tuple[RunPlan, ...], request: Request) -> tuple[RunPlan, ...]:
+    """The runs, with the checkpoints marked whose weights two of them serve."""
+    if request.duplicates == KEEP:
+        return runs
+    marked = mark_across([run.checkpoints for run in runs])
+    return tuple(replace(run, checkpoints=tuple(found)) for run, found in zip(runs, marked, strict=True))
 
 
 def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> Plan:

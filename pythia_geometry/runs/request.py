@@ -13,9 +13,10 @@ from pythia_geometry.extraction.models import DTYPES
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
 from pythia_geometry.runs.readings import READINGS
-from pythia_geometry.suites.layout import BIN
+from pythia_geometry.suites.layout.weights import BIN
 from pythia_geometry.suites.named import OFFLINE
 from pythia_geometry.suites.served import AUTO, CHOICES
+from pythia_geometry.suites.steps.numbering import Naming
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
 LOCAL, RAY = "local", "ray"
@@ -28,8 +29,10 @@ class Request:
 
     Attributes:
         models: Each as after `--model`.
-        seeds: Seeds of a Pythia size; empty for the runs as named.
+        seeds: Seeds of a Pythia size, or of a repository whose names tell them apart; empty for the runs as named.
         steps: Selection as after `--steps`.
+        stage: Stage of training whose steps are walked; empty for the first.
+        pattern: Regular expression of the names of steps; empty for the known conventions.
         probes: Selection as after `--probes`; empty for the suite's own default.
         measures: Names of measures and of groups of them; empty for those that a walk takes by default.
         at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
@@ -51,6 +54,8 @@ class Request:
     models: tuple[str, ...] = (OFFLINE,)
     seeds: tuple[int, ...] = ()
     steps: str = "all"
+    stage: str = ""
+    pattern: str = ""
     probes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     at: str = ""
@@ -72,6 +77,7 @@ class Request:
         Raises:
             PythiaGeometryError: If one is outside it.
         """
+        _ = self.naming
         _one_of("--position", self.position, POSITIONS)
         _one_of("--dtype", self.dtype, tuple(DTYPES))
         _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
@@ -112,6 +118,15 @@ class Request:
         ):
             if given:
                 raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
+
+    @property
+    def naming(self) -> Naming:
+        """How the names of steps are read.
+
+        Raises:
+            PythiaGeometryError: If the pattern cannot be used.
+        """
+        return Naming(self.stage, self.pattern)
 
     @property
     def devices(self) -> tuple[str, ...]:

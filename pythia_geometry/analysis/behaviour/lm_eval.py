@@ -18,8 +18,8 @@ import pandas as pd
 
 from pythia_geometry.analysis.behaviour.table import CURVE, is_known, tidy
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.suites.layout import parse_step
-from pythia_geometry.suites.pythia import parse_name
+from pythia_geometry.suites.pythia import OLD_SIZES, parse_name
+from pythia_geometry.suites.steps.names import parse_step
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy_norm", "em": "exact_match"}
 PERPLEXITIES = ("ppl", "perplexity")
@@ -33,11 +33,6 @@ CHANCE = {
 """Share that guessing reaches, by task. Others have none, and their baseline is the early mean alone."""
 MAJORITY = {"wsc": 0.635}
 
-OLD_SIZES = {
-    "19m": "70m", "125m": "160m", "350m": "410m", "800m": "1b",
-    "1.3b": "1.4b", "2.7b": "2.8b", "6.7b": "6.9b", "13b": "12b",
-}  # fmt: skip
-"""Names until January 2023, when only the v0 models existed; matched by shape [first README of EleutherAI/pythia]."""
 _OLD_NAME = re.compile(r"(?:EleutherAI/)?pythia-(?P<v1>v1(?:\.1)?-)?(?P<size>[\d.]+[mb])(?:-bf16)?(?P<rest>.*)", re.I)
 
 Row = dict[str, object]
