@@ -175,11 +175,18 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
-    same = config_identity(config)
-    configs = {checkpoint.step: same for checkpoint in found}
+    configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
     return RunPlan(suite, tuple(found), encoded, shape, configs, at, prompts, spans, encoder.notes)
+
+
+def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
+    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
+    try:
+        return config_identity(suite.config_file(checkpoint))
+    except PythiaGeometryError:
+        return ""
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:
