@@ -7,7 +7,6 @@ in the published evaluations of Pythia.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.behaviour.table import CURVE, is_known, tidy
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.json_files import JsonError, read_json
 from pythia_geometry.suites.pythia import OLD_SIZES, parse_name
 from pythia_geometry.suites.steps.names import parse_step
 
@@ -105,8 +105,8 @@ def _said(data: Mapping[str, Any], part: str, task: str, default: Any) -> Any:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        data: dict[str, Any] = read_json(file, allow_nan=True)
+    except JsonError as error:
         raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected results of lm-eval") from error
     for part in ("results", "config"):
         if not isinstance(data, dict) or not isinstance(data.get(part), dict):
