@@ -46,6 +46,7 @@ class RunPlan:
         losses: Of which losses surfaces are taken; empty where no measure reads one.
         prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
+        remarks: What of the tokenizer's file is not used.
     """
 
     suite: Suite
@@ -57,6 +58,7 @@ class RunPlan:
     losses: tuple[EncodedLoss, ...] = ()
     prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -176,15 +178,22 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
-    encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
+    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
-    same = config_identity(config)
-    configs = {checkpoint.step: same for checkpoint in found}
+    configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
     losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans)
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
+
+
+def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
+    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
+    try:
+        return config_identity(suite.config_file(checkpoint))
+    except PythiaGeometryError:
+        return ""
 
 
 def _losses(

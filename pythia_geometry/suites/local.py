@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from threading import Event
 from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.json_files import read_json
 from pythia_geometry.suites.checkpoint import (
     CHANGED,
     CONFIG_NAME,
@@ -234,14 +234,7 @@ def _numbered(folder: Path, naming: Naming, seed: int) -> Numbered:
 def _read_facts(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise PythiaGeometryError(f"{path} is not valid JSON: line {error.lineno}: {error.msg}") from error
-    except (RecursionError, OSError) as error:
-        raise PythiaGeometryError(f"{path} could not be read: {error}") from error
-    except UnicodeDecodeError as error:
-        raise PythiaGeometryError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    facts = read_json(path)
     if not isinstance(facts, dict):
         raise PythiaGeometryError(f'{path} must hold one JSON object, such as {{"name": "my-run"}}')
     for key, (is_right, expected) in _FACTS.items():

@@ -70,7 +70,7 @@ def test_facts_are_read(tmp_path: Path) -> None:
 def test_facts_that_are_no_json_name_the_line(tmp_path: Path) -> None:
     folder = suite_folder(tmp_path, {"step7": b"a"})
     (folder / "suite.json").write_text('{\n"name": }')
-    with pytest.raises(PythiaGeometryError, match=r"suite\.json is not valid JSON: line 2: ") as caught:
+    with pytest.raises(PythiaGeometryError, match=r"suite\.json, line 2: not valid JSON") as caught:
         LocalSuite(folder)
     assert caught.value.exit_code == EXIT_USER
 

@@ -6,13 +6,13 @@ format has changed with the harness: parts are asked for and done without.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.json_files import JsonError, read_json
 from pythia_geometry.suites.pythia import OLD_SIZES, parse_name
 from pythia_geometry.suites.steps.names import parse_step
 
@@ -29,8 +29,8 @@ def load_results(file: Path) -> Results:
         PythiaGeometryError: If it cannot be read, or is something else.
     """
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(file, allow_nan=True)
+    except JsonError as error:
         raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected results of lm-eval") from error
     for part in ("results", "config"):
         if not isinstance(data, dict) or not isinstance(data.get(part), dict):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from pythia_geometry.errors import CheckpointError
+from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.suites.checkpoint import CORRUPT
 
 MOST = 64 * 2**20
@@ -25,8 +24,8 @@ def named_files(content: bytes, where: str, suffix: str) -> tuple[str, ...]:
     if len(content) > MOST:
         raise CheckpointError(f"{where} is not a shard index: {len(content)} bytes", CORRUPT)
     try:
-        named = set(json.loads(content)["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        named = set(parse_json(content, where)["weight_map"].values())
+    except (JsonError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{where} is not a shard index: {error}", CORRUPT) from error
     if bad := [name for name in named if not is_plain_name(name) or not name.endswith(suffix or ".safetensors")]:
         raise CheckpointError(f"{where} names {bad[0]!r}, which is no shard", CORRUPT)
