@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
@@ -15,6 +16,7 @@ from pythia_geometry.report.figures import save
 from pythia_geometry.report.timeline import timeline
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.doctor import show_diagnosis
+from pythia_geometry.store.results import Result, keep_result
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.doctor.continuity import Continuity
@@ -23,7 +25,7 @@ from pythia_geometry.suites.named import find_suites
 
 
 def run_diagnosis(model: str, deep: bool, as_json: bool, out: str) -> bool:
-    """Examines one model, prints what was found and writes the timeline.
+    """Examines one model, prints what was found, keeps the table of steps and writes the timeline.
 
     Args:
         model: As after `--model`.
@@ -41,12 +43,30 @@ def run_diagnosis(model: str, deep: bool, as_json: bool, out: str) -> bool:
     (suite,) = find_suites(model)
     with Console(stderr=True).status(f"{model}: listing") as status:
         diagnosis = diagnose(suite, deep, lambda what: status.update(f"{model}: {what}"))
-        pictures = _draw(diagnosis, Path(out) if out else Path("doctor") / diagnosis.run)
+        folder = Path(out) if out else Path("doctor") / diagnosis.run
+        pictures = _draw(diagnosis, folder)
+    keep_result(folder, Result("doctor", step_table(diagnosis), {"model": model, "deep": deep}))
     if as_json:
         print_json(diagnosis, pictures)
     else:
         show_diagnosis(console, diagnosis, pictures)
     return diagnosis.is_sound
+
+
+def step_table(diagnosis: Diagnosis) -> pd.DataFrame:
+    """One row a step: step, verdict, reasons, branch, commit, the sha256 of its weight files; deep numbers if any."""
+    rows = [
+        {
+            **{name: value for name, value in step.items() if name not in ("weights", "reasons")},
+            "reasons": "; ".join(step["reasons"]),
+            "sha256": "; ".join(
+                f"{form} {held['status']}: {' '.join(f['sha256'] for f in held['files'])}"
+                for form, held in step["weights"].items()
+            ),
+        }
+        for step in as_json(diagnosis)["steps"]
+    ]
+    return pd.DataFrame(rows).assign(run=diagnosis.run, origin=diagnosis.origin)
 
 
 def _draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:

@@ -16,3 +16,10 @@ Draws = Annotated[int, typer.Option("--draws", min=1, help="Made-up geometries a
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations and bootstraps.")]
 
 Position = Annotated[str, typer.Option("--position", help="Where activations are read: last prompt token, or mean.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")]
+Out = Annotated[
+    str, typer.Option("--out", "-o", help="Folder that keeps the tables, in results/. [default: the first run folder]")
+]
+Tasks = Annotated[
+    str, typer.Option("--tasks", help="Tasks to test: hardest (one of each family), all, or names with commas.")
+]

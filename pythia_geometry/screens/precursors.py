@@ -1,8 +1,11 @@
-"""What the precursor commands show: screened tasks, power, the verdict, rates beside controls, calibration."""
+"""What the precursor commands show, from their tables: tasks, power, the verdict, rates beside controls, calibration.
+
+Nothing is computed here: every number is a cell of a table that is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,63 +14,94 @@ from rich.markup import escape
 from rich.table import Table
 
 from pythia_geometry.analysis.calibration.rates import LAG, PRIMARY, SECONDARY
-from pythia_geometry.analysis.precursor.power import Power
+from pythia_geometry.analysis.precursor.answer import SHUFFLED_PROMPTS
 from pythia_geometry.analysis.precursor.rates import PLACEBOS, Q
 from pythia_geometry.analysis.precursor.screening import EMERGED
-from pythia_geometry.analysis.precursor.task_matched_lag import DELTA, LayerScan, Leg
-from pythia_geometry.analysis.precursor.verdict import Verdict
+from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
+from pythia_geometry.screens.console import open_console
 
+Tables = Mapping[str, pd.DataFrame]
 MAX_TASKS = 40
 NOTHING_TO_SHOW = "–"
 
 
-def show_power(console: Console, power: Power, continuous: str) -> None:
+def show_power(tables: Tables) -> None:
     """All screened tasks, and what the test would find on those that emerged."""
+    _tasks_and_power(open_console(), tables["power-tasks"], tables["power"])
+
+
+def show_precursors(tables: Tables) -> None:
+    """Tasks, power, the verdict, both legs beside the companion's, rates beside controls, layers."""
+    console = open_console()
+    _tasks_and_power(console, tables["precursors-tasks"], tables["precursors-power"])
+    _verdict(console, tables["precursors"], tables["precursors-legs"])
+    if "precursors-rates" in tables:
+        _rates(console, tables["precursors-rates"], tables["precursors-ranks"])
+        _layers(console, tables["precursors-layers"])
+
+
+def show_calibration(tables: Tables, console: Console | None = None) -> None:
+    """By grid: per cent of made-up runs, or of their tasks, in which each test says that geometry leads."""
+    console = console or open_console()
+    for grid, rows in tables["calibrate"].groupby("grid", sort=False):
+        worlds = list(dict.fromkeys(rows["world"]))
+        counts = rows[rows["test"] == PRIMARY[0]]["runs"]
+        for title, tests in (("primary test", (*PRIMARY, LAG)), ("usual tests", SECONDARY)):
+            shown = _table(f"{grid} steps, {title}: per cent called a lead", "world", *tests)
+            wide = rows.pivot(index="world", columns="test", values="rate").loc[worlds]
+            error = rows.pivot(index="world", columns="test", values="se").loc[worlds]
+            for name in worlds:
+                shown.add_row(name, *(_rate(test, wide.at[name, test], error.at[name, test]) for test in tests))
+            console.print(shown)
+        _note(console, f"{counts.min()} made-up runs a world; ± one standard error over runs.")
+
+
+def _tasks_and_power(console: Console, tasks: pd.DataFrame, power: pd.DataFrame) -> None:
     table = _table("Tasks", "run", "task", "baseline", "top", "halfway at step", "outcome")
-    for row in power.screening.table.head(MAX_TASKS).itertuples():
+    for row in tasks.head(MAX_TASKS).itertuples():
         halfway = _whole(row.halfway_step) if row.outcome == EMERGED else NOTHING_TO_SHOW
         table.add_row(
             str(row.run), escape(str(row.task)), _share(row.baseline), _share(row.top), halfway, str(row.outcome)
         )
     console.print(table)
-    if len(power.screening.table) > MAX_TASKS:
-        console.print(f"… and {len(power.screening.table) - MAX_TASKS} more tasks")
-    if power.reason:
-        console.print(f"[bold]untestable[/] with these tasks: {power.reason}", highlight=False)
-    if power.rates.empty:
+    if len(tasks) > MAX_TASKS:
+        console.print(f"… and {len(tasks) - MAX_TASKS} more tasks")
+    about = power.iloc[0]
+    if about["reason"]:
+        console.print(f"[bold]untestable[/] with these tasks: {about['reason']}", highlight=False)
+    if pd.isna(about["lead"]):
         return
-    rates = _table("Power", "lead over both metrics, decades", "accuracy leg", f"{continuous} leg", "both")
-    for row in power.rates.itertuples():
-        shares = (_share(row.accuracy), _share(row.continuous), _share(row.both))
-        rates.add_row(f"{row.lead:g}", *shares)
+    rates = _table("Power", "lead over both metrics, decades", "accuracy leg", "continuous leg", "both")
+    for row in power.itertuples():
+        rates.add_row(f"{row.lead:g}", _share(row.accuracy), _share(row.continuous), _share(row.both))
     console.print(rates)
     _note(
         console,
-        f"{power.draws} made-up geometries a row on your own behaviour curves, {len(power.screening.tasks)} tasks, "
-        f"seed {power.seed}; standard error at most {power.rates['se'].max():.2f}. No geometry was read.",
+        f"{about['draws']} made-up geometries a row on your own behaviour curves, {about['n_tasks']} tasks, "
+        f"seed {about['seed']}; standard error at most {power['se'].max():.2f}. No geometry was read.",
     )
 
 
-def show_verdict(console: Console, verdict: Verdict) -> None:
-    """The label, its reasons, and both legs beside the companion's."""
+def _verdict(console: Console, verdict: pd.DataFrame, legs: pd.DataFrame) -> None:
     table = _table("Task-matched lag", "leg", "p specific", "lag, decades", "5 % bound", "95 % bound", "tasks", "says")
-    for what, legs in (("", verdict.legs), (", shuffled prompts", verdict.companion)):
-        for metric, leg in legs.items():
-            table.add_row(metric + what, *_leg(leg))
-    if verdict.legs:
+    for row in legs.itertuples():
+        bounds = (f"{row.lag:+.2f}", f"{row.lower:+.2f}", f"{row.upper:+.2f}")
+        what = f"{row.metric}{', shuffled prompts' if row.prompts == SHUFFLED_PROMPTS else ''}"
+        table.add_row(what, f"{row.p_specific:.4f}", *bounds, str(row.n_tasks), str(row.says))
+    if len(legs):
         console.print(table)
-    console.print(f"[bold]{verdict.label}[/]: {escape('; '.join(verdict.reasons))}", highlight=False)
-    least = min((leg.n_permutations for leg in verdict.legs.values()), default=0)
+    for row in verdict.itertuples():
+        console.print(f"[bold]{row.verdict}[/]: {escape(str(row.reasons))}", highlight=False)
+    least = legs["n_permutations"].min()
     _note(
         console,
         f"A precursor needs p ≤ .05 and a 5 % bound over {DELTA:g} decade on both legs, and none on shuffled prompts. "
-        + (f"The least p these permutations can give is {1 / least:.2g}. " if least else "")
+        + (f"The least p these permutations can give is {1 / least:.2g}. " if len(legs) else "")
         + "Precedence is not a cause.",
     )
 
 
-def show_rates(console: Console, rates: pd.DataFrame, ranks: pd.DataFrame) -> None:
-    """Rates as they are usually quoted, with controls and placebos; timing only."""
+def _rates(console: Console, rates: pd.DataFrame, ranks: pd.DataFrame) -> None:
     shown = [name for name in PLACEBOS if rates[name].notna().any()]
     table = _table(
         "Precursor rates (timing only)", "rule", "own", "controls", "excess", "p", *(f"placebo: {n}" for n in shown)
@@ -85,36 +119,15 @@ def show_rates(console: Console, rates: pd.DataFrame, ranks: pd.DataFrame) -> No
     )
 
 
-def show_layers(console: Console, scan: LayerScan) -> None:
-    """The accuracy leg by layer, corrected for all layers."""
+def _layers(console: Console, layers: pd.DataFrame) -> None:
     table = _table("By layer (accuracy leg, timing only)", "layer", "lag, decades", "adjusted p")
-    for layer, lag, p in zip(scan.layers, scan.lag, scan.p_adjusted, strict=True):
-        table.add_row(layer, f"{lag:+.2f}", f"{p:.3f}")
+    for row in layers.itertuples():
+        table.add_row(str(row.layer), f"{row.lag:+.2f}", f"{row.p_adjusted:.3f}")
     console.print(table)
-
-
-def show_calibration(console: Console, table: pd.DataFrame) -> None:
-    """By grid: per cent of made-up runs, or of their tasks, in which each test says that geometry leads."""
-    for grid, rows in table.groupby("grid", sort=False):
-        worlds = list(dict.fromkeys(rows["world"]))
-        counts = rows[rows["test"] == PRIMARY[0]]["runs"]
-        for title, tests in (("primary test", (*PRIMARY, LAG)), ("usual tests", SECONDARY)):
-            shown = _table(f"{grid} steps, {title}: per cent called a lead", "world", *tests)
-            wide = rows.pivot(index="world", columns="test", values="rate").loc[worlds]
-            error = rows.pivot(index="world", columns="test", values="se").loc[worlds]
-            for name in worlds:
-                shown.add_row(name, *(_rate(test, wide.at[name, test], error.at[name, test]) for test in tests))
-            console.print(shown)
-        _note(console, f"{counts.min()} made-up runs a world; ± one standard error over runs.")
 
 
 def _rate(test: str, rate: Any, error: Any) -> str:
     return f"{rate:+.2f} ± {error:.2f}" if test == LAG else f"{100 * rate:.1f} ± {100 * error:.1f}"
-
-
-def _leg(leg: Leg) -> Sequence[str]:
-    bounds = (f"{leg.lag:+.2f}", f"{leg.lower:+.2f}", f"{leg.upper:+.2f}")
-    return (f"{leg.p_specific:.4f}", *bounds, str(leg.n_tasks), leg.label)
 
 
 def _table(title: str, *columns: str) -> Table:
