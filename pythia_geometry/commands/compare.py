@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,5 @@ def compare_claims(
         tables, traced = compare_tables(named, reference, position)
     write_pages(folder, tables, traced)
     settings = {"reference": reference, "position": position}
-
-    deliver(
-        tables, settings, read_paths(named, reference), folder, None if as_json else lambda t: show_claims(t, folder)
-    )
+    show = None if as_json else partial(show_claims, folder=folder)
+    deliver(tables, settings, read_paths(named, reference), folder, show)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Runs, Seed
 
 
@@ -19,6 +21,6 @@ def show_power(
     from pythia_geometry.screens import precursors as screen
     from pythia_geometry.store.results import home_of
 
-    settings = {"continuous": continuous, "draws": draws, "seed": seed}
+    settings: dict[str, Any] = {"continuous": continuous, "draws": draws, "seed": seed}
     tables = power_tables(runs, **settings)
     deliver(tables, settings, runs, home_of(runs, out, "runs/power"), None if as_json else screen.show_power)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,12 @@ def judge_precursors(
     from pythia_geometry.screens import precursors as screen
     from pythia_geometry.store.results import home_of
 
-    settings = {"measure": measure, "position": position, "continuous": continuous, "draws": draws, "seed": seed}
+    settings: dict[str, Any] = {
+        "measure": measure,
+        "position": position,
+        "continuous": continuous,
+        "draws": draws,
+        "seed": seed,
+    }
     tables = precursor_tables(runs, **settings)
     deliver(tables, settings, runs, home_of(runs, out, "runs/precursors"), None if as_json else screen.show_precursors)

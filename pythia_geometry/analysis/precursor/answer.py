@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,12 @@ LEG_COLUMNS = ["prompts", "metric", "says", *Leg.__dataclass_fields__]
 
 def power_table(found: Power) -> pd.DataFrame:
     """One row a lead: rates of both legs, their standard error; draws, tasks, seed and whether a verdict may follow."""
-    about = {"draws": found.draws, "n_tasks": len(found.screening.tasks), "seed": found.seed, "reason": found.reason}
+    about: dict[str, Any] = {
+        "draws": found.draws,
+        "n_tasks": len(found.screening.tasks),
+        "seed": found.seed,
+        "reason": found.reason,
+    }
     rates = found.rates if len(found.rates) else pd.DataFrame([{}], columns=found.rates.columns, dtype=float)
     return rates.assign(**about)
 
