@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Runs, Seed
+from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Runs, Seed, Tasks
 
 
 def show_power(
@@ -12,6 +12,7 @@ def show_power(
     continuous: Continuous = "log_prob",
     draws: Draws = 100,
     seed: Seed = 0,
+    tasks: Tasks = "hardest",
     as_json: AsJson = False,
     out: Out = "",
 ) -> None:
@@ -21,6 +22,6 @@ def show_power(
     from pythia_geometry.screens import precursors as screen
     from pythia_geometry.store.results import home_of
 
-    settings: dict[str, Any] = {"continuous": continuous, "draws": draws, "seed": seed}
+    settings: dict[str, Any] = {"continuous": continuous, "draws": draws, "seed": seed, "tasks": tasks}
     tables = power_tables(runs, **settings)
     deliver(tables, settings, runs, home_of(runs, out, "runs/power"), None if as_json else screen.show_power)

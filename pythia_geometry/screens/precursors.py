@@ -5,7 +5,7 @@ Nothing is computed here: every number is a cell of a table that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pythia_geometry.analysis.calibration.rates import LAG, PRIMARY, SECONDARY
-from pythia_geometry.analysis.precursor.answer import SHUFFLED_PROMPTS
+from pythia_geometry.analysis.precursor.bend import BEND_LINE, EXPONENTS
+from pythia_geometry.analysis.precursor.finding import LEADS_HERE, MIN_RUNS
 from pythia_geometry.analysis.precursor.rates import PLACEBOS, Q
 from pythia_geometry.analysis.precursor.screening import EMERGED
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
@@ -23,6 +24,7 @@ from pythia_geometry.screens.console import open_console
 Tables = Mapping[str, pd.DataFrame]
 MAX_TASKS = 40
 NOTHING_TO_SHOW = "–"
+MOST = EXPONENTS[-1]
 
 
 def show_power(tables: Tables) -> None:
@@ -31,13 +33,16 @@ def show_power(tables: Tables) -> None:
 
 
 def show_precursors(tables: Tables) -> None:
-    """Tasks, power, the verdict, both legs beside the companion's, rates beside controls, layers."""
+    """Tasks, power, every verdict with its legs, rates beside controls, layers."""
     console = open_console()
     _tasks_and_power(console, tables["precursors-tasks"], tables["precursors-power"])
-    _verdict(console, tables["precursors"], tables["precursors-legs"])
+    _legs(console, tables["precursors-legs"])
     if "precursors-rates" in tables:
-        _rates(console, tables["precursors-rates"], tables["precursors-ranks"])
-        _layers(console, tables["precursors-layers"])
+        for (model, measure), rates in tables["precursors-rates"].groupby(["model", "measure"], sort=False):
+            ranks, layers = (_same(tables[f"precursors-{name}"], model, measure) for name in ("ranks", "layers"))
+            _rates(console, rates, ranks)
+            _layers(console, layers)
+    _verdicts(console, tables["precursors"])
 
 
 def show_calibration(tables: Tables, console: Console | None = None) -> None:
@@ -57,47 +62,82 @@ def show_calibration(tables: Tables, console: Console | None = None) -> None:
 
 
 def _tasks_and_power(console: Console, tasks: pd.DataFrame, power: pd.DataFrame) -> None:
-    table = _table("Tasks", "run", "task", "baseline", "top", "halfway at step", "outcome")
+    table = _table("Tasks", "run", "task", "family", "baseline", "top", "halfway at step", "outcome", "tested")
     for row in tasks.head(MAX_TASKS).itertuples():
         halfway = _whole(row.halfway_step) if row.outcome == EMERGED else NOTHING_TO_SHOW
-        table.add_row(
-            str(row.run), escape(str(row.task)), _share(row.baseline), _share(row.top), halfway, str(row.outcome)
-        )
+        named = (str(row.run), escape(str(row.task)), _word(row.family))
+        numbers = (_share(row.baseline), _share(row.top), halfway)
+        table.add_row(*named, *numbers, str(row.outcome), "yes" if row.tested else "")
     console.print(table)
     if len(tasks) > MAX_TASKS:
         console.print(f"… and {len(tasks) - MAX_TASKS} more tasks")
+    for model, rows in power.groupby("model", sort=False):
+        _power(console, str(model), rows)
+
+
+def _power(console: Console, model: str, power: pd.DataFrame) -> None:
     about = power.iloc[0]
     if about["reason"]:
         console.print(f"[bold]untestable[/] with these tasks: {about['reason']}", highlight=False)
     if pd.isna(about["lead"]):
         return
-    rates = _table("Power", "lead over both metrics, decades", "accuracy leg", "continuous leg", "both")
+    word = "precursor" if about["n_runs"] >= MIN_RUNS else LEADS_HERE
+    rates = _table(f"Power, {model}", "lead over both metrics, decades", "accuracy leg", "continuous leg", "both", word)
     for row in power.itertuples():
-        rates.add_row(f"{row.lead:g}", _share(row.accuracy), _share(row.continuous), _share(row.both))
+        rates.add_row(f"{row.lead:g}", _share(row.accuracy), _share(row.continuous), _share(row.both), _share(row.word))
     console.print(rates)
     _note(
         console,
-        f"{about['draws']} made-up geometries a row on your own behaviour curves, {about['n_tasks']} tasks, "
-        f"seed {about['seed']}; standard error at most {power['se'].max():.2f}. No geometry was read.",
+        f"{about['draws']} made-up geometries a row on your own behaviour curves, {about['n_tasks']} tasks in "
+        f"{about['n_families']} families, {about['n_runs']} runs, seed {about['seed']}; standard error at most "
+        f"{power['se'].max():.2f}. No geometry was read.",
     )
 
 
-def _verdict(console: Console, verdict: pd.DataFrame, legs: pd.DataFrame) -> None:
-    table = _table("Task-matched lag", "leg", "p specific", "lag, decades", "5 % bound", "95 % bound", "tasks", "says")
+def _legs(console: Console, legs: pd.DataFrame) -> None:
+    columns = ("metric", "p specific", "lag, decades", "5 % bound", "95 % bound", "5 % bound over runs", "says")
+    table = _table("Task-matched lag", "model, measure", *columns)
     for row in legs.itertuples():
-        bounds = (f"{row.lag:+.2f}", f"{row.lower:+.2f}", f"{row.upper:+.2f}")
-        what = f"{row.metric}{', shuffled prompts' if row.prompts == SHUFFLED_PROMPTS else ''}"
-        table.add_row(what, f"{row.p_specific:.4f}", *bounds, str(row.n_tasks), str(row.says))
+        bounds = (f"{row.lag:+.2f}", f"{row.lower:+.2f}", f"{row.upper:+.2f}", _signed(row.runs_lower))
+        table.add_row(f"{row.model}, {row.measure}", str(row.metric), f"{row.p_specific:.4f}", *bounds, str(row.says))
     if len(legs):
         console.print(table)
-    for row in verdict.itertuples():
-        console.print(f"[bold]{row.verdict}[/]: {escape(str(row.reasons))}", highlight=False)
-    least = legs["n_permutations"].min()
+        _note(
+            console,
+            f"A leg leads if all is at 5 %: p, the lag over {DELTA:g} decade, and over runs. The least p these "
+            f"permutations can give is {1 / legs['n_permutations'].min():.2g}.",
+        )
+
+
+def _verdicts(console: Console, verdicts: pd.DataFrame) -> None:
+    """One sentence a verdict, what it is about, and the figures behind it."""
+    for row in verdicts.to_dict("records"):
+        said = f"[bold]{escape(row['model'])}, {row['measure']}: {row['verdict']}[/]. {escape(row['reasons'])}."
+        console.print(said, highlight=False)
+        if not pd.isna(row["p"]):
+            _note(console, f"  About: {row['estimand']}.")
+            _note(console, f"  {_figures(row)}.")
     _note(
         console,
-        f"A precursor needs p ≤ .05 and a 5 % bound over {DELTA:g} decade on both legs, and none on shuffled prompts. "
-        + (f"The least p these permutations can give is {1 / least:.2g}. " if len(legs) else "")
-        + "Precedence is not a cause.",
+        "A precursor is earlier in its own range, in three runs or more, on both metrics, not in shuffled prompts, and "
+        f"no bend under r^{BEND_LINE:g} explains it. Families that are declared nowhere count task by task. Precedence is "
+        "not a cause.",
+    )
+
+
+def _figures(row: Mapping[Hashable, Any]) -> str:
+    bend = row["bend"]
+    companion = (
+        "no shuffled prompts"
+        if pd.isna(row["companion_p"])
+        else f"shuffled prompts: paired p {row['companion_p']:.3f}, keep {row['kept']:.2f} "
+        f"({row['kept_low']:+.2f} to {row['kept_high']:+.2f})"
+    )
+    ends = NOTHING_TO_SHOW if pd.isna(bend) else f"none up to {MOST:g}" if bend > MOST else f"{bend:g}"
+    return (
+        f"p {row['p']:.3f}, Holm {row['p_holm']:.3f}; lag {row['lag']:+.2f} "
+        f"({row['lower']:+.2f} to {row['upper']:+.2f}); {row['n_runs']} runs, {row['n_families']} families; {companion}; "
+        f"bend that ends the lead: {ends}; power at half a decade {_share(row['power'])}, of the word {_share(row['power_word'])}"
     )
 
 
@@ -147,6 +187,19 @@ def _share(value: Any) -> str:
 
 def _percent(value: float) -> str:
     return NOTHING_TO_SHOW if pd.isna(value) else f"{100 * value:.0f}"
+
+
+def _word(value: Any) -> str:
+    return NOTHING_TO_SHOW if pd.isna(value) else escape(str(value))
+
+
+def _signed(value: Any) -> str:
+    return NOTHING_TO_SHOW if pd.isna(value) else f"{value:+.2f}"
+
+
+def _same(table: pd.DataFrame, model: Any, measure: Any) -> pd.DataFrame:
+    is_same: pd.Series[bool] = (table["model"] == model) & (table["measure"] == measure)
+    return table.loc[is_same]
 
 
 def _whole(value: Any) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.behaviour.table import tidy
 from pythia_geometry.analysis.events.collapse import WHOLE, collapses
 from pythia_geometry.analysis.events.emergence import EMERGES
 from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.precursor.families import HARDEST, families_of
+from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 from pythia_geometry.errors import PythiaGeometryError
 
@@ -55,7 +56,7 @@ class Evidence:
         parameters: Size of each model, where known and comparable (one architecture): slopes and swaps over sizes
             read these models alone.
         is_pythia: Whether these are Pythia runs.
-        exchangeable: Tasks for the precursor test, which permutes them: no two of one family. All where empty.
+        tasks: Which tasks the precursor test reads, as for `choose_tasks`.
         position: Where activations were read; rows of another position are not looked at.
     """
 
@@ -64,7 +65,7 @@ class Evidence:
     behaviour: pd.DataFrame
     parameters: Mapping[str, int] = field(default_factory=dict)
     is_pythia: bool = False
-    exchangeable: frozenset[str] = frozenset()
+    tasks: str = HARDEST
     position: str = "last"
 
     @cached_property
@@ -106,49 +107,79 @@ class Evidence:
 
     @cached_property
     def falls(self) -> pd.DataFrame:
-        """Collapses of every curve of own prompts."""
-        return collapses(self.own, (UNCENTRED, CENTRED))
+        """Collapses of every curve of own prompts, with a `key` a task: probe/task."""
+        found = collapses(self.own, (UNCENTRED, CENTRED))
+        return found.assign(key=_key(found))
 
     @cached_property
-    def onsets(self) -> pd.DataFrame:
-        """When accuracy came halfway."""
-        rows = self.behaviour[self.behaviour["metric"] == "accuracy"]
-        return onsets(tidy(rows, self.name), rules=("F50",))
+    def onset_steps(self) -> pd.DataFrame:
+        """When accuracy came halfway, NaN where it never did: model, seed, key, onset_after, onset_by."""
+        rows = _own(self.behaviour[self.behaviour["metric"] == "accuracy"])
+        found = onsets(tidy(rows, self.name), rules=("F50",))
+        came = {f"onset_{c}": found[c].where(found["label"] == EMERGES) for c in ("after", "by")}
+        return found[["model", "seed"]].assign(key=_key(found), **came)
 
     @cached_property
-    def precursors(self) -> dict[str, Verdict | str]:
-        """The precursor test of each model, its seeds together; the reason where it cannot be run."""
-        found: dict[str, Verdict | str] = {}
-        for model in self.models:
-            g, b = (self._tested(frame[frame["model"] == model]) for frame in (self.read, self.behaviour))
-            try:
-                found[model] = precursors(g, b)
-            except PythiaGeometryError as problem:
-                found[model] = str(problem)
-        return found
-
-    def _tested(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["task"].isin(self.exchangeable)] if self.exchangeable else rows
+    def precursors(self) -> tuple[tuple[Verdict, ...], str]:
+        """The verdicts of `pythia-geom precursors` on all models; or why it cannot be asked."""
+        try:
+            return precursors(self.read, self.behaviour, Question(position=self.position), tasks=self.tasks), ""
+        except PythiaGeometryError as problem:
+            return (), str(problem)
 
     def runs(self, model: str | None = None) -> int:
         """Runs, of one model or of all."""
         rows = self.geometry if model is None else self.geometry[self.geometry["model"] == model]
         return len(rows[["model", "seed"]].drop_duplicates())
 
-    def floors(self, model: str) -> pd.DataFrame:
-        """One row a task of a model: predictor (the floor) and the onset's interval, medians over seeds."""
+    def floors(self, model: str) -> list[pd.DataFrame]:
+        """A table a run of a model, the same tasks in each: task, family, predictor (the floor), after, by.
+
+        Tasks whose floor is not known in every run are left out; an onset that never came is NaN.
+        """
         mine = self.falls[(self.falls["model"] == model) & (self.falls["layer"] == FINAL_NORM)]
-        mine = mine[(mine["phase"] == WHOLE) & (mine["measure"] == UNCENTRED)]
-        keys = [key for key in ("probe", "task") if key in mine]
-        when = self.onsets[self.onsets["model"] == model]
-        came = when.assign(**{c: when[c].where(when["label"] == EMERGES) for c in ("after", "by")})
-        half = came.groupby(keys)["by"].apply(lambda by: by.notna().mean() > 0.5)
-        table = mine.groupby(keys)["floor"].median().rename("predictor").to_frame()
-        table = table.join(came.groupby(keys)[["after", "by"]].median())
-        table.loc[~half.reindex(table.index, fill_value=False), ["after", "by"]] = np.nan
-        table["after"] = table["after"].fillna(0).where(table["by"].notna())
-        table = table.dropna(subset=["predictor"]).reset_index()
-        return table.assign(task=table[keys].astype(str).agg("/".join, axis=1))
+        mine = mine[(mine["phase"] == WHOLE) & (mine["measure"] == UNCENTRED)].dropna(subset=["floor"])
+        table = mine.merge(self.onset_steps, how="inner", on=["model", "seed", "key"])
+        n_runs = table["seed"].nunique()
+        kept = table.groupby("key")["seed"].nunique()
+        names = list(kept.index[kept == n_runs])
+        family = families_of(names)
+        names.sort(key=lambda task: family[task])
+        columns = {"key": "task", "floor": "predictor", "onset_after": "after", "onset_by": "by"}
+        return [
+            rows.set_index("key")
+            .loc[names]
+            .reset_index()
+            .rename(columns=columns)
+            .assign(family=[family[name][0] for name in names])[
+                ["model", "seed", "task", "family", "predictor", "after", "by"]
+            ]
+            for _, rows in table.groupby("seed", sort=True)
+        ]
+
+    def middle(self, model: str) -> pd.DataFrame:
+        """One row a task: medians over a model's seeds; an onset that half of them never reached never came.
+
+        The median of intervals is the interval of the middle run, the later of the two where there are two: an
+        interval that a run has, not one between two runs.
+        """
+        runs = self.floors(model)
+        table = pd.concat(runs)
+        by = pd.DataFrame({task: middle_onset(rows) for task, rows in table.groupby("task", sort=False)}).T
+        floor = table.groupby("task", sort=False)["predictor"].median()
+        family = runs[0].set_index("task")["family"]
+        return pd.DataFrame({"family": family, "predictor": floor}).join(by).reset_index()
+
+
+def middle_onset(rows: pd.DataFrame) -> pd.Series:
+    """The middle of several grid intervals `after`, `by`, of which some may never have come: one that a run has."""
+    ordered = rows.sort_values(["by", "after"], na_position="last", ignore_index=True)
+    return ordered[["after", "by"]].astype(float).iloc[len(ordered) // 2]
+
+
+def _key(rows: pd.DataFrame) -> pd.Series:
+    probe = rows["probe"].astype(str) if "probe" in rows else pd.Series("", index=rows.index)
+    return (probe + "/").where(probe != "", "") + rows["task"].astype(str)
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """Is the lead a property of the prompts' words or of their order? Own and token-shuffled prompts, paired task by task.
 
-Shuffling keeps length, tokens and the last token, and takes the sense away. If that is all the same to geometry, own and
-shuffled prompts of a task can be swapped: the *paired test* asks whether the own prompts match behaviour better than such
-swaps do. It is a test of a difference, so that "the companion is not significant" is never taken for "the lead is gone".
+Shuffling keeps length, tokens and the last token, and takes the sense away. If that is all the same to geometry, own
+and shuffled prompts of a task can be swapped: the *paired test* asks whether the own prompts match behaviour better
+than such swaps do. It is a test of a difference, so that "the companion is not significant" is never taken for "the
+lead is gone".
 
 A confound that shuffling weakens without removing passes the paired test. *How much shuffling keeps* is therefore
 estimated too, and a claim needs an upper bound under a tenth:

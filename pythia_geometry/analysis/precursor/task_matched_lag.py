@@ -9,8 +9,8 @@ all tasks share (warm-up, the collapse, a global recovery) is gone; what is left
     p          = share of permutations π of tasks with S(π) ≥ S(identity), one π for all runs
     lag        = argmax_l Σ_t C[t, t, l], its bounds from bootstraps of tasks
 
-A leg says that geometry leads if all of this holds at 5 %: p, the lag over δ = .10 decade (×1.26 in steps) in bootstraps
-of runs and families, and, of two runs or more, the mean of the runs' lags over δ by Student's t. docs/definitions.md, Tests.
+A leg says that geometry leads if all of this holds at 5 %: p; the lag over δ = .10 decade (×1.26 in steps) in bootstraps
+of runs and families; and, of two runs or more, the mean of their lags over δ by Student's t (docs/definitions.md, Tests).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ ALL_UP_TO = 7  # tasks for which every permutation is listed
 TIE = 1e-12
 FLAT = 1e-9  # a profile that is this short after the common mode is nothing but rounding
 
-LEADS, COUPLED, LAGS_BEHIND, NOTHING = "precursor", "coupled, not leading", "lagging", "no task-specific coupling"
+LEADS, COUPLED, LAGS_BEHIND, NOTHING = "leads", "coupled", "lags", "no coupling shown"
+"""What one leg says; the word of a study is in `finding`."""
 
 Orders = NDArray[np.int64]
 Families = Sequence[str] | None
@@ -97,7 +98,7 @@ class Leg:
 
     @property
     def label(self) -> str:
-        """What this leg alone says; `precursor` at 5 % without a correction for other measures or models."""
+        """What this leg alone says, at 5 % and without a correction for other measures or models."""
         if not self.is_coupled:
             return NOTHING
         if self.p <= LEVEL:
@@ -105,7 +106,9 @@ class Leg:
         return LAGS_BEHIND if self.upper < -DELTA else COUPLED
 
 
-def task_matched_lag(runs: Sequence[MatchedRun], seed: int | Sequence[int] = 0, families: Families = None) -> Leg:
+def task_matched_lag(
+    runs: Sequence[MatchedRun], seed: int = 0, families: Families = None, own_strength: bool = False
+) -> Leg:
     """Tests whether the geometry of a task leads the behaviour of that task, all runs together.
 
     How it misleads: permutation takes the families' prompt sets to be exchangeable. Where hard tasks also have longer
@@ -119,6 +122,8 @@ def task_matched_lag(runs: Sequence[MatchedRun], seed: int | Sequence[int] = 0, 
         seed: Of random permutations and bootstraps.
         families: The family of each task [T]; every task its own where None. Tasks of a family stand together, the
             easiest first: permutations move families whole, and only among families of one size.
+        own_strength: Whether what all tasks' geometry shares is taken away at each task's own strength: a sensitivity
+            that one event whose size differs between tasks cannot pass.
 
     Returns:
         The leg. Identical geometry for all tasks gives p = 1.
@@ -126,14 +131,14 @@ def task_matched_lag(runs: Sequence[MatchedRun], seed: int | Sequence[int] = 0, 
     Raises:
         PythiaGeometryError: If there are no runs, fewer than two tasks, or runs and curves do not match.
     """
-    products = run_products(runs)
+    products = run_products(runs, own_strength)
     rng = np.random.default_rng(seed)
     blocks = as_blocks(families, products.shape[1])
     reached = permuted_statistics(products.sum(axis=0), task_orders(products.shape[1], rng, blocks))
     return _leg(products, reached, rng, blocks)
 
 
-def run_products(runs: Sequence[MatchedRun]) -> Array:
+def run_products(runs: Sequence[MatchedRun], own_strength: bool = False) -> Array:
     """C[r, u, t, l]: in run r, geometry of task u against behaviour of task t at each lag [R, T, T, 41]."""
     if not runs:
         raise PythiaGeometryError("No training run was given. Expected at least one with geometry and behaviour")
@@ -146,7 +151,7 @@ def run_products(runs: Sequence[MatchedRun]) -> Array:
         raise PythiaGeometryError(
             f"Column 'task': {sizes.pop()} task cannot be permuted. Expected several (5 for a verdict)"
         )
-    return np.stack([_products(run) for run in runs])
+    return np.stack([_products(run, own_strength) for run in runs])
 
 
 def as_blocks(families: Families, n_tasks: int) -> list[NDArray[np.int64]]:
@@ -241,10 +246,10 @@ def over_runs(run_lags: Array) -> dict[str, float]:
     }
 
 
-def _products(run: MatchedRun) -> Array:
+def _products(run: MatchedRun, own_strength: bool) -> Array:
     grid = common_grid((run.geometry, run.behaviour))
     geometry, behaviour = resample(run.geometry, grid), resample(run.behaviour, grid)
-    return lagged_products(profiles(recovery_differences(geometry)), profiles(np.diff(behaviour)))
+    return lagged_products(profiles(recovery_differences(geometry), own_strength), profiles(np.diff(behaviour)))
 
 
 def recovery_differences(geometry: Array) -> Array:
@@ -253,10 +258,18 @@ def recovery_differences(geometry: Array) -> Array:
     return np.where(np.arange(differences.shape[1]) >= geometry.argmin(axis=1)[:, None], differences, 0.0)
 
 
-def profiles(differences: Array) -> Array:
-    """When each task changes, less what all tasks share; rows of length 1, or 0 where nothing is left."""
+def profiles(differences: Array, own_strength: bool = False) -> Array:
+    """When each task changes, less what all tasks share; rows of length 1, or 0 where nothing is left.
+
+    Args:
+        differences: [T, n].
+        own_strength: Whether the mean over tasks is first taken away at each row's own strength (its projection).
+    """
     rows = smoothed(differences)
     rows = rows / (np.abs(rows).sum(axis=1, keepdims=True) + FLAT)
+    if own_strength:
+        mean = rows.mean(axis=0)
+        rows = rows - np.outer(rows @ mean / max(float(mean @ mean), FLAT**2), mean)
     rows = rows - rows.mean(axis=0)
     length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     return np.asarray(np.where(length > FLAT, rows / np.maximum(length, FLAT), 0.0))

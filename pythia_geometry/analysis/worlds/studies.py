@@ -1,8 +1,8 @@
 """Made-up studies: several runs of the same tasks, with the geometry of token-shuffled prompts, and a known truth.
 
-The worlds of `made_up` say when one run's geometry recovers. A study adds what a verdict must survive: runs that differ as
-a whole, families of tasks, prompts whose length drives behaviour and geometry alike, shuffling that removes a confound only
-in part, amplitudes that grow with difficulty, and measures that are a bent scale of what behaviour shows.
+The worlds of `made_up` say when one run's geometry recovers. A study adds what a verdict must survive: runs that differ
+as a whole, families of tasks, prompts whose length drives behaviour and geometry alike, shuffling that removes a
+confound only in part, amplitudes that grow with difficulty, and measures that are a bent scale of what behaviour shows.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _LEADS = (0.3, 0.5, 1.0)
 STUDIES = {
     study.name: study
     for study in (
-        *(StudyWorld(w.name, w.truth, w) for w in WORLDS.values() if not w.lead and not w.is_walk and w.answer_tokens == 1),
+        *(StudyWorld(w.name, w.truth, w) for w in WORLDS.values() if not (w.lead or w.is_walk or w.answer_tokens > 1)),
         *(StudyWorld(f"LEAD {x:g}", world(f"LEAD {x:g}").truth, world(f"LEAD {x:g}"), x) for x in _LEADS),
         StudyWorld("RUN LAGS", "runs lead or lag as a whole, mean 0, sd .3", WORLDS["SYNC"], shifts=_spread(0.3)),
         StudyWorld("OPPOSED", "runs lead by .7 and lag by .5 in turn", WORLDS["SYNC"], shifts=_opposed),
@@ -141,7 +141,8 @@ STUDIES = {
         StudyWorld("ROOT .75", "geometry is behaviour's latent^.75", WORLDS["SYNC"], bend=0.75, forbids=_SCALE),
         StudyWorld("ROOT .5", "geometry is behaviour's latent^.5", WORLDS["SYNC"], bend=0.5, forbids=_SCALE),
         StudyWorld("ROOT .25", "geometry is behaviour's latent^.25", WORLDS["SYNC"], bend=0.25, forbids=_SCALE),
-        StudyWorld("LATE", "geometry is the latent, both metrics its fourth power", WORLDS["SYNC"], late=True, forbids=_SCALE),
+        StudyWorld("LATE", "geometry is the latent, both metrics its fourth power",
+                   WORLDS["SYNC"], late=True, forbids=_SCALE),
     )
 }  # fmt: skip
 """Studies by name; a true lead exists where `lead` is over 0."""
