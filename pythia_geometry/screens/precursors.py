@@ -120,8 +120,8 @@ def _verdicts(console: Console, verdicts: pd.DataFrame) -> None:
     _note(
         console,
         "A precursor is earlier in its own range, in three runs or more, on both metrics, not in shuffled prompts, and "
-        f"no bend under r^{BEND_LINE:g} explains it. Families that are declared nowhere count task by task. Precedence is "
-        "not a cause.",
+        f"no bend under r^{BEND_LINE:g} explains it. Families that are declared nowhere count task by task. "
+        "Precedence is not a cause.",
     )
 
 
@@ -136,8 +136,9 @@ def _figures(row: Mapping[Hashable, Any]) -> str:
     ends = NOTHING_TO_SHOW if pd.isna(bend) else f"none up to {MOST:g}" if bend > MOST else f"{bend:g}"
     return (
         f"p {row['p']:.3f}, Holm {row['p_holm']:.3f}; lag {row['lag']:+.2f} "
-        f"({row['lower']:+.2f} to {row['upper']:+.2f}); {row['n_runs']} runs, {row['n_families']} families; {companion}; "
-        f"bend that ends the lead: {ends}; power at half a decade {_share(row['power'])}, of the word {_share(row['power_word'])}"
+        f"({row['lower']:+.2f} to {row['upper']:+.2f}); {row['n_runs']} runs, {row['n_families']} families; "
+        f"{companion}; bend that ends the lead: {ends}; power at half a decade {_share(row['power'])}, of the word "
+        f"{_share(row['power_word'])}"
     )
 
 

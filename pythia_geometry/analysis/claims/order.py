@@ -29,10 +29,8 @@ def order(evidence: Evidence) -> Ruling:
     word, p = by_votes([value < 0 for value in cast])
     top, n = int((cast < 0).sum()), len(cast)
     told = tau.reset_index()
-    counts = {str(m): (len(rows), int(rows["size"].sum())) for m, rows in told.groupby("model")}
-    by_design = ", ".join(
-        f"{m} {v:+.2f} ({counts[str(m)][0]} runs, {counts[str(m)][1]} votes)" for m, v in design.items()
-    )
+    counts = {str(m): f"{len(rows)} runs, {rows['size'].sum()} votes" for m, rows in told.groupby("model")}
+    by_design = ", ".join(f"{m} {v:+.2f} ({counts[str(m)]})" for m, v in design.items())
     value = (
         f"{top} of {n} designs top-down, sign test p {p:.2g}; with layers shuffled p {_shuffled_p(able):.2g}, which "
         f"takes layers to be independent; τ by design: {by_design}"

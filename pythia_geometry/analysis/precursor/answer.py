@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pythia_geometry.analysis.precursor.families import families_of
 from pythia_geometry.analysis.precursor.finding import MIN_RUNS, Finding
 from pythia_geometry.analysis.precursor.power import Power
 from pythia_geometry.analysis.precursor.task_matched_lag import LayerScan, Leg
@@ -32,9 +33,10 @@ def power_table(model: str, found: Power) -> pd.DataFrame:
 
 def task_table(found: Power) -> pd.DataFrame:
     """Every screened task: its curve's baseline, top and halfway step, what became of it, and whether it is tested."""
-    tested = dict(zip(found.chosen.tasks, found.chosen.families, strict=True))
     table = found.screening.table
-    return table.assign(family=table["task"].map(tested), tested=table["task"].isin(tested))
+    own = dict(zip(found.chosen.tasks, found.chosen.families, strict=True))
+    family = {task: own.get(task, name) for task, (name, _) in families_of(table["task"].unique()).items()}
+    return table.assign(family=table["task"].map(family), tested=table["task"].isin(found.chosen.tasks))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:

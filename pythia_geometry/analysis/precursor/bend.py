@@ -16,7 +16,7 @@ from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL, Families,
 from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
 
 EXPONENTS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
-BEND_LINE = 4.0
+BEND_LINE = 3.0
 
 
 def bent(geometry: StepCurves, exponent: float) -> StepCurves:

@@ -9,8 +9,9 @@ all tasks share (warm-up, the collapse, a global recovery) is gone; what is left
     p          = share of permutations π of tasks with S(π) ≥ S(identity), one π for all runs
     lag        = argmax_l Σ_t C[t, t, l], its bounds from bootstraps of tasks
 
-A leg says that geometry leads if all of this holds at 5 %: p; the lag over δ = .10 decade (×1.26 in steps) in bootstraps
-of runs and families; and, of two runs or more, the mean of their lags over δ by Student's t (docs/definitions.md, Tests).
+A leg says that geometry leads if all of this holds at 5 %: p; the lag over δ = .10 decade (×1.26 in steps) in
+bootstraps of runs and families; and, of two runs or more, the mean of their lags over δ by Student's t
+(docs/definitions.md, Tests).
 """
 
 from __future__ import annotations
