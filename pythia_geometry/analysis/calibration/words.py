@@ -139,4 +139,4 @@ def examine_drawn(drawn: StudyDrawn, seed: int) -> Finding:
         )
         for run, shuffled in zip(drawn.runs, drawn.shuffled, strict=True)
     ]
-    return examine(runs, drawn.families, seed)
+    return examine(runs, drawn.families, seed, in_short=True)

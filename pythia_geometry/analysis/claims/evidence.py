@@ -139,7 +139,7 @@ class Evidence:
         """
         mine = self.falls[(self.falls["model"] == model) & (self.falls["layer"] == FINAL_NORM)]
         mine = mine[(mine["phase"] == WHOLE) & (mine["measure"] == UNCENTRED)].dropna(subset=["floor"])
-        table = mine.merge(self.onset_steps, how="inner", on=["model", "seed", "key"])
+        table = mine.drop(columns="task").merge(self.onset_steps, how="inner", on=["model", "seed", "key"])
         n_runs = table["seed"].nunique()
         kept = table.groupby("key")["seed"].nunique()
         names = list(kept.index[kept == n_runs])

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL, Families, MatchedRun, task_matched_lag
-from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
+from pythia_geometry.analysis.step_curves import StepCurves, running_median
 
 EXPONENTS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 BEND_LINE = 3.0
@@ -31,7 +31,7 @@ def bent(geometry: StepCurves, exponent: float) -> StepCurves:
 
 
 def explaining_bend(
-    legs: Sequence[Sequence[MatchedRun]], seed: int, families: Families = None, up_to: float = EXPONENTS[-1]
+    legs: Sequence[Sequence[MatchedRun]], seed: int, families: Families = None, to_the_line: bool = False
 ) -> float:
     """The smallest exponent of `EXPONENTS` at which not all legs lead; infinity where none of them ends the lead.
 
@@ -42,26 +42,13 @@ def explaining_bend(
         legs: By metric, the runs of `task_matched_lag`, all of which lead at exponent 1.
         seed: Of permutations and bootstraps.
         families: As for `task_matched_lag`.
-        up_to: Exponents beyond are not tried; the answer is then infinity.
+        to_the_line: Whether exponents from the line on are not tried; the answer is then infinity.
     """
     for exponent in EXPONENTS:
-        if exponent > up_to:
+        if to_the_line and exponent >= BEND_LINE:
             break
         for runs in legs:
             moved = [MatchedRun(bent(run.geometry, exponent), run.behaviour) for run in runs]
             if task_matched_lag(moved, seed, families).p > LEVEL:
                 return exponent
     return float("inf")
-
-
-def rise_by_difficulty(geometry: Sequence[StepCurves], midpoints: Sequence[Array]) -> float:
-    """Spearman's correlation over tasks, mean over runs, of how far geometry rises and when behaviour does."""
-    from scipy.stats import spearmanr
-
-    found = []
-    for curves, mid in zip(geometry, midpoints, strict=True):
-        values = running_median(curves.values)
-        low = values.argmin(axis=1)
-        after = np.where(np.arange(values.shape[1]) >= low[:, None], values, -np.inf)
-        found.append(float(spearmanr(after.max(axis=1) - values.min(axis=1), mid).statistic))
-    return float(np.mean(found))

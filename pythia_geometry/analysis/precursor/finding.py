@@ -80,13 +80,17 @@ class Finding:
         return max([*parts, self.companion.p] if self.companion else parts)
 
 
-def examine(runs: Sequence[StudyRun], families: Sequence[str] | None = None, seed: int = 0) -> Finding:
+def examine(
+    runs: Sequence[StudyRun], families: Sequence[str] | None = None, seed: int = 0, in_short: bool = False
+) -> Finding:
     """Both legs, the companion, and, where both legs lead, what else would explain it.
 
     Args:
         runs: With the same tasks in the same order and the same metrics.
         families: Family of each task; every task its own where None.
         seed: Of permutations, swaps and bootstraps.
+        in_short: Whether only what the word needs is computed: no companion without a lead, and no bend beyond the
+            line (the bend is then infinity).
 
     Raises:
         PythiaGeometryError: As `task_matched_lag`.
@@ -97,8 +101,8 @@ def examine(runs: Sequence[StudyRun], families: Sequence[str] | None = None, see
     groups = list(matched.values())
     return Finding(
         legs=legs,
-        companion=_companion(runs, groups, families, seed),
-        bend=explaining_bend(groups, seed, families) if leads else float("nan"),
+        companion=_companion(runs, groups, families, seed) if leads or not in_short else None,
+        bend=explaining_bend(groups, seed, families, in_short) if leads else float("nan"),
         own_strength=all(task_matched_lag(g, seed, families, own_strength=True).p <= LEVEL for g in groups)
         if leads
         else None,

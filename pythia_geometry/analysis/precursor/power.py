@@ -138,7 +138,7 @@ def _row(lead: float, chosen: Chosen, draws: int, seed: int) -> dict[str, float]
 def _one(truth: World, chosen: Chosen, rng: np.random.Generator, tally: _Tally) -> None:
     """Asks one draw of geometry."""
     runs = [_study_run(truth, run, rng) for run in chosen.runs]
-    found = examine(runs, chosen.families, int(rng.integers(2**31)))
+    found = examine(runs, chosen.families, int(rng.integers(2**31)), in_short=True)
     legs = list(found.legs.values())
     tally.accuracy.append(legs[0].p <= LEVEL)
     if len(legs) > 1:
