@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.calibration.ledger import ChunkLedger, Moments
-from pythia_geometry.analysis.events.summary import agresti_coull_error
+from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.precursor.finding import Finding, StudyRun, examine, judge
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
 from pythia_geometry.analysis.step_curves import StepCurves
@@ -109,7 +109,7 @@ def _rows(cell: StudyCell, totals: Mapping[tuple[str, str, int], Counter[str]]) 
     about |= {"runs": cell.n_runs, "draws": draws}
     said = {word: n / draws for word, n in total.items() if word != "draws"}
     return [
-        about | {"word": w, "rate": r, "se": float(agresti_coull_error(np.array(r), np.array(draws)))}
+        about | {"word": w, "rate": r, "se": float(share_error(np.array(r), np.array(draws)))}
         for w, r in sorted(said.items(), key=lambda item: (item[0] != LEGS, item[0]))
     ]
 

@@ -14,8 +14,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.behaviour.table import tidy
 from pythia_geometry.analysis.events.collapse import WHOLE, collapses
-from pythia_geometry.analysis.events.emergence import EMERGES
-from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.events.onsets import EMERGES, onsets
 from pythia_geometry.analysis.precursor.families import HARDEST, families_of
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors

@@ -13,8 +13,10 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pythia_geometry.analysis.precursor.screening import BehaviourRun, Screening
+from pythia_geometry.analysis.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
 
@@ -128,9 +130,13 @@ def _only(run: BehaviourRun, places: Sequence[int]) -> BehaviourRun:
     return replace(
         run,
         tasks=tuple(run.tasks[place] for place in places),
-        accuracy=run.accuracy.take(rows),
+        accuracy=_rows_of(run.accuracy, rows),
         error=run.error[rows],
-        continuous=None if run.continuous is None else run.continuous.take(rows),
+        continuous=None if run.continuous is None else _rows_of(run.continuous, rows),
         baseline=run.baseline[rows],
         midpoints=run.midpoints[rows],
     )
+
+
+def _rows_of(curves: StepCurves, rows: NDArray[np.int64]) -> StepCurves:
+    return StepCurves(curves.steps, curves.values[rows], curves.what)

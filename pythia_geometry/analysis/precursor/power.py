@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.events.summary import agresti_coull_error
+from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.precursor.families import HARDEST, Chosen, choose_tasks, own_families
 from pythia_geometry.analysis.precursor.finding import LEADS, LEADS_HERE, StudyRun, examine, judge
 from pythia_geometry.analysis.precursor.screening import ACCURACY, MIN_TASKS, BehaviourRun, Screening, screen_tasks
@@ -131,7 +131,7 @@ def _row(lead: float, chosen: Chosen, draws: int, seed: int) -> dict[str, float]
         else (np.nan, np.nan)
     )
     shares = np.array([accuracy, continuous, both, word])
-    se = float(np.nanmax(agresti_coull_error(shares, np.array(float(draws)))))
+    se = float(np.nanmax(share_error(shares, np.array(float(draws)))))
     return dict(zip(COLUMNS, (lead, *map(float, shares), se), strict=True))
 
 

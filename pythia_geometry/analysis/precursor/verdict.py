@@ -22,12 +22,12 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     SHUFFLED,
     Question,
     by_run,
-    check_columns,
     geometry_rows,
     last_quarter,
     log_geometry,
 )
 from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables import check_columns
 from pythia_geometry.errors import PythiaGeometryError
 
 Key = TypeVar("Key")

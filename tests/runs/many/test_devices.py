@@ -57,7 +57,7 @@ def test_two_processes_give_the_files_of_one_and_are_not_started_when_nothing_is
     suite.weights(4).write_bytes(b"no weights")
     expected = suite.walk(tmp_path / "alone")
     out, plan, seen = tmp_path / "run", make_plan(suite.request(device=BOTH)), Seen()
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)  # nothing is computed in this process
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)  # nothing is computed in this process
     walk(plan, out, seen)
     assert_same_files(out, tmp_path / "alone")
     assert sorted(seen.labels) == sorted(c.label for c in plan.runs[0].usable)

@@ -127,7 +127,7 @@ def test_two_workers_give_the_files_of_one_process_and_continue_after_a_stop(
         walk(plan, out, Watcher(2, interrupt))
     assert len(RunFolder(out)._parts()) == 2
     assert joined.left() == []
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)  # nothing is computed in this process
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)  # nothing is computed in this process
     rest = Watcher(99, stop)
     walk(plan, out, rest)
     assert rest.count == 8
