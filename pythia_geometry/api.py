@@ -143,4 +143,4 @@ def read(folder: str | Path) -> Tables:
 
 def summary(tables: Tables) -> pd.DataFrame:
     """Floor, recovery and rise, one row a run and task: the table at the end of a walk."""
-    return summarise(tables.geometry, tables.behaviour)
+    return summarise(tables.geometry, tables.behaviour, tables.checkpoints)

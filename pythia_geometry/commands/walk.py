@@ -38,6 +38,10 @@ Probes = Annotated[
 Measures = Annotated[
     str, MEASURE("--measures", help="Names or groups with commas: representation (default), attention, weights, all.")
 ]
+Loss = Annotated[
+    str, MEASURE("--loss", help="Of which loss a surface is: auto (the suite's mixture, or --text), or probes.")
+]
+Text = Annotated[str, MEASURE("--text", help="A text file: its next-token loss is the surface.")]
 At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
 Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]
 Dtype = Annotated[str, MEASURE("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
@@ -68,6 +72,8 @@ def walk(
     pattern: Pattern = "",
     probes: Probes = None,
     measures: Measures = "",
+    loss: Loss = "auto",
+    text: Text = "",
     at: At = "",
     out: Out = "",
     position: Position = "last",
@@ -108,6 +114,8 @@ def walk(
         pattern=pattern,
         probes=tuple(name for given in probes or () for name in given.split(",")),
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        loss=loss,
+        text=text,
         at=at,
         position=position,
         dtype=dtype,

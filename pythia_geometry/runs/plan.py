@@ -12,10 +12,11 @@ from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.marked_prompts import marked_prompts
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, Measure
+from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.readings import READINGS
@@ -26,6 +27,9 @@ from pythia_geometry.suites.duplicates import mark_across
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
+
+EXAMPLES = 128
+"""Examples of a text's or a mixture's loss."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class RunPlan:
         shape: Blocks, width, vocabulary.
         configs: By step, the identity of its config: of what `config.json` says that can decide a number.
         at: Steps at which dear measures are taken.
+        losses: Of which losses surfaces are taken; empty where no measure reads one.
         prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
         remarks: What of the tokenizer's file is not used.
@@ -50,6 +55,7 @@ class RunPlan:
     shape: Shape
     configs: Mapping[int, str] = field(default_factory=dict)
     at: frozenset[int] = frozenset()
+    losses: tuple[EncodedLoss, ...] = ()
     prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
     remarks: tuple[str, ...] = ()
@@ -178,7 +184,19 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, prompts, spans, encoder.notes)
+    losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
+
+
+def _losses(
+    request: Request, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
+) -> tuple[EncodedLoss, ...]:
+    """The losses whose surfaces are measured."""
+    if request.loss == PROBES:
+        return tuple(map(of_probe, probes))
+    if request.text:
+        return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
+    return (of_nothing(),)
 
 
 def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
 from pythia_geometry.extraction.device_names import find_devices, names_several
+from pythia_geometry.extraction.losses import PROBES, TEXT
 from pythia_geometry.extraction.models import DTYPES
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
@@ -35,6 +36,8 @@ class Request:
         pattern: Regular expression of the names of steps; empty for the known conventions.
         probes: Selection as after `--probes`; empty for the suite's own default.
         measures: Names of measures and of groups of them; empty for those that a walk takes by default.
+        loss: The loss of a surface: `auto` (a suite's own training mixture, else `text`), `text` or `probes`.
+        text: A text file whose next-token loss is the surface.
         at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
         position: Where activations are read: `last` prompt token or the `mean`.
         dtype: Forward-pass precision.
@@ -58,6 +61,8 @@ class Request:
     pattern: str = ""
     probes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    loss: str = AUTO
+    text: str = ""
     at: str = ""
     position: str = LAST
     dtype: str = "float32"
@@ -87,6 +92,9 @@ class Request:
         _one_of("--fetch", self.fetch, (FILES, RANGES))
         if self.fetch == RANGES:
             self._check_ranges()
+        _one_of("--loss", self.loss, (AUTO, TEXT, PROBES))
+        if self.loss == TEXT and not self.text:
+            raise PythiaGeometryError("--loss text needs a text: add --text FILE")
         chosen_measures(self.measures)
         if self.executor == RAY and (opening := [m.name for m in self.chosen if READINGS[m.reads].opens_model]):
             raise PythiaGeometryError(

@@ -113,5 +113,6 @@ def _with_marks(frame: pd.DataFrame, marks: Iterable[_Mark]) -> pd.DataFrame:
         if mark.is_unknown:
             frame.loc[hit, "precision"] = frame.loc[hit, "precision"] + f", {UNKNOWN}"
         else:
-            frame.loc[hit & (frame["reason"] == ""), "reason"] = mark.reason
+            held = frame.loc[hit, "reason"]
+            frame.loc[hit, "reason"] = held.where(held == "", held + "; ") + mark.reason
     return frame

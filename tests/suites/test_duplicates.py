@@ -58,7 +58,7 @@ def test_of_earlier_steps_that_share_weights_nobody_is_convicted(main: str) -> N
     assert marked(weights, main=main) == {90000: "?", 8000: "?", 512: "?", 1000: ""}
     found = mark_duplicates([point(8000, "aa"), point(512, "aa")], LAST, main_of(main))
     assert [c.detail for c in found] == [
-        f"pythia-2.8b@step{one} holds the same weights as step{other} (sha256 aa…), and nothing tells whose they are."
+        f"pythia-2.8b@step{one} holds the same weights as step{other} (sha256 aaaaaaaa…), and nothing tells whose they are."
         for one, other in ((8000, 512), (512, 8000))
     ]
 
@@ -177,7 +177,7 @@ def test_weights_of_two_seeds_or_names_make_both_suspect(other: list[Checkpoint]
     assert [c.status for c in first] == ["ok", "suspect", "ok"]
     assert "suspect" in [c.status for c in second]
     assert (
-        f"holds the same weights as {other[-1].label} (sha256 a…): two runs cannot have trained the same"
+        f"holds the same weights as {other[-1].label} (sha256 aaaaaaaa…): two runs cannot have trained the same"
         in first[1].detail
     )
 

@@ -110,7 +110,7 @@ def streamed(url: str, headers: Mapping[str, str], ask: Ask, token: bool = True)
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT if ask.seconds is None else constants.HF_HUB_ETAG_TIMEOUT,
     )  # fmt: skip
     with asking(ask):
-        answer = within(SECONDS, partial(session.send, request, stream=True))
+        answer = within(SECONDS, partial(session.send, request, stream=True, follow_redirects=True))
         try:
             yield answer
         finally:
