@@ -188,6 +188,14 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
 
 
+def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
+    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
+    try:
+        return config_identity(suite.config_file(checkpoint))
+    except PythiaGeometryError:
+        return ""
+
+
 def _losses(
     request: Request, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
 ) -> tuple[EncodedLoss, ...]:
@@ -197,14 +205,6 @@ def _losses(
     if request.text:
         return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
     return (of_nothing(),)
-
-
-def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
-    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
-    try:
-        return config_identity(suite.config_file(checkpoint))
-    except PythiaGeometryError:
-        return ""
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:
