@@ -19,7 +19,6 @@ import pandas as pd
 
 from pythia_geometry.analysis.behaviour.lm_eval_file import Row, about_run, load_results, probe_of
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.json_files import JsonError, json_rows
 from pythia_geometry.store.tables import ANSWERS
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T[\d.\-:]+)\.jsonl")
@@ -78,11 +77,13 @@ def _lines(file: Path) -> list[Item]:
     """The items, one for each doc; of several filters the first."""
     found: dict[object, Item] = {}
     try:
-        for where, item in json_rows(file, allow_nan=True):
-            if not isinstance(item, dict) or not isinstance(item.get("doc_id"), int):
-                raise JsonError(f"{where} is no item with a doc_id")
-            found.setdefault(item["doc_id"], item)
-    except JsonError as error:
+        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines()):
+            if line.strip():
+                item = json.loads(line)
+                if not isinstance(item, dict) or not isinstance(item.get("doc_id"), int):
+                    raise ValueError(f"line {number + 1} is no item with a doc_id")
+                found.setdefault(item["doc_id"], item)
+    except (OSError, ValueError, RecursionError) as error:
         raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected items of lm-eval, one a line") from error
     return list(found.values())
 
