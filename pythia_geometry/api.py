@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,42 @@ def _steps(given: str | int | Iterable[int]) -> str:
     if not steps or not all(isinstance(step, int | np.integer) for step in steps):
         raise PythiaGeometryError(f"steps must be a selection such as 'log', a step, or several; got {given!r}")
     return ",".join(str(int(step)) for step in steps)
+
+
+def power(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """Whether the tasks of these runs could show a precursor: rates by lead. Settings as the options of `power`."""
+    from pythia_geometry.commands.answers import power_tables
+
+    return power_tables(runs, **settings)["power"]
+
+
+def precursors(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """Whether geometry leads behaviour, task by task: the verdict. Settings as the options of `precursors`."""
+    from pythia_geometry.commands.answers import precursor_tables
+
+    return precursor_tables(runs, **settings)["precursors"]
+
+
+def calibrate(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """How often each test calls a lead in made-up worlds, on Pythia's grids or on the steps and tasks of these runs."""
+    from pythia_geometry.commands.answers import calibration_tables
+
+    return calibration_tables(runs, **settings)["calibrate"]
+
+
+def compare(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """What the lab and these runs say of the published claims, one row a claim and body of evidence."""
+    from pythia_geometry.commands.comparison import compare_tables
+
+    return compare_tables(runs, **settings)[0]["claims"]
+
+
+def doctor(suite: Suite, deep: bool = False) -> pd.DataFrame:
+    """Which steps of a suite can be trusted, a row a step."""
+    from pythia_geometry.commands.diagnosis import step_table
+    from pythia_geometry.suites.doctor.verdicts import diagnose
+
+    return step_table(diagnose(suite, deep))
 
 
 def read(folder: str | Path) -> Tables:

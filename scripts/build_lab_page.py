@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 from lab_page import numbers, pictures
 
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
-from pythia_geometry.analysis.claims.rules import Evidence
 from pythia_geometry.analysis.events.collapse import TRANSIENT
 from pythia_geometry.analysis.events.layer_order import sign_test
 from pythia_geometry.commands.comparison import lab_evidence

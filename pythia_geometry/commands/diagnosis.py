@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -15,6 +16,7 @@ from pythia_geometry.report.drawing import save
 from pythia_geometry.report.timeline import timeline
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.doctor import show_diagnosis
+from pythia_geometry.store.results import Result, keep_result
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.doctor.continuity import Continuity
@@ -24,7 +26,7 @@ from pythia_geometry.suites.steps.numbering import Naming
 
 
 def run_diagnosis(models: Sequence[str], naming: Naming, deep: bool, as_json: bool, out: str) -> bool:
-    """Examines models beside each other, prints what was found and writes a timeline of each.
+    """Examines models beside each other, prints what was found, keeps tables of steps and writes a timeline of each.
 
     Args:
         models: Each as after `--model`.
@@ -43,7 +45,10 @@ def run_diagnosis(models: Sequence[str], naming: Naming, deep: bool, as_json: bo
     suites = [suite for model in models for suite in find_suites(model, (), naming)]
     with Console(stderr=True).status(f"{models[0]}: listing") as status:
         found = diagnose_all(suites, deep, status.update)
-        pictures = [_draw(d, _folder(d, out, len(found) > 1)) for d in found]
+        folders = [_folder(diagnosis, out, len(found) > 1) for diagnosis in found]
+        pictures = [_draw(diagnosis, folder) for diagnosis, folder in zip(found, folders, strict=True)]
+    for diagnosis, folder in zip(found, folders, strict=True):
+        keep_result(folder, Result("doctor", step_table(diagnosis), {"model": diagnosis.run, "deep": deep}))
     if as_json:
         print_json(found, pictures)
     else:
@@ -55,6 +60,22 @@ def run_diagnosis(models: Sequence[str], naming: Naming, deep: bool, as_json: bo
 def _folder(diagnosis: Diagnosis, out: str, is_one_of_several: bool) -> Path:
     folder = Path(out) if out else Path("doctor")
     return folder / diagnosis.run if is_one_of_several or not out else folder
+
+
+def step_table(diagnosis: Diagnosis) -> pd.DataFrame:
+    """One row a step: step, verdict, reasons, branch, commit, the sha256 of its weight files; deep numbers if any."""
+    rows = [
+        {
+            **{name: value for name, value in step.items() if name not in ("weights", "reasons")},
+            "reasons": "; ".join(step["reasons"]),
+            "sha256": "; ".join(
+                f"{form} {held['status']}: {' '.join(f['sha256'] for f in held['files'])}"
+                for form, held in step["weights"].items()
+            ),
+        }
+        for step in as_json(diagnosis)["steps"]
+    ]
+    return pd.DataFrame(rows).assign(run=diagnosis.run, origin=diagnosis.origin)
 
 
 def _draw(diagnosis: Diagnosis, folder: Path) -> list[Path]:

@@ -18,7 +18,9 @@ def doctor(
     pattern: Pattern = "",
     deep: Annotated[bool, typer.Option("--deep", help="Also read half a megabyte of every step's embedding.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the picture. [default: doctor/MODEL]")] = "",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder of the picture and the table. [default: doctor/MODEL]")
+    ] = "",
 ) -> None:
     """Say which steps of a model can be trusted, before a weight is downloaded.
 

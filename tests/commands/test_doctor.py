@@ -14,6 +14,7 @@ import pytest
 
 from pythia_geometry import cli
 from pythia_geometry.shipped import data_folder
+from pythia_geometry.store.results import read_result
 from pythia_geometry.suites.pythia import STEPS, parse_name
 from tests.hub.environment import client_environment
 from tests.hub.server import LocalHub
@@ -73,7 +74,10 @@ def test_sound_suite_exits_0_and_says_where_the_picture_is(
     folder = suite.parent / "doctor" / "mine"
     assert (folder / "timeline.png").read_bytes().startswith(PNG)
     assert "Which steps can be trusted" in (folder / "timeline.svg").read_text()
-    assert sorted(p.name for p in folder.iterdir()) == ["timeline.png", "timeline.svg"]
+    assert sorted(p.name for p in folder.iterdir()) == ["results", "timeline.png", "timeline.svg"]
+    steps = read_result(folder, "doctor").frame
+    assert list(steps["step"]) == [0, 2, 40, 200, 1050, 3120, 7740, 16000] and set(steps["verdict"]) == {"trust"}
+    assert steps["sha256"].str.contains("safetensors ok: [0-9a-f]{64}").all()
 
 
 def test_copied_step_exits_3_and_is_one_line_with_its_reason(
