@@ -78,9 +78,7 @@ def decoding(rows: ArrayLike, questions: Questions, seed: int = 0) -> Mapping[st
     hits = _hits(x, tasks, test, held)
     majority = labels[test] == np.bincount(labels[~test]).argmax()
     control = hits[1:].mean(axis=0)
-    found = [
-        _accuracy(array, prompts[test], len(x)) for array in (hits[0], control, hits[0] - control, majority * 1.0)
-    ]
+    found = [_accuracy(array, prompts[test], len(x)) for array in (hits[0], control, hits[0] - control, majority * 1.0)]
     known = np.isin(types[test], types[~test]).mean()
     if known < 0.5:
         words = f"only {known:.0%} of the test rows are of a type that was seen: nothing could be memorised"

@@ -27,9 +27,7 @@ class Density:
     def below(self, places: ArrayLike) -> Array:
         """Share of the eigenvalues at or below each place, for every probe [probes, places]."""
         at = np.asarray(places, dtype=np.float64)
-        return np.stack(
-            [(w * (x <= at[:, None])).sum(axis=1) for x, w in zip(self.nodes, self.weights, strict=True)]
-        )
+        return np.stack([(w * (x <= at[:, None])).sum(axis=1) for x, w in zip(self.nodes, self.weights, strict=True)])
 
 
 def spectral_density(operator: Operator, probes: int = 4, steps: int = 30, seed: int = 0) -> Density:

@@ -72,16 +72,13 @@ def leading_gram(uses: Sequence[Use], n: int, count: int, transposed: bool) -> T
         count: Numbers that enter.
         transposed: Whether the matrix lies in memory as [right, left], as in a `Conv1D`.
     """
-    slow, fast = (1, 0) if transposed else (0, 1)
-    shape = (uses[0].size // uses[0].right.shape[1], uses[0].right.shape[1])
-    lines = -(-count // shape[fast])
-    block = slice(0, lines)
-    gradients = (
-        _gradients(uses, n, slice(0, shape[0]), block) if transposed else _gradients(uses, n, block, slice(None))
-    )
-    in_memory = gradients.transpose(1, 2) if transposed else gradients
-    kept = in_memory.reshape(n, -1)[:, :count]
-    return kept @ kept.T
+    width = uses[0].right.shape[1]
+    height = uses[0].size // width
+    if transposed:
+        in_memory = _gradients(uses, n, slice(0, height), slice(0, -(-count // height))).transpose(1, 2)
+    else:
+        in_memory = _gradients(uses, n, slice(0, -(-count // width)), slice(None))
+    return vector_gram(in_memory.reshape(n, -1), count)
 
 
 def vector_gram(gradients: Tensor, count: int | None = None) -> Tensor:

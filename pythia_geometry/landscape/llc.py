@@ -82,8 +82,8 @@ def llc(
 
     How it misleads: it is a count of the directions whose curvature exceeds γ/nβ, so a number means nothing without
     γ/nβ, and checkpoints compare only at one setting; where curvatures spread over decades no γ is right and
-    the order of models is all that survives. It presumes a minimum of *this* loss: on a task that a mixture-trained model
-    has not finished it measures descent (−141 at step 0 of a lab run, negative to step 2600). Any `reason` means: do
+    the order of models is all that survives. It presumes a minimum of *this* loss: on a task that a mixture-trained
+    model has not finished it measures descent (−141 at step 0 of a lab run, negative to step 2600). Any `reason` means: do
     not read the value. The error, from batch means and between chains, sees no bias at all.
 
     Args:
@@ -161,9 +161,7 @@ def _batch_means_error(chain: Array) -> float:
     return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
-def _diagnostics(
-    surface: Surface, sampling: Sampling, start: Start, chains: Chains, value: float
-) -> dict[str, float]:
+def _diagnostics(surface: Surface, sampling: Sampling, start: Start, chains: Chains, value: float) -> dict[str, float]:
     eps, n_beta, gamma = sampling.step, sampling.n_beta, sampling.localisation
     distances = chains.squared_distances[:, sampling.burn_in :]
     scale = chains.preconditioner

@@ -68,9 +68,7 @@ class Hessian:
                 first = torch.autograd.grad((u * losses).sum(), list(leaves.values()), create_graph=True)
                 direction = list(shaped(vector, leaves).values())
                 slope = sum((g * v).sum() for g, v in zip(first, direction, strict=True))
-                second = torch.autograd.grad(
-                    slope, list(leaves.values()), create_graph=True, materialize_grads=True
-                )
+                second = torch.autograd.grad(slope, list(leaves.values()), create_graph=True, materialize_grads=True)
                 bend = sum((h * v).sum() for h, v in zip(second, direction, strict=True))
                 found.append(torch.autograd.grad(bend, u)[0])
         return torch.cat(found)

@@ -99,7 +99,8 @@ def stable_rank(sigma: ArrayLike) -> Estimate:
 def frobenius_norm(sigma: ArrayLike) -> Estimate:
     """‖W‖_F, the length of all entries. Range 0 or more; the unit is that of a weight.
 
-    How it misleads: it follows the schedule of learning rate and weight decay; before a normed layer, its scale has no effect.
+    How it misleads: it follows the schedule of learning rate and weight decay; before a normed layer its
+    scale has no effect.
 
     Args:
         sigma: Singular values.

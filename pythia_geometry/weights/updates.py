@@ -58,7 +58,9 @@ def update_measures(before: Tensors, now: Tensors, after: Tensors | None = None)
     inf = float("inf")
     found = {"update_size": Estimate(size, 0.0, inf, count)}
     found["update_relative"] = (
-        Estimate(float(size / np.sqrt(start)), 0.0, inf, count) if start else unknown(count, inf, "all weights are zero")
+        Estimate(float(size / np.sqrt(start)), 0.0, inf, count)
+        if start
+        else unknown(count, inf, "all weights are zero")
     )
     if after is not None:
         product = moved * following_moved

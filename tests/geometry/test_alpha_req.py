@@ -49,7 +49,8 @@ def test_no_power_law_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"), [((99, 400), "needs 100 rows; got 99"), ((200, 30), "needs 8 eigenvalues to fit; indices 5 to 7")]
+    ("shape", "words"),
+    [((99, 400), "needs 100 rows; got 99"), ((200, 30), "needs 8 eigenvalues to fit; indices 5 to 7")],
 )
 def test_too_little_to_fit(shape: tuple[int, int], words: str) -> None:
     found = alpha_req(isotropic(np.random.default_rng(4), *shape))

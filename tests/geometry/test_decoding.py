@@ -85,7 +85,10 @@ def test_what_cannot_be_asked_has_a_reason() -> None:
     assert "rows are the same" in decoding(np.ones((1000, 3)), q)["decoding"].reason
     assert "non-finite activations in 1000" in decoding(x * np.nan, q)["decoding"].reason
     unseen = decoding(x, Questions(q.labels, np.arange(1000), q.prompts))
-    assert np.isnan(unseen["decoding_selectivity"].value) and "nothing could be memorised" in unseen["decoding_selectivity"].reason
+    assert (
+        np.isnan(unseen["decoding_selectivity"].value)
+        and "nothing could be memorised" in unseen["decoding_selectivity"].reason
+    )
     assert np.isfinite(unseen["decoding"].value)
     with pytest.raises(ValueError, match="n labels, types and prompts"):
         decoding(x[:500], q)

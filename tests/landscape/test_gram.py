@@ -32,9 +32,7 @@ def _close(found: np.ndarray, gradients: np.ndarray) -> None:
 
 @pytest.mark.parametrize("way", [factors._over_pairs, factors._forming])
 @pytest.mark.parametrize("architecture", CONFIGS)
-def test_ghost_gram_is_the_gram_of_all_gradients(
-    architecture: str, way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ghost_gram_is_the_gram_of_all_gradients(architecture: str, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pythia_geometry.landscape.gram.matrix_gram", way)
     surface = _surface(architecture)
     _close(gradient_grams(surface)["all"], example_gradients(surface))

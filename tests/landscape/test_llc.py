@@ -53,7 +53,9 @@ def test_localisation_too_strong_is_named() -> None:
 
 def test_localisation_that_cuts_the_middle_of_the_spectrum_is_named_by_the_draws_themselves() -> None:
     curvatures = torch.cat([torch.full((20,), 10.0), torch.full((180,), 0.1)])
-    found = llc(parabola(curvatures), replace(SOUND, localisation=10.0, step=1.5e-4, burn_in=1500, draws=5000, chains=1))
+    found = llc(
+        parabola(curvatures), replace(SOUND, localisation=10.0, step=1.5e-4, burn_in=1500, draws=5000, chains=1)
+    )
     assert "localisation decides" in _reason(found)
     h = curvatures.double().numpy()
     slope = -(100 * h * 10 / (100 * h + 10) ** 2).sum() / 2 / parabola_llc(h, 100, 10)

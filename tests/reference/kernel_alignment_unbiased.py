@@ -33,7 +33,11 @@ def neighbourhood_overlap(x: Array, y: Array, neighbours: int) -> float:
     shares = []
     for i in range(len(x)):
         near = [
-            set(sorted((j for j in range(len(z)) if j != i), key=lambda j: float(np.linalg.norm(z[i] - z[j])))[:neighbours])
+            set(
+                sorted((j for j in range(len(z)) if j != i), key=lambda j: float(np.linalg.norm(z[i] - z[j])))[
+                    :neighbours
+                ]
+            )
             for z in (x, y)
         ]
         shares.append(len(near[0] & near[1]) / neighbours)

@@ -39,9 +39,7 @@ def dense_hessian(surface: Surface) -> Array:
         whole = torch.cat([g.flatten() for g in first])
         columns = []
         for units in torch.eye(len(whole)).split(128):
-            parts = torch.autograd.grad(
-                whole, parameters, grad_outputs=units, retain_graph=True, is_grads_batched=True
-            )
+            parts = torch.autograd.grad(whole, parameters, grad_outputs=units, retain_graph=True, is_grads_batched=True)
             columns.append(torch.cat([p.flatten(1) for p in parts], dim=1))
     for parameter in parameters:
         parameter.requires_grad_(False)
