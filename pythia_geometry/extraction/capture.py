@@ -7,6 +7,7 @@ Shape letters: B sequences of a batch, T their common length, D width, L layers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe, Ids
 from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.patterns import PatternReader
 
 LAST, MEAN = "last", "mean"
 POSITIONS = (LAST, MEAN)
@@ -37,12 +39,14 @@ class Answers:
         margin: log_prob minus the mean log-probability of the distractors; NaN without distractors.
         choice: 1 where the target beats every distractor, 0 where not; NaN without distractors.
         exact: 1 where greedy decoding gives the target, 0 where not.
+        choices: Of each item, the log-probability of every answer: the target's, then each distractor's.
     """
 
     log_prob: NDArray[np.float64]
     margin: NDArray[np.float64]
     choice: NDArray[np.float64]
     exact: NDArray[np.float64]
+    choices: Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,13 @@ class _Sequence:
         return self.scored[0][0] == TARGET
 
 
-def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batch: int = BATCH) -> Capture:
+def capture(
+    model: SuiteModel,
+    encoded: EncodedProbe,
+    position: str = LAST,
+    batch: int = BATCH,
+    heads: PatternReader | None = None,
+) -> Capture:
     """Runs every item of a probe through the model.
 
     Args:
@@ -83,6 +93,7 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
         encoded: The probe under the suite's tokenizer.
         position: `last` prompt token, or the `mean` over the prompt's tokens (assumption A14).
         batch: Sequences a forward pass.
+        heads: Reads attention on the way, where it is given and entered.
 
     Returns:
         Activations and answers; of a model without an output head, answers are all NaN. Non-finite values stay in
@@ -95,8 +106,9 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
     exact = np.full(n_items, np.nan)
     with torch.inference_mode(), _Pooling(model, position) as pooling:
         for group in _batches(sequences, batch):
-            final_BTD = pooling.run(group)
             main = [row for row, s in enumerate(group) if s.is_main]
+            with heads.batch([(row, group[row].item) for row in main]) if heads else nullcontext():
+                final_BTD = pooling.run(group)
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
             for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD) if model.has_head else ():
@@ -107,24 +119,21 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
 
 
 def check_head(model: SuiteModel, encoded: EncodedProbe) -> None:
-    """Makes sure that the output head alone gives the model's logits, on one prompt.
+    """Makes sure that answers are scored by the module's own logits, on one prompt.
 
-    Some architectures scale or cap their logits (Granite, Cohere, Gemma 2); scored here, their
-    log-probabilities would be silently wrong.
+    An architecture that changes them in a way that is not known here would be silently wrong.
 
     Raises:
         PythiaGeometryError: If they differ.
     """
     ids = torch.tensor([encoded.items[0].prompt], device=model.device)
     with torch.inference_mode():
-        own = model.module(input_ids=ids, use_cache=False).logits.float()
-        ours = model.module.get_output_embeddings()(
-            model.base(input_ids=ids, use_cache=False).last_hidden_state
-        ).float()
+        own = model.module(input_ids=ids, use_cache=False).logits[0].float()
+        ours = model.logits(model.base(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
     if torch.isfinite(own).all() and not torch.allclose(own, ours, rtol=1e-2, atol=1e-3):
         raise PythiaGeometryError(
-            f"{type(model.module).__name__} changes its logits after the output head; its log-probabilities cannot "
-            "be read off here. Known to work: GPT-NeoX, GPT-2, Llama, OLMo"
+            f"{type(model.module).__name__} changes its logits after the output head in a way that is not known here; "
+            "its log-probabilities cannot be read off"
         )
 
 
@@ -176,7 +185,7 @@ class _Pooling:
         self.rows.append(self.pool(args[0] if args else kwargs["hidden_states"]))
 
     def _after_block(self, _: object, __: object, output: Any) -> None:
-        self.rows.append(self.pool(output[0] if isinstance(output, tuple) else output))
+        self.rows.append(self.pool(output[0] if isinstance(output, (tuple, list)) else output))
 
     def _narrow(self, _: object, args: tuple[Tensor, ...]) -> tuple[Tensor] | None:
         return (args[0][self.read_BT][None],) if self._narrows else None
@@ -208,7 +217,10 @@ class _Pooling:
 
     def pooled(self, main: Sequence[int], final_BTD: Tensor) -> NDArray[np.float32]:
         """Pooled activations [L, len(main), D] of the batch's main sequences."""
-        stacked_LBD = torch.stack([*self.rows, self.pool(final_BTD)])
+        final_BD = self.pool(final_BTD)
+        # opt-350m narrows its last state; zeros move no distance, angle or singular value
+        final_BD = nn.functional.pad(final_BD, (0, self.rows[-1].shape[-1] - final_BD.shape[-1]))
+        stacked_LBD = torch.stack([*self.rows, final_BD])
         return stacked_LBD[:, list(main)].cpu().numpy()
 
 
@@ -238,7 +250,7 @@ def _score(
             predicting += range(first, first + len(ids))
             tokens += ids
             lengths.append(len(ids))
-    logits_PV = model.module.get_output_embeddings()(final_BTD[rows, positions])
+    logits_PV = model.logits(final_BTD[rows, positions])
     greedy, log_probs = _read_off(logits_PV, np.array(predicting), np.array(tokens))
     starts = np.cumsum([0, *lengths[:-1]])
     totals, all_greedy = np.add.reduceat(log_probs, starts), np.minimum.reduceat(greedy, starts)
@@ -280,4 +292,4 @@ def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) 
             margin[i] = s[TARGET] - s[1:].mean()
             choice[i] = float(s[TARGET] > s[1:].max())
     exact = np.where(np.isfinite(log_prob), exact, np.nan)
-    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact)
+    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact, scores)

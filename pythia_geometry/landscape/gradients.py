@@ -297,7 +297,7 @@ def _rank(gram: Array, centred: bool, flag: bool = True) -> Estimate:
 
 
 def _log_rank(total: Array, entropy_sum: Array) -> Array:
-    """The logarithm of the rank: log S − T/S with S = Σλ and T = Σ λ log λ."""
+    """Log rank = log S − T/S with S = Σλ and T = Σ λ log λ."""
     return np.asarray(np.log(total) - entropy_sum / total)
 
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
+from pythia_geometry.extraction.marked_prompts import marked_prompts
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
+from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
+from pythia_geometry.store.inputs import IDS, READING
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
+from pythia_geometry.suites.duplicates import mark_across
 from pythia_geometry.suites.named import find_suites
-from pythia_geometry.suites.steps import parse_steps
+from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
+
+EXAMPLES = 128
+"""Examples of a text's or a mixture's loss."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +41,42 @@ class RunPlan:
         checkpoints: The chosen ones, ascending.
         probes: Under the run's tokenizer.
         shape: Blocks, width, vocabulary.
+        configs: By step, the identity of its config: of what `config.json` says that can decide a number.
+        at: Steps at which dear measures are taken.
+        losses: Of which losses surfaces are taken; empty where no measure reads one.
+        prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
+        remarks: What of the tokenizer's file is not used.
     """
 
     suite: Suite
     checkpoints: tuple[Checkpoint, ...]
     probes: tuple[EncodedProbe, ...]
     shape: Shape
+    configs: Mapping[int, str] = field(default_factory=dict)
+    at: frozenset[int] = frozenset()
+    losses: tuple[EncodedLoss, ...] = ()
+    prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The run's name, such as `pythia-160m-seed3`."""
         return run_name(self.suite.model, self.suite.seed)
+
+    def config_of(self, checkpoint: Checkpoint) -> str:
+        """Identity of the config that the checkpoint is read with."""
+        return self.configs.get(checkpoint.step, "")
+
+    def inputs_of(self, encoded: EncodedProbe) -> dict[str, str]:
+        """What a probe is read with at every step: its token ids, the attention kernel, the version of the code."""
+        reading = READINGS[RESIDUAL]
+        return {IDS: encoded.sha256[:16], READING: f"{reading.version} {reading.kernel or self.shape.kernel}"}
+
+    def is_taken(self, measure: Measure, checkpoint: Checkpoint) -> bool:
+        """Whether a measure is taken at a checkpoint: dear ones only where `--at` says."""
+        return not READINGS[measure.reads].dear or checkpoint.step in self.at
 
     @property
     def usable(self) -> list[Checkpoint]:
@@ -63,6 +97,10 @@ class RunPlan:
     def n_tokens(self) -> int:
         """Tokens through the model at one checkpoint."""
         return sum(p.n_tokens for p in self.probes)
+
+    def only(self, probes: Collection[str]) -> RunPlan:
+        """The plan with some of its probes alone, by name."""
+        return replace(self, probes=tuple(e for e in self.probes if e.probe.name in probes))
 
     def bytes_to_come(self, todo: Sequence[Checkpoint]) -> int:
         """What fetching some checkpoints, ascending, will take from the network."""
@@ -110,8 +148,16 @@ def make_plan(request: Request) -> Plan:
     Raises:
         PythiaGeometryError: If a model, step or probe does not exist.
     """
-    suites = [suite for model in request.models for suite in find_suites(model, request.seeds)]
-    return Plan(request, tuple(_plan_run(suite, request) for suite in suites))
+    suites = [suite for model in request.models for suite in find_suites(model, request.seeds, request.naming)]
+    return Plan(request, _apart(tuple(_plan_run(suite, request) for suite in suites), request))
+
+
+def _apart(runs: tuple[RunPlan, ...], request: Request) -> tuple[RunPlan, ...]:
+    """The runs, with the checkpoints marked whose weights two of them serve."""
+    if request.duplicates == KEEP:
+        return runs
+    marked = mark_across([run.checkpoints for run in runs])
+    return tuple(replace(run, checkpoints=tuple(found)) for run, found in zip(runs, marked, strict=True))
 
 
 def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> Plan:
@@ -132,9 +178,33 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
-    encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
+    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
-    return RunPlan(suite, tuple(found), encoded, shape, spans)
+    at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
+    configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
+    reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
+    prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
+    losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
+
+
+def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
+    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
+    try:
+        return config_identity(suite.config_file(checkpoint))
+    except PythiaGeometryError:
+        return ""
+
+
+def _losses(
+    request: Request, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
+) -> tuple[EncodedLoss, ...]:
+    """The losses whose surfaces are measured."""
+    if request.loss == PROBES:
+        return tuple(map(of_probe, probes))
+    if request.text:
+        return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
+    return (of_nothing(),)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

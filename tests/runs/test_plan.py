@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
-from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
+from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes, write_step
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +54,12 @@ def test_missing_gpu_is_named_and_auto_takes_the_cpu(device: str) -> None:
     assert Request().resolved_device == "cpu"
 
 
-def test_no_measures_means_all_in_their_own_order() -> None:
-    assert Request().chosen_measures == tuple(MEASURES)
-    assert Request().chosen_comparisons == tuple(COMPARISONS)
-    assert Request(measures=("twonn", "cka_last", "rankme")).chosen_measures == ("rankme", "twonn")
-    assert Request(measures=("twonn", "cka_last")).chosen_comparisons == ("cka_last",)
-    assert Request(measures=("twonn",)).chosen_comparisons == ()
+def test_measures_are_taken_by_what_they_read() -> None:
+    some = Request(measures=("twonn", "cka_last", "rankme"))
+    assert [measure.name for measure in some.forward_measures] == ["rankme", "twonn"]
+    assert [measure.name for measure in some.cached_pairs] == ["cka_last"]
+    assert some.opening_measures == ()
+    assert Request(measures=("twonn",)).cached_pairs == ()
 
 
 def test_request_cannot_be_changed_and_has_sound_defaults() -> None:
@@ -115,3 +114,18 @@ def test_run_folder_is_named_after_the_runs(tmp_path: Path, suite: SuiteOnDisk) 
 
 def test_rate_of_matrix_products_is_plausible() -> None:
     assert 1e8 < measured_flops_per_second("cpu", "float32") < 1e14
+
+
+def test_weights_that_two_runs_of_one_walk_serve_are_walked_in_neither(tmp_path: Path) -> None:
+    first, second = (tiny_suite(tmp_path, (0, 8, 16), name) for name in ("one", "other"))
+    for step in (8, 16):
+        write_step(second.folder, step, seed=900 + step)
+    second.weights(16).write_bytes(first.weights(8).read_bytes())
+    plan = make_plan(first.request(models=(str(first.folder), str(second.folder))))
+    assert [[(c.step, c.status) for c in run.checkpoints] for run in plan.runs] == [
+        [(0, "ok"), (8, "suspect"), (16, "ok")],  # step 0 is the same in both: runs may start alike
+        [(0, "ok"), (8, "ok"), (16, "suspect")],
+    ]
+    assert "holds the same weights as other@step16" in plan.runs[0].checkpoints[1].detail
+    kept = make_plan(first.request(models=(str(first.folder), str(second.folder)), duplicates="keep"))
+    assert all(c.status == "ok" for run in kept.runs for c in run.checkpoints)
