@@ -26,6 +26,8 @@ def twonn(z: ArrayLike | Cloud) -> Estimate:
     batches), nearer than 1e-5 of the cloud's radius. In bfloat16 or float16 such rows lie farther apart, and stay.
     With 100 to 200 points, dimensions above about 10 are underestimated (a 10-d Gaussian of 1,000 points gives 9.5).
     Its jackknife error is 1.8 times the true spread on d-balls. Compare only at equal n.
+    Common estimators of intrinsic dimension do not track that of a representation (arXiv 2604.20276): read changes,
+    against a null.
 
     Args:
         z: Activations [n, d].
