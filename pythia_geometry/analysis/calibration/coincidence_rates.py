@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pythia_geometry.analysis.events.coincidence import COINCIDES, NOT_TESTABLE, coincidence
-from pythia_geometry.analysis.events.summary import agresti_coull_error
+from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.worlds.designs import GRID_154, MIDPOINTS
 from pythia_geometry.errors import PythiaGeometryError
 
@@ -87,7 +87,7 @@ def coincidence_rates(
             drawn = [draw_units(world, n, n_cells, steps, rng) for _ in range(draws)]
             labels = [coincidence(one, draws=PERMUTATIONS, seed=i).label for i, one in enumerate(drawn)]
             rate = labels.count(COINCIDES) / draws
-            error = float(agresti_coull_error(np.array([rate]), np.array([draws]))[0])
+            error = float(share_error(np.array([rate]), np.array([draws]))[0])
             testable = 1 - labels.count(NOT_TESTABLE) / draws
             rows.append([world.name, n, n_cells, rate, error, testable, draws])
     return pd.DataFrame(rows, columns=["world", "seeds", "cells", "rate", "se", "testable", "draws"])
