@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.events.onsets import EMERGES, UP, onsets
 from pythia_geometry.analysis.tables import check_columns
-from pythia_geometry.errors import PythiaGeometryError
 
 UNIT = ["model", "seed", "probe", "task"]
 MODEL_SITE = "model"
@@ -76,15 +76,17 @@ def onset_indices(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         `by` among the unit's steps), last (its last step).
 
     Raises:
-        PythiaGeometryError: If a unit has several curves.
+        PythiaGeometryError: If a unit has several curves: then it holds a step twice.
     """
-    rows = []
-    for unit, points in table.groupby(list(keys), sort=True):
-        rose = onsets(points, rules=("F50",), direction=UP)
-        if len(rose) != 1:
-            raise PythiaGeometryError(f"{' '.join(map(str, unit))} has {len(rose)} curves; select rows of one")
-        came = rose["label"].iloc[0] == EMERGES
-        after, by = (float(rose[column].iloc[0]) if came else np.nan for column in ("after", "by"))
-        steps = np.sort(points["step"].to_numpy(dtype=float))
-        rows.append([*unit, after, by, float(np.searchsorted(steps, by)) if came else np.nan, steps[-1]])
-    return pd.DataFrame(rows, columns=[*keys, "after", "by", "index", "last"])
+    kind = "measure" if "measure" in table else "metric"
+    points = table[[*keys, kind, *(column for column in _OF_A_POINT if column in table)]]
+    rose = onsets(points, rules=("F50",), direction=UP)
+    came = rose["label"] == EMERGES
+    steps = {unit: np.sort(step.to_numpy(dtype=float)) for unit, step in points.groupby(list(keys))["step"]}
+    grids = [steps[unit] for unit in rose[list(keys)].itertuples(index=False, name=None)]
+    index = [float(np.searchsorted(grid, by)) for grid, by in zip(grids, rose["by"], strict=True)]
+    dated: dict[str, Any] = {"after": rose["after"].where(came), "by": rose["by"].where(came), "index": np.where(came, index, np.nan)}
+    return rose[list(keys)].assign(**dated, last=[grid[-1] for grid in grids])
+
+
+_OF_A_POINT = ("step", "value", "error", "n", "chance", "majority", "reason", "source")
