@@ -116,7 +116,7 @@ def test_the_plant_spreads_released_levels_and_holds_the_others_together(
         drawn = [d.prompt for d in draw_batch(run.levels, 128, 5, 0) if d.level == level]
         hidden = model(input_ids=torch.tensor(drawn), output_hidden_states=True).hidden_states[-1]
         ratios[place] = log_participation(hidden[:, -1].float()).exp().item()
-    assert ratios[0] > 3 * ratios[1]
+    assert ratios[0] > 2 > 1.3 > ratios[1]
 
 
 def test_participation_ratio_of_known_clouds() -> None:
