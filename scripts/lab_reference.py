@@ -153,8 +153,10 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         file = args.out / f"{run.name}.{kind}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         small(table).to_parquet(file, compression="zstd", index=False)
-    record = args.out / f"{run.name}.{'behaviour.json' if args.behaviour else 'json'}"
-    record.write_text(json.dumps(provenance(run, spent.note()), indent=2) + "\n")
+    seconds = spent.note()
+    if not args.behaviour:
+        record = args.out / f"{run.name}.json"
+        record.write_text(json.dumps(provenance(run, seconds), indent=2) + "\n")
     print(f"{run.name} written", flush=True)
 
 
@@ -237,8 +239,7 @@ def main() -> None:
 
 def is_done(name: str, args: argparse.Namespace) -> bool:
     """Whether its tables are written: all of them, or behaviour alone where only that is asked for."""
-    endings = (".json", ".behaviour.json") if args.behaviour else (".json",)
-    return any((args.out / f"{name}{ending}").exists() for ending in endings)
+    return (args.out / f"{name}{'.behaviour.parquet' if args.behaviour else '.json'}").exists()
 
 
 if __name__ == "__main__":

@@ -174,6 +174,19 @@ def effect(curves: StepCurves, released: Array, task: int) -> tuple[Array, Array
     return steps[start:], change[task] - control
 
 
+def share_done(run: ReleasedRun, curve: str, when: Array) -> Array:
+    """How much of its own way each task's effect has come by the given steps [T]; NaN where it has none.
+
+    For a planted lead: a plant counts as one where geometry has come most of its way before the loss opens.
+    """
+    found = np.full(len(run.tasks), np.nan)
+    for t in range(len(run.tasks)):
+        steps, values = effect(run.curves[curve], run.released, t)
+        if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_RECOVERY:
+            found[t] = np.interp(np.log10(when[t]), np.log10(steps), values) / way
+    return found
+
+
 def follows_release(runs: Sequence[ReleasedRun], curve: str, seed: int = 0) -> float:
     """Exact test of whether a curve rises after release: the share of assignments whose mean effect is as large.
 

@@ -16,6 +16,7 @@ from pythia_geometry.analysis.precursor.event_study import (
     effect,
     event_study,
     follows_release,
+    share_done,
     study_runs,
 )
 from pythia_geometry.analysis.step_curves import StepCurves
@@ -104,6 +105,14 @@ def test_a_clock_reads_what_was_drawn() -> None:
     assert clock(STEPS, 0.05 * sigmoid((x - 2.5) / 0.1), 0.5, 0.1)[2] == "it does not rise"
     assert clock(STEPS, np.exp(-(((x - 2) / 0.2) ** 2)), 0.5, 0.1)[2] == "its rise does not last"
     assert clock(STEPS[:2], np.zeros(2), 0.5, 0.0)[2] == "the run ends at its release"
+
+
+def test_how_much_of_the_way_is_done_at_a_step() -> None:
+    run = made_up(5, n_tasks=6, lead=0.0)[0]  # the middle of the rise lies .25 decade after release
+    waits = np.median(share_done(run, GEOMETRY, run.released * 10**0.1))
+    done = np.median(share_done(run, GEOMETRY, run.released * 10**0.5))
+    assert waits < 0.3 and done > 0.8
+    assert np.isnan(share_done(run, GEOMETRY, np.full(6, 10.0))[run.released > 10**3.9]).all()
 
 
 def test_a_made_up_lead_is_found_and_its_absence_too() -> None:
