@@ -154,7 +154,8 @@ def follows_rows(found: list[Arm]) -> pd.DataFrame:
     rows = []
     for arm in (a for a in found if a.is_released):
         row: dict[str, object] = {"arm": arm.name}
-        row |= {f"{curve} follows release: p": f"{p:.4f}" for curve, p in arm.study.follows.items()}
+        for curve, one in arm.study.follows.items():
+            row[f"{curve}: mean effect, p"] = f"{one.effect:+.2f}, {one.p:.3f}"
         done = arm.done_at_opening[np.isfinite(arm.done_at_opening)]
         row["geometry's way done when the loss opens, median"] = f"{np.median(done):.2f}" if len(done) else "–"
         row["levels × runs with half of it done"] = f"{int((done >= 0.5).sum())} of {len(done)}"

@@ -95,7 +95,10 @@ def test_the_exact_test_lists_every_assignment() -> None:
     for is_followed in (True, False):
         runs = made_up(3, n_tasks=4, n_runs=2, is_followed=is_followed)
         values = np.array([statistic(runs, order) for order in permutations(range(4))])
-        assert follows_release(runs, GEOMETRY) == pytest.approx((values >= values[0] - 1e-12).mean())
+        found = follows_release(runs, GEOMETRY)
+        above, below = (values >= values[0] - 1e-12).mean(), (values <= values[0] + 1e-12).mean()
+        assert found.p == pytest.approx(min(1, 2 * min(above, below)))
+        assert found.effect == pytest.approx(values[0] / len(runs))
 
 
 def test_a_clock_reads_what_was_drawn() -> None:
@@ -122,15 +125,16 @@ def test_a_made_up_lead_is_found_and_its_absence_too() -> None:
         assert half["low"] < lead + 0.03 and half["high"] > lead - 0.03
         assert abs(half["lead"] - lead) < 0.05 and half["n"] >= 50
         assert (half["low"] > 0.05) == (lead > 0)
-        assert found.follows == {GEOMETRY: pytest.approx(1 / 2000), "log_prob": pytest.approx(1 / 2000)}
+        assert {name: one.p for name, one in found.follows.items()} == {GEOMETRY: 1 / 1000, "log_prob": 1 / 1000}
     rising = found.path[found.path["curve"] == GEOMETRY].set_index("decades")["mean"]
     assert rising[0.0] < 0.4 < 0.8 < rising[0.6]
 
 
 def test_where_nothing_follows_release_five_in_a_hundred_designs_say_so() -> None:
-    small = np.array([follows_release(made_up(1000 + s, 8, 2, is_followed=False), GEOMETRY) for s in range(300)])
-    assert (small <= 0.05).mean() < 0.09  # binomial: .05 ± .013, three errors
-    assert 0.4 < (small <= 0.5).mean() < 0.6
+    designs = [made_up(1000 + s, 8, 2, is_followed=False) for s in range(300)]
+    p = np.array([follows_release(runs, GEOMETRY).p for runs in designs])
+    assert (p <= 0.05).mean() < 0.09  # binomial: .05 ± .013, three errors
+    assert 0.4 < (p <= 0.5).mean() < 0.6
 
 
 def test_the_interval_over_runs_and_tasks_holds_what_it_says() -> None:
