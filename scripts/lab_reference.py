@@ -30,8 +30,8 @@ import torch
 import pythia_geometry as pg
 from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.probes import ALGORITHMIC
-from pythia_geometry.lab.release import loss_opens, released
-from pythia_geometry.lab.settings import STAGGERED, TOGETHER, Training
+from pythia_geometry.lab.release import BLOCK, loss_opens, released
+from pythia_geometry.lab.settings import STAGGERED, Training
 from pythia_geometry.lab.tasks import QUICK
 from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.request import Request
@@ -77,7 +77,9 @@ class Planned:
 
 def planned() -> dict[str, Planned]:
     """Every reference run, in the order in which --all makes them (docs/decisions/0013-lab-design.md)."""
-    runs = [*_usual(), *_designed("smoke", 6_000), *_transients(), *_designed("nano", 10_000), *_large()]
+    smoke = Training("smoke", steps=6_000, tasks=(QUICK,))
+    nano = replace(smoke, scale="nano", steps=10_000)
+    runs = [*_usual(), *_released(smoke), *_transients(), *_block(smoke), *_released(nano), *_block(nano), *_large()]
     return {run.name: run for run in runs}
 
 
@@ -90,12 +92,15 @@ def _usual() -> list[Planned]:
     return [Planned(run) for run in runs]
 
 
-def _designed(scale: str, steps: int) -> list[Planned]:
-    """Randomised release: nothing planted, a lead of half a decade, a lead of 0; and the usual regime beside them."""
-    arm = Training(scale, steps=steps, tasks=(QUICK,), release=STAGGERED)
-    arms = [(arm, 5), (replace(arm, plant_lead=0.5), 5), (replace(arm, plant_lead=0.0), 5)]
-    arms += [(replace(arm, release=TOGETHER), 5)]
-    return [Planned(replace(one, seed=seed), "staggered", has_companion=True) for one, n in arms for seed in range(n)]
+def _released(training: Training) -> list[Planned]:
+    """Randomised release: nothing planted, a lead of half a decade, a lead of 0."""
+    arm = replace(training, release=STAGGERED)
+    return [run for lead in (None, 0.5, 0.0) for run in _block(replace(arm, plant_lead=lead))]
+
+
+def _block(training: Training) -> list[Planned]:
+    """Five seeds of one design."""
+    return [Planned(replace(training, seed=seed), "staggered", has_companion=True) for seed in range(BLOCK)]
 
 
 def _transients() -> list[Planned]:
