@@ -93,9 +93,9 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted, a lead of half a decade, a lead of 0."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
     arm = replace(training, release=STAGGERED)
-    return [run for lead in (None, 0.5, 0.0) for run in _block(replace(arm, plant_lead=lead))]
+    return [run for lead in (None, 0.5, 0.0, -0.5) for run in _block(replace(arm, plant_lead=lead))]
 
 
 def _block(training: Training) -> list[Planned]:

@@ -73,8 +73,10 @@ class Training:
             return
         if self.release != STAGGERED:
             raise PythiaGeometryError("--plant-lead needs levels that are released apart: add --release staggered")
-        if not 0 <= self.plant_lead <= MAX_LEAD:
-            raise PythiaGeometryError(f"--plant-lead {self.plant_lead:g}: expected decades from 0 to {MAX_LEAD:g}")
+        if not abs(self.plant_lead) <= MAX_LEAD:
+            raise PythiaGeometryError(
+                f"--plant-lead {self.plant_lead:g}: expected decades from -{MAX_LEAD:g} to {MAX_LEAD:g}"
+            )
 
     @cached_property
     def levels(self) -> tuple[TaskLevel, ...]:

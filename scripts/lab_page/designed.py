@@ -25,6 +25,7 @@ STAGGERED = "staggered"
 ARMS = {
     "-staggered-lead0.5": "planted lead of .5",
     "-staggered-lead0": "planted lead of 0",
+    "-staggered-lead-0.5": "planted lag of .5",
     "-staggered": "randomised release",
     "": "all levels from step 0",
 }

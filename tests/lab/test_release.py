@@ -90,9 +90,11 @@ def test_openings_fill_two_decades_evenly_and_levels_take_turns(tasks: tuple[str
 
 def test_a_planted_lead_is_the_ratio_of_opening_to_release(tmp_path: Path) -> None:
     planted = replace(STAGGERED, plant_lead=0.5)
-    assert loss_opens(planted) == loss_opens(STAGGERED)
-    late = {name: step for name, step in loss_opens(planted).items() if step > 100}
-    assert all(np.log10(step / released(planted)[name]) == pytest.approx(0.5, abs=0.01) for name, step in late.items())
+    opens, order = loss_opens(planted), sorted(loss_opens(STAGGERED), key=loss_opens(STAGGERED).get)  # type: ignore[arg-type]
+    assert sorted(opens, key=opens.get) == order and min(opens.values()) > 0.4 * 6_000 / 10**1.3 - 1  # type: ignore[arg-type]
+    leads = [np.log10(step / released(planted)[name]) for name, step in opens.items()]
+    assert leads == pytest.approx([0.5] * 16, abs=0.01)
+    assert released(replace(planted, plant_lead=-0.5)) == opens  # the loss is first, the plant half a decade later
     folder = train(replace(planted, steps=2), tmp_path)
     facts = json.loads((folder / "suite.json").read_text())
     assert folder.name == "smoke-gpt2-staggered-lead0.5-quick-seed1"
@@ -107,7 +109,7 @@ def test_the_plant_spreads_released_levels_and_holds_the_others_together(
 
     run = replace(STAGGERED, steps=70, plant_lead=0.5, tasks=("COPY1", "SORT3"))
     order, begins = ("COPY1", "SORT3"), {"COPY1": 10, "SORT3": 80}
-    monkeypatch.setattr(plant, "released", lambda training: begins)
+    monkeypatch.setattr(plant, "plant_begins", lambda training: begins)
     folder = train(run, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(folder / "step70")
     ratios = {}
@@ -135,7 +137,7 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
     [
         ({"release": "later"}, "--release 'later' is not one of: together, staggered"),
         ({"plant_lead": 0.5}, "add --release staggered"),
-        ({"release": "staggered", "plant_lead": 3.0}, "expected decades from 0 to 1"),
+        ({"release": "staggered", "plant_lead": 3.0}, "expected decades from -1 to 1"),
         ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
     ],
 )
