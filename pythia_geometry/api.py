@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from rich.console import Console
 
 from pythia_geometry.analysis.events.summary import summarise
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import default_out, plan_suite
+from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import Request
+from pythia_geometry.screens.walk import Bar
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.named import OFFLINE, find_suites
@@ -60,28 +64,61 @@ def probes(*names: str) -> list[Probe]:
 
 
 def measure(
-    suite: Suite,
-    probes: Sequence[Probe] = (),
-    steps: str = "all",
+    suite: Suite | str | Path,
+    probes: Sequence[Probe] | Sequence[str] | str | Path = (),
+    steps: str | int | Iterable[int] = "all",
     out: str | Path | None = None,
     request: Request | None = None,
+    progress: bool | Progress = True,
 ) -> Tables:
     """Walks a suite: geometry of every layer and behaviour, from the same forward passes.
 
     Args:
-        suite: From `pythia`, `local`, `hub` or `offline`.
-        probes: From `probes`; the suite's own default where empty.
-        steps: Selection as after `--steps`.
+        suite: From `pythia`, `local`, `hub` or `offline`; or what `--model` takes: a name or a folder.
+        probes: From `probes`; or names, or a file, as after `--probes`. The suite's own default where empty.
+        steps: Selection as after `--steps`; a step, or several.
         out: Run folder, continued if it exists; `runs/<model>` where None.
         request: Everything else, such as `pg.Request(position="mean", dtype="bfloat16")`; its steps and
             models are not read.
+        progress: Whether to say on standard error where the walk is; or whom to tell.
 
     Returns:
         The run folder's tables `geometry`, `behaviour`, `checkpoints` and `answers` as data frames. Summary
         file and pictures are the command's.
+
+    Raises:
+        PythiaGeometryError: If there is no such model, step or probe, or an argument is of a wrong type.
     """
-    plan = plan_suite(suite, replace(request or Request(), steps=steps), probes)
-    return walk(plan, out or default_out(plan))
+    plan = plan_suite(_suite(suite), replace(request or Request(), steps=_steps(steps)), _probes(probes))
+    if not isinstance(progress, bool):
+        return walk(plan, out or default_out(plan), progress)
+    with Bar(Console(stderr=True, quiet=not progress), sum(len(run.checkpoints) for run in plan.runs)) as bar:
+        return walk(plan, out or default_out(plan), bar)
+
+
+def _suite(given: Suite | str | Path) -> Suite:
+    if isinstance(given, str | Path):
+        return find_suites(str(given))[0]
+    if not hasattr(given, "find"):
+        raise PythiaGeometryError(f"measure() needs a suite, a name or a folder, such as pg.offline(); got {given!r}")
+    return given
+
+
+def _probes(given: Sequence[Probe] | Sequence[str] | str | Path) -> Sequence[Probe]:
+    named = [given] if isinstance(given, str | Path | Probe) else list(given)
+    if not all(isinstance(one, str | Path | Probe) for one in named):
+        raise PythiaGeometryError(f"measure() needs probes or their names; got {given!r}. Such as pg.probes('core')")
+    texts = [str(one) for one in named if not isinstance(one, Probe)]
+    return [*(one for one in named if isinstance(one, Probe)), *(load_probes(texts) if texts else ())]
+
+
+def _steps(given: str | int | Iterable[int]) -> str:
+    if isinstance(given, str):
+        return given
+    steps = list(given) if isinstance(given, Iterable) else [given]
+    if not steps or not all(isinstance(step, int | np.integer) for step in steps):
+        raise PythiaGeometryError(f"steps must be a selection such as 'log', a step, or several; got {given!r}")
+    return ",".join(str(int(step)) for step in steps)
 
 
 def read(folder: str | Path) -> Tables:
@@ -98,4 +135,4 @@ def read(folder: str | Path) -> Tables:
 
 def summary(tables: Tables) -> pd.DataFrame:
     """Floor, recovery and rise, one row a run and task: the table at the end of a walk."""
-    return summarise(tables.geometry, tables.behaviour)
+    return summarise(tables.geometry, tables.behaviour, tables.checkpoints)

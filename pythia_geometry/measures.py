@@ -1,15 +1,24 @@
-"""The measures that a walk computes for every layer, by name.
+"""The one list of what a walk can measure.
 
-A measure's version is part of what identifies a result: raise it when the code changes a number, and
-every run folder computes that measure anew.
+A *reading* is what a measure takes of a checkpoint; how each is taken is said in `runs/readings.py`. A *measure* is a
+function of one reading, with everything a table, a plan or a picture must know of its number. To add one: its function
+in a file of its room, its line here ([docs/add-a-measure.md](../docs/add-a-measure.md)).
+
+A measure's version and settings are part of what identifies a result: raise the version when the code changes a number,
+and every run folder computes that measure anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
 
-from pythia_geometry.geometry.cloud import Cloud, Estimate
+from pythia_geometry.attention.head_values import HEAD_MEASURES, head_values
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.geometry.dimension import twonn
 from pythia_geometry.geometry.representation import (
     anisotropy,
@@ -21,43 +30,131 @@ from pythia_geometry.geometry.representation import (
 )
 from pythia_geometry.geometry.similarity import linear_cka
 
+RESIDUAL, PAIR, PATTERN = "residual", "pair", "pattern"
+SURFACE, WEIGHTS, WEIGHT_PAIR, MODEL_PAIR = "surface", "weights", "weight pair", "model pair"
+"""Readings, by name."""
+
+PREVIOUS, LAST = "previous", "last"
+"""Steps of the selection that a checkpoint can be measured against."""
+
+REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL = "representation", "attention", "landscape", "weights", "all"
+GROUPS = (REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL)
+
+LINEAR, LOG = "linear", "log"
+INFINITE = float("inf")
+
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of one cloud of activations."""
+    """A number of one reading.
+
+    Attributes:
+        name: As in the tables and after `--measures`.
+        reads: The reading that `compute` is given.
+        compute: What it is given depends on the reading (docs/add-a-measure.md); settings come as keyword arguments.
+        group: The group of measures that it belongs to.
+        unit: What the number counts.
+        range: The smallest and the largest value that it can take.
+        scale: On which axis it is drawn and tested: `linear` or `log`.
+        version: Raised when the code changes a number.
+        settings: What else decides the number; kept in the table.
+        default: Whether a walk takes it without being asked.
+        against: The step that a pair is taken with: `previous` or `last`.
+        from_cache: Whether float16, in which activations are cached, moves it by less than 1e-4 of its value. Any other
+            is computed in the forward pass or not at all.
+        sites: Of a reading with many sites, the names of those that are measured; empty for all.
+    """
 
     name: str
-    version: int
-    compute: Callable[[Cloud], Estimate]
+    reads: str
+    compute: Callable[..., Any]
+    group: str
+    unit: str
+    range: tuple[float, float] = (0.0, INFINITE)
+    scale: str = LINEAR
+    version: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    default: bool = False
+    against: str = ""
+    from_cache: bool = False
+    sites: tuple[str, ...] = ()
+
+    def is_taken_at(self, *names: str) -> bool:
+        """Whether it is taken at a site of this name or role."""
+        return not self.sites or any(name in self.sites for name in names)
+
+    @property
+    def settings_text(self) -> str:
+        """The settings as the table holds them: JSON with sorted keys; empty where there are none."""
+        return json.dumps(dict(self.settings), sort_keys=True) if self.settings else ""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A number of two clouds: this checkpoint's and that of the `previous` or the `last` step of the selection."""
-
-    name: str
-    version: int
-    compute: Callable[[Cloud, Cloud], Estimate]
-    reference: str
+def _rank(compute: Callable[..., Any], from_cache: bool = False) -> Measure:
+    """A count of directions that a cloud fills."""
+    return Measure(
+        compute.__name__, RESIDUAL, compute, REPRESENTATION, "directions", (1.0, INFINITE), LOG,
+        default=True, from_cache=from_cache,
+    )  # fmt: skip
 
 
-MEASURES = {
-    m.name: m
-    for m in (
-        Measure("rankme", 1, rankme),
-        Measure("rankme_centred", 1, rankme_centred),
-        Measure("rankme_rownorm", 1, rankme_rownorm),
-        Measure("participation_ratio", 1, participation_ratio),
-        Measure("stable_rank", 1, stable_rank),
-        Measure("anisotropy", 1, anisotropy),
-        Measure("twonn", 1, twonn),
+def _cka(name: str, against: str) -> Measure:
+    return Measure(
+        name, PAIR, linear_cka, REPRESENTATION, "similarity", (0.0, 1.0), default=True, against=against, from_cache=True
+    )
+
+
+def _of_heads(name: str) -> Measure:
+    """A number of every attention head."""
+    unit, high = HEAD_UNITS.get(name, ("share of attention", 1.0))
+    return Measure(name, PATTERN, partial(head_values, measures=(name,)), ATTENTION, unit, (0.0, high))
+
+
+HEAD_UNITS = {
+    "entropy": ("nats", INFINITE),
+    "target_selectivity": ("ratio", INFINITE),
+    "output_rank": ("directions", INFINITE),
+}
+"""Units and largest values of head measures that are no share of attention."""
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        _rank(rankme),
+        _rank(rankme_centred),
+        _rank(rankme_rownorm),
+        _rank(participation_ratio, from_cache=True),
+        _rank(stable_rank, from_cache=True),
+        Measure(
+            "anisotropy", RESIDUAL, anisotropy, REPRESENTATION, "cosine", (-1.0, 1.0), default=True, from_cache=True
+        ),
+        Measure("twonn", RESIDUAL, twonn, REPRESENTATION, "dimensions", default=True),
+        _cka("cka_previous", PREVIOUS),
+        _cka("cka_last", LAST),
+        *map(_of_heads, HEAD_MEASURES),
     )
 }
 
-COMPARISONS = {
-    c.name: c
-    for c in (
-        Comparison("cka_previous", 1, linear_cka, "previous"),
-        Comparison("cka_last", 1, linear_cka, "last"),
+
+def chosen_measures(names: Sequence[str]) -> tuple[Measure, ...]:
+    """The measures that a selection means, in the order of the list.
+
+    Args:
+        names: Names of measures and of groups; empty for those that a walk takes by default.
+
+    Raises:
+        PythiaGeometryError: If a name is neither.
+    """
+    for name in names:
+        if name not in MEASURES and name not in GROUPS:
+            close = get_close_matches(name, [*MEASURES, *GROUPS], n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise PythiaGeometryError(
+                f"--measures {name!r} is not one of: {', '.join(MEASURES)}; nor a group of them: "
+                f"{', '.join(GROUPS)}.{hint}"
+            )
+    wanted = set(names)
+    return tuple(
+        m
+        for m in MEASURES.values()
+        if (m.default if not names else m.name in wanted or m.group in wanted or ALL in wanted)
     )
-}

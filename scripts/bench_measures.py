@@ -21,7 +21,7 @@ from pythia_geometry.extraction.capture import capture
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.geometry.cloud import Cloud
 from pythia_geometry.geometry.deletion import deleted_first_eigenvalue, deleted_moments, deleted_sums
-from pythia_geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES, RESIDUAL
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
 from pythia_geometry.runs.rows import measure_layers
@@ -74,7 +74,9 @@ def main() -> None:
     captured.clear()
     forward = cpu_seconds(lambda: captured.extend(capture(model, probe) for probe in run.probes))
     with threadpool_limits(1, user_api="blas"):
-        full = cpu_seconds(lambda: [measure_layers(c.activations, tuple(MEASURES)) for c in captured])
+        of_cloud = [m for m in MEASURES.values() if m.default and m.reads == RESIDUAL]
+        names = [str(i) for i in range(99)]
+        full = cpu_seconds(lambda: [measure_layers(c.activations, names, of_cloud) for c in captured])
         clouds = [Cloud(layer) for c in captured for layer in c.activations[1:]]  # embed may be constant
         vectors = cpu_seconds(lambda: [(c.spectrum, c.unit_spectrum, c.centred_spectrum) for c in clouds])
         errors = cpu_seconds(lambda: errors_alone(clouds))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.geometry import Estimate, linear_cka, rankme, rankme_centred
-from pythia_geometry.measures import MEASURES
+from pythia_geometry.measures import MEASURES, RESIDUAL
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Array]
@@ -83,7 +83,7 @@ def section(name: str, function: Callable[..., Estimate]) -> str:
 
 def main() -> None:
     """Writes the page."""
-    sections = [section(m.name, m.compute) for m in MEASURES.values()]
+    sections = [section(m.name, m.compute) for m in MEASURES.values() if m.reads == RESIDUAL]
     sections.append(section("cka_previous, cka_last", linear_cka))
     table = AGREEMENT.format(rows=ROWS, fresh=FRESH)
     table += "\n".join(agreement_row(name, draw) for name, draw in clouds().items())

@@ -43,7 +43,7 @@ ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
 SHUFFLED = ":shuffled"
 METRICS = ("accuracy", "exact_match", "log_prob")
-DROPPED = ["suite", "probe", "ceiling", "n", "position", "precision", "reference_step"]
+DROPPED = ["suite", "probe", "ceiling", "position", "precision", "reference_step"]
 
 
 @dataclass(frozen=True)

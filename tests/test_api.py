@@ -136,3 +136,48 @@ def test_every_public_name_loads() -> None:
     assert dir(pg) == sorted(pg.__all__)
     for name in pg.__all__:
         assert callable(getattr(pg, name))
+
+
+@pytest.mark.parametrize("steps", [[0, 8], (8, 0), 8, "0,8", range(0, 9, 8)])
+def test_steps_are_a_selection_a_step_or_several(suite: SuiteOnDisk, tmp_path: Path, steps: Any) -> None:
+    found = pg.measure(str(suite.folder), str(suite.probes), steps=steps, out=tmp_path / "run", progress=False)
+    assert set(found.geometry["step"]) == ({8} if steps == 8 else {0, 8})
+
+
+@pytest.mark.parametrize("as_given", [lambda f: f, str, lambda f: [str(f)], lambda f: pg.probes(str(f))])
+def test_a_suite_and_probes_may_be_named(suite: SuiteOnDisk, tables: Tables, tmp_path: Path, as_given: Any) -> None:
+    assert_same(pg.measure(suite.folder, as_given(suite.probes), out=tmp_path / "run", progress=False), tables)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"suite": 3}, "needs a suite, a name or a folder"),
+        ({"probes": [3]}, "needs probes or their names"),
+        ({"steps": 1.5}, "steps must be"),
+        ({"steps": []}, "steps must be"),
+        ({"steps": [0.5]}, "steps must be"),
+    ],
+)
+def test_a_wrong_argument_is_one_message(suite: SuiteOnDisk, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(pg.PythiaGeometryError, match=said):
+        pg.measure(**{"suite": suite.folder, "out": tmp_path / "run"} | wrong)
+
+
+def test_a_walk_says_where_it_is_and_keeps_quiet_when_asked(
+    suite: SuiteOnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pg.measure(suite.folder, str(suite.probes), 8, tmp_path / "run")
+    said = capsys.readouterr()
+    assert "1/1 tiny@step8" in said.err
+    assert said.out == ""
+    pg.measure(suite.folder, str(suite.probes), [0, 8], tmp_path / "run", progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_result_says_what_it_holds(tables: Tables) -> None:
+    assert "geometry" in repr(tables)
+    assert f"{len(tables.answers):,} rows" in repr(tables)
+    page = tables._repr_html_()
+    assert "<b>behaviour</b>" in page
+    assert page.count("<table") == 4

@@ -18,17 +18,18 @@ MIN_STEPS = 8
 MIN_OVERLAP = 1.0  # decades in which all curves must have been measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class StepCurves:
-    """Several quantities of one training run at the same steps.
+    """Several curves of one training run at the same steps: the one curve type of the analysis.
 
     Args:
-        steps: Optimiser steps [n], rising, each once, from 1 on: the axis is log10(step).
+        steps: Optimiser steps [n], rising, each once, from 0 on.
         values: One curve a row [T, n], finite.
         what: What the values are, for messages.
 
     Raises:
-        PythiaGeometryError: If the steps are unsorted, repeated or below 1, fewer than 8, or a value is not finite.
+        PythiaGeometryError: If the steps are unsorted, repeated or negative, the shapes differ, or a value is not
+            finite.
     """
 
     steps: Array
@@ -41,11 +42,6 @@ class StepCurves:
                 f"{self.what}: expected one row a task and one column a step, [T, {len(self.steps)}]; "
                 f"got shape {self.values.shape}"
             )
-        if len(self.steps) < MIN_STEPS:
-            raise PythiaGeometryError(
-                f"{self.what}: {len(self.steps)} steps are too few for a curve; expected at least {MIN_STEPS} from "
-                "step 1 on, the same for all tasks. Walk more steps (--steps log or all)"
-            )
         bad = np.flatnonzero(np.diff(self.steps) <= 0)
         if len(bad):
             before, after = self.steps[bad[0]], self.steps[bad[0] + 1]
@@ -54,11 +50,8 @@ class StepCurves:
                 f"{self.what}: column 'step' is {fault}: {before:g} is followed by {after:g}. Expected each step once, "
                 "in rising order"
             )
-        if self.steps[0] < 1:
-            raise PythiaGeometryError(
-                f"{self.what}: column 'step' holds {self.steps[0]:g}, which has no place on a log axis. "
-                "Leave steps below 1 out"
-            )
+        if len(self.steps) and self.steps[0] < 0:
+            raise PythiaGeometryError(f"{self.what}: column 'step' holds {self.steps[0]:g}; no step is below 0")
         if not np.isfinite(self.values).all():
             row, column = np.argwhere(~np.isfinite(self.values))[0]
             raise PythiaGeometryError(
@@ -68,16 +61,28 @@ class StepCurves:
 
     @property
     def x(self) -> Array:
-        """log10(step) [n]."""
-        return np.asarray(np.log10(self.steps))
+        """log10(step) [n].
 
-    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> StepCurves:
-        """Some of the curves."""
-        return StepCurves(self.steps, self.values[np.asarray(rows, dtype=int)], self.what)
+        Raises:
+            PythiaGeometryError: If a step is below 1, or fewer than 8 are no curve on a log axis.
+        """
+        if len(self.steps) < MIN_STEPS:
+            raise PythiaGeometryError(
+                f"{self.what}: {len(self.steps)} steps are too few for a curve; expected at least {MIN_STEPS} from "
+                "step 1 on, the same for all tasks. Walk more steps (--steps log or all)"
+            )
+        if self.steps[0] < 1:
+            raise PythiaGeometryError(
+                f"{self.what}: column 'step' holds {self.steps[0]:g}, which has no place on a log axis. "
+                "Leave steps below 1 out"
+            )
+        return np.asarray(np.log10(self.steps))
 
 
 def common_grid(curves: Sequence[StepCurves]) -> Array:
     """Even grid of tenths of a decade inside the range that all curves cover.
+
+    How it misleads: a decade counts as much as any other, though most checkpoints lie in the last.
 
     Raises:
         PythiaGeometryError: If they share less than one decade.
@@ -92,18 +97,37 @@ def common_grid(curves: Sequence[StepCurves]) -> Array:
 
 
 def resample(curves: StepCurves, grid: Array) -> Array:
-    """Values at the grid's points [T, len(grid)], linear in log10(step) between checkpoints."""
-    return np.array([np.interp(grid, curves.x, row) for row in curves.values])
+    """Values at the grid's points [T, len(grid)], linear in log10(step) between checkpoints.
+
+    How it misleads: where checkpoints are sparse the line between two of them looks like data; where they are dense all
+    but the nearest two are not read.
+    """
+    x = curves.x
+    return np.array([np.interp(grid, x, row) for row in curves.values])
 
 
 def smooth(values: Array) -> Array:
-    """Mean of each value and its two neighbours along the last axis; the ends count themselves twice."""
+    """Mean of each value and its two neighbours along the last axis; the ends count themselves twice.
+
+    How it misleads: neighbouring values are no longer independent, so a test that takes them for that calls too often.
+    """
     padded = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
     return np.asarray((padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]) / 3)
 
 
 def running_median(values: Array) -> Array:
-    """Median of each value and its two neighbours along the last axis; the ends stay as they are."""
+    """Median of each value and its two neighbours along the last axis; the ends stay as they are (assumption A22).
+
+    How it misleads: nothing smooths the ends, so a last value that is noise can be the top or the floor of a curve.
+
+    Args:
+        values: Curves [..., n].
+
+    Returns:
+        [..., n], each a value of the same curve.
+    """
+    if values.shape[-1] < 3:
+        return values
     left, middle, right = values[..., :-2], values[..., 1:-1], values[..., 2:]
     inner = np.maximum(np.minimum(left, right), np.minimum(np.maximum(left, right), middle))
     return np.concatenate([values[..., :1], inner, values[..., -1:]], axis=-1)
@@ -114,6 +138,9 @@ def lagged_products(first: Array, second: Array) -> Array:
 
     A peak at a positive lag means that `first` moved before `second`. Sums run over the overlap and are not
     divided by its length, so that long lags are not favoured by their few terms.
+
+    How it misleads: two curves that only rise have a peak somewhere, and where it lies is their shapes', not their
+    order.
 
     Args:
         first: Rows [Tf, n].
@@ -129,7 +156,10 @@ def lagged_products(first: Array, second: Array) -> Array:
 
 
 def peak_lag(profile: Array) -> Array:
-    """Lag in decades at which a profile [..., 41] is highest, refined by the parabola through three points."""
+    """Lag in decades at which a profile [..., 41] is highest, −2 … 2, refined by the parabola through three points.
+
+    How it misleads: a flat or two-humped profile has a highest point too; at ±2 it lies outside what was looked at.
+    """
     rows = profile.reshape(-1, profile.shape[-1])
     every, at = np.arange(len(rows)), rows.argmax(axis=1)
     inside = np.clip(at, 1, rows.shape[1] - 2)

@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from pythia_geometry.commands.options import Position
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
 
+WALK, MEASURE, RUNS, KEPT = (
+    partial(typer.Option, rich_help_panel=group)
+    for group in ("What to walk", "What to measure", "Where it runs", "What is kept")
+)
+"""Options by group, as `--help` shows them."""
+
 Model = Annotated[
-    list[str] | None,
-    typer.Option("--model", "-m", help="pythia-SIZE, organisation/name, a folder, or offline. May be repeated."),
+    list[str] | None, WALK("--model", "-m", help="pythia-SIZE, organisation/name, a folder, or offline. Repeatable.")
 ]
-Seeds = Annotated[str, typer.Option("--seeds", help="Seeds of a Pythia size, such as 1-9 (0: the original run).")]
-Steps = Annotated[
-    str, typer.Option("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")
+Seeds = Annotated[str, WALK("--seeds", help="Seeds of a model: 3, 1-9, 0,3,5 or all (0: the original run).")]
+Steps = Annotated[str, WALK("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")]
+Duplicates = Annotated[str, WALK("--duplicates", help="Steps that hold another step's weights: refuse or keep.")]
+Format = Annotated[
+    str, WALK("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
 ]
+Offline = Annotated[bool, WALK("--offline", help="Ask no network: walk what the Hub cache holds.")]
+DryRun = Annotated[bool, WALK("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
+
 Probes = Annotated[
     list[str] | None,
-    typer.Option("--probes", "-p", help="core, all, a set, set/task, name:shuffled, or a file. [default: the suite's]"),
+    MEASURE("--probes", "-p", help="core, all, a set, set/task, name:shuffled, or a file. [default: the suite's]"),
 ]
-Measures = Annotated[str, typer.Option("--measures", help="Names joined by commas. [default: all]")]
-Out = Annotated[str, typer.Option("--out", "-o", help="Run folder, continued if it exists. [default: runs/MODEL]")]
-Dtype = Annotated[str, typer.Option("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
-Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, or several: cuda:0,cuda:1 or cuda:all.")
+Measures = Annotated[
+    str, MEASURE("--measures", help="Names or groups with commas: representation (default), attention, weights, all.")
 ]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads of a forward pass; 0 chooses.")]
-Batch = Annotated[int, typer.Option("--batch", help="Sequences a forward pass.")]
-Duplicates = Annotated[
-    str, typer.Option("--duplicates", help="Steps that hold another step's weights: refuse or keep.")
-]
-Format = Annotated[
-    str, typer.Option("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
-]
-Activations = Annotated[str, typer.Option("--activations", help="Pooled activations: keep or none.")]
-Disk = Annotated[
-    str, typer.Option("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
-]
+At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
+Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]
+Dtype = Annotated[str, MEASURE("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
+
+Device = Annotated[str, RUNS("--device", help="auto, cpu, cuda, cuda:1, or several: cuda:0,cuda:1 or cuda:all.")]
+Threads = Annotated[int, RUNS("--threads", help="CPU threads of a forward pass; 0 chooses.")]
+Batch = Annotated[int, RUNS("--batch", help="Sequences a forward pass.")]
 ShardOption = Annotated[
-    str, typer.Option("--shard", help="Walk one share of the checkpoints, such as 1/4; then once without --shard.")
+    str, RUNS("--shard", help="Walk one share of the checkpoints, such as 1/4; then once without --shard.")
 ]
-Executor = Annotated[str, typer.Option("--executor", help="local, or ray: forward passes on a Ray cluster.")]
-Fetch = Annotated[
-    str, typer.Option("--fetch", help="files, or ranges: geometry only, less to download, nothing on the disk.")
+Executor = Annotated[str, RUNS("--executor", help="local, or ray: forward passes on a Ray cluster.")]
+Fetch = Annotated[str, RUNS("--fetch", help="files, or ranges: geometry only, less to download, nothing on the disk.")]
+
+Out = Annotated[str, KEPT("--out", "-o", help="Run folder, continued if it exists. [default: runs/MODEL]")]
+Activations = Annotated[str, KEPT("--activations", help="Pooled activations: keep or none.")]
+Disk = Annotated[
+    str, KEPT("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Ask no network: walk what the Hub cache holds.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, written and computed; stop.")]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
 
 
@@ -59,6 +63,7 @@ def walk(
     steps: Steps = "all",
     probes: Probes = None,
     measures: Measures = "",
+    at: At = "",
     out: Out = "",
     position: Position = "last",
     dtype: Dtype = "float32",
@@ -96,6 +101,7 @@ def walk(
         steps=steps,
         probes=tuple(name for given in probes or () for name in given.split(",")),
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        at=at,
         position=position,
         dtype=dtype,
         device=device,

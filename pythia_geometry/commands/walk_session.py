@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.device_names import names_several
 from pythia_geometry.report.outcome import write_outcome
-from pythia_geometry.runs.device_names import names_several
 from pythia_geometry.runs.local import walk
-from pythia_geometry.runs.manifest import changed_probes, updated_manifest
+from pythia_geometry.runs.manifest import changed_inputs, updated_manifest
 from pythia_geometry.runs.many.shards import done_anywhere, parse_shard, walk_shard
 from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
 from pythia_geometry.runs.request import LOCAL, Request
-from pythia_geometry.runs.rows import unfinished
+from pythia_geometry.runs.work import RunWork
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
 from pythia_geometry.store.run_folder import RunFolder
@@ -53,7 +53,7 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     if len(bad):
         are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
         console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
-    return bool(len(bad))
+    return bool(len(bad)) or bar.has_lost
 
 
 def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
@@ -102,13 +102,13 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
     manifest = RunFolder(folder).manifest()
     updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
     done = done_anywhere(RunFolder(folder))
-    todo = {run.name: unfinished(run, request, done) for run in share.runs}
+    home = RunFolder(folder)
+    todo = {
+        run.name: RunWork(run, request).todo(done, lambda label: home.checkpoint(label)["current"])
+        for run in share.runs
+    }
     rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
     show_plan(console, share, todo, folder, rate)
-    for name in changed_probes(manifest, plan):
-        console.print(
-            f"{name} is not the probe that this run folder was walked with: where it is walked now, its rows replace "
-            "the old ones. To keep both, give the file or its task another name.",
-            style="yellow", highlight=False, markup=False,
-        )  # fmt: skip
+    for said in changed_inputs(manifest, plan):
+        console.print(said, style="yellow", highlight=False, markup=False)
     return folder

@@ -7,6 +7,7 @@ Shape letters: B sequences of a batch, T their common length, D width, L layers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe, Ids
 from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.patterns import PatternReader
 
 LAST, MEAN = "last", "mean"
 POSITIONS = (LAST, MEAN)
@@ -37,12 +39,14 @@ class Answers:
         margin: log_prob minus the mean log-probability of the distractors; NaN without distractors.
         choice: 1 where the target beats every distractor, 0 where not; NaN without distractors.
         exact: 1 where greedy decoding gives the target, 0 where not.
+        choices: Of each item, the log-probability of every answer: the target's, then each distractor's.
     """
 
     log_prob: NDArray[np.float64]
     margin: NDArray[np.float64]
     choice: NDArray[np.float64]
     exact: NDArray[np.float64]
+    choices: Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,13 @@ class _Sequence:
         return self.scored[0][0] == TARGET
 
 
-def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batch: int = BATCH) -> Capture:
+def capture(
+    model: SuiteModel,
+    encoded: EncodedProbe,
+    position: str = LAST,
+    batch: int = BATCH,
+    heads: PatternReader | None = None,
+) -> Capture:
     """Runs every item of a probe through the model.
 
     Args:
@@ -83,6 +93,7 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
         encoded: The probe under the suite's tokenizer.
         position: `last` prompt token, or the `mean` over the prompt's tokens (assumption A14).
         batch: Sequences a forward pass.
+        heads: Reads attention on the way, where it is given and entered.
 
     Returns:
         Activations and answers; of a model without an output head, answers are all NaN. Non-finite values stay in
@@ -95,8 +106,9 @@ def capture(model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batc
     exact = np.full(n_items, np.nan)
     with torch.inference_mode(), _Pooling(model, position) as pooling:
         for group in _batches(sequences, batch):
-            final_BTD = pooling.run(group)
             main = [row for row, s in enumerate(group) if s.is_main]
+            with heads.batch([(row, group[row].item) for row in main]) if heads else nullcontext():
+                final_BTD = pooling.run(group)
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
             for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD) if model.has_head else ():
@@ -280,4 +292,4 @@ def _answers(scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) 
             margin[i] = s[TARGET] - s[1:].mean()
             choice[i] = float(s[TARGET] > s[1:].max())
     exact = np.where(np.isfinite(log_prob), exact, np.nan)
-    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact)
+    return Answers(np.where(np.isfinite(log_prob), log_prob, np.nan), margin, choice, exact, scores)

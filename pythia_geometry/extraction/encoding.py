@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,6 +32,11 @@ class EncodedProbe:
 
     probe: Probe
     items: tuple[EncodedItem, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the token ids: what the tokenizer file says beyond them decides nothing."""
+        return hashlib.sha256(json.dumps([astuple(item) for item in self.items]).encode()).hexdigest()
 
     @property
     def single_token_share(self) -> float:
@@ -62,6 +69,11 @@ class Encoder:
             raise PythiaGeometryError(f"{tokenizer_file} is not a tokenizer.json: {error}") from error
         unknown: Any = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = self._tokenizer.token_to_id(unknown) if unknown else None
+
+    def offsets(self, text: str) -> tuple[Ids, list[tuple[int, int]]]:
+        """Token ids of a text, and which of its characters each stands for, as [start, stop)."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return tuple(encoding.ids), list(encoding.offsets)
 
     def encode(self, probe: Probe, vocab_size: int) -> EncodedProbe:
         """Token ids of a probe's items, shuffled where it is a control.

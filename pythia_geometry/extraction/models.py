@@ -33,12 +33,13 @@ _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True)
 class Shape:
-    """What a config says of a model's size, without building it."""
+    """What a config says of a model's size, without building it; and the attention kernel that it runs with."""
 
     n_layers: int
     width: int
     vocab_size: int
     context: int
+    kernel: str = ATTENTION_KERNEL
 
     @property
     def layers(self) -> list[str]:

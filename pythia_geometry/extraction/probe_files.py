@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.extraction.marks import Marks, read_marks
 
 REQUIRED = ("prompt", "target")
 
@@ -26,6 +27,7 @@ class Item:
         distractors: Wrong continuations; empty where the answer is open.
         difficulty: The graded axis inside a family of tasks.
         source: Where the row comes from.
+        marks: By name, the characters of the prompt that a head would have to look at, as spans [start, stop).
     """
 
     id: str
@@ -35,6 +37,7 @@ class Item:
     distractors: tuple[str, ...] = ()
     difficulty: float = float("nan")
     source: str = ""
+    marks: Marks = field(default_factory=dict, hash=False)
 
 
 def read_items(name: str) -> list[Item] | None:
@@ -142,6 +145,7 @@ def _item(row: Mapping[str, Any], where: str, index: int, default_task: str) -> 
         distractors=_distractors(row, where),
         difficulty=_difficulty(row.get("difficulty"), where),
         source=str(row.get("source", "")),
+        marks=read_marks(row.get("marks"), row["prompt"], where),
     )
 
 

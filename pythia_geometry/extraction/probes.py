@@ -51,9 +51,15 @@ class Probe:
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the rows and of the shuffling."""
-        rows = [asdict(item) for item in self.items]
+        """Identity of the rows and of the shuffling, without the marks: activations and answers do not read them."""
+        rows = [{k: v for k, v in asdict(item).items() if k != "marks"} for item in self.items]
         text = json.dumps([self.is_shuffled, rows], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def marks_sha256(self) -> str:
+        """Identity of the marks, which only attention measures read."""
+        text = json.dumps([dict(item.marks) for item in self.items], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -81,7 +87,7 @@ def load_probes(names: Sequence[str]) -> list[Probe]:
     for name in names:
         for probe in _named(name.strip()):
             held = found.setdefault((probe.set_name, probe.task), probe)
-            if held.sha256 != probe.sha256:
+            if (held.sha256, held.marks_sha256) != (probe.sha256, probe.marks_sha256):
                 raise PythiaGeometryError(
                     f"Two different probes are called {probe.name}, one of them from {name!r}. Rename the file or "
                     "its task: results are told apart by these names"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pythia_geometry.analysis.events.summary import by_run, summarise, telling_tasks
+from pythia_geometry.analysis.events.summary import summarise, telling_tasks
+from pythia_geometry.analysis.tables import by_run
 from pythia_geometry.report.figures import curves, heat_map, save
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
@@ -14,13 +15,13 @@ from pythia_geometry.store.tables import Tables
 
 def write_outcome(folder: RunFolder, tables: Tables, position: str = "last") -> tuple[pd.DataFrame, list[Path]]:
     """Writes `summary.csv` (all positions) and `figures/` (one); returns the summary and the pictures' paths."""
-    summary = summarise(tables.geometry, tables.behaviour)
+    summary = summarise(tables.geometry, tables.behaviour, tables.checkpoints)
     folder.write_text("summary.csv", summary.to_csv(index=False, float_format="%.6g"))
     pictures: list[Path] = []
     at_position = summary[summary["position"] == position]
-    for run, rows in by_run(tables.geometry[tables.geometry["position"] == position]):
-        behaviour = dict(by_run(tables.behaviour)).get(run, tables.behaviour.iloc[:0])
-        tasks = telling_tasks(dict(by_run(at_position)).get(run, summary.iloc[:0]))
+    for run, rows in by_run(tables.geometry[tables.geometry["position"] == position]).items():
+        behaviour = by_run(tables.behaviour).get(run, tables.behaviour.iloc[:0])
+        tasks = telling_tasks(by_run(at_position).get(run, summary.iloc[:0]))
         if not tasks:
             continue
         charts = {

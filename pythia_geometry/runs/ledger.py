@@ -10,32 +10,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import DamagedError, MachineError
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
-from pythia_geometry.geometry.cloud import Estimate
-from pythia_geometry.measures import MEASURES
+from pythia_geometry.measures import Measure
+from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
-from pythia_geometry.runs.rows import (
-    Row,
-    capture_id,
-    captured_by,
-    checkpoint_row,
-    geometry_row,
-    headless_id,
-    measure_id,
-    probe_columns,
-)
-from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
+from pythia_geometry.runs.work import RunWork, question_of
+from pythia_geometry.store.activations import read_activations
+from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
 
 UNCHECKED = "Read in part (--fetch ranges): the bytes could not be checked against the listed sha256."
+WHOLE = "the checkpoint"
+"""The question that measures of a checkpoint alone answer; those of a probe answer the probe's."""
 
-Measured = list[tuple[int, str, Estimate]]
 Works = Mapping[str, Mapping[str, str]]
 Arrays = dict[str, NDArray[np.floating]]
+
+
+class LostActivationsError(MachineError):
+    """A checkpoint's cached activations were damaged: its probes need a new forward pass."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(
+            f"The cached activations of {checkpoint.label} are damaged as often as they are written: the disk does not "
+            "keep what it is given. Pass an --out on another disk"
+        )
+        self.checkpoint = checkpoint
 
 
 @dataclass
@@ -47,72 +53,112 @@ class Ledger:
         request: What the user asked for.
         folder: The run folder, held for writing.
         progress: Told of every step.
-        done: Identities of finished work, with the numbers of the parts that hold it.
+        work: The identities of the run's work.
+        done: Those that are finished, with the numbers of the parts that hold them.
     """
 
     run: RunPlan
     request: Request
     folder: RunFolder
     progress: Progress
+    work: RunWork = field(init=False)
     done: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.work = RunWork(self.run, self.request)
         self.done = self.folder.done()
 
-    def capture_id(self, checkpoint: Checkpoint, probe: Probe) -> str:
-        """Identity of a probe's activations, with or without an output head behind them."""
-        return capture_id(checkpoint, probe, self.request)
-
-    def current(self, checkpoint: Checkpoint, probe: Probe) -> dict[str, str]:
-        """What the tables show of a probe from now on: its activations, its behaviour, and what they were read from.
-
-        `unchecked` is set where any of it was read from weights that came in part.
-        """
-        return {
-            "capture": self.capture_id(checkpoint, probe),
-            "behaviour": captured_by(checkpoint, probe, self.request, self.done),
-            "weights": checkpoint.weight_sha256,
-            "unchecked": "yes" if self._came_in_part(checkpoint, probe) else "",
-        }
-
-    def _came_in_part(self, checkpoint: Checkpoint, probe: Probe) -> bool:
-        """Whether the activations, or any measure, are of weights that came in part.
-
-        A measure is of the last forward pass that was written no later; the activations are of the last one.
-        """
-        whole = (self.capture_id(checkpoint, probe), headless_id(checkpoint, probe, self.request, in_part=False))
-        in_part = headless_id(checkpoint, probe, self.request, in_part=True)
-        passes = [(number, one == in_part) for one in (*whole, in_part) for number in self.done.get(one, ())]
-        measures = (self.done.get(measure_id(checkpoint, probe, self.request, name)) for name in MEASURES)
-        shown = [math.inf, *(numbers[-1] for numbers in measures if numbers)]
-        return any(max((p for p in passes if p[0] <= number), default=(0, False))[1] for number in shown)
+    # -- what is lacking -------------------------------------------------------------------------------
 
     def todo(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
         """Probes that were never run through the checkpoint, or whose measures can come from nowhere else."""
         cached = self.cached_probes(checkpoint)
-        return [e for e in self.run.probes if self._needs_forward(checkpoint, e.probe, cached)]
+        return [e for e in self.run.probes if self._needs_forward(checkpoint, e, cached)]
 
-    def _needs_forward(self, checkpoint: Checkpoint, probe: Probe, cached: set[str]) -> bool:
-        captured = captured_by(checkpoint, probe, self.request, self.done) != ""
-        if self.request.activations == NONE:
-            ids = {measure_id(checkpoint, probe, self.request, name) for name in self.request.chosen_measures}
-            return not (captured and (self.done.keys() >= ids or probe.name in cached))
-        return not (captured and probe.name in cached)
+    def is_of_format_1(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> bool:
+        """Whether rows of an old folder answer the probe's question whole; they are kept, and marked."""
+        recorded = self.folder.checkpoint(checkpoint.label)["current"].get(self.question(encoded.probe), {})
+        return format1.is_answered(checkpoint, encoded, self.request, recorded, self.done)
+
+    def _needs_forward(self, checkpoint: Checkpoint, encoded: EncodedProbe, cached: set[str]) -> bool:
+        if self.is_of_format_1(checkpoint, encoded):
+            return False
+        if self.work.captured_by(checkpoint, encoded, self.done) == "":
+            return True
+        missing = self.missing(checkpoint, encoded)
+        is_cached = encoded.probe.name in cached
+        if not all(measure.from_cache for measure in missing):
+            return True
+        return not is_cached and (bool(missing) or self.request.activations != NONE)
+
+    def missing(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> list[Measure]:
+        """Chosen measures of a probe's forward pass that are not done."""
+        if self.is_of_format_1(checkpoint, encoded):
+            return []
+        chosen = self.request.forward_measures
+        return [m for m in chosen if self.work.measure(checkpoint, encoded, m) not in self.done]
+
+    def todo_alone(self, checkpoint: Checkpoint) -> list[Measure]:
+        """Chosen measures of the checkpoint alone that are not done."""
+        chosen = self.work.measures_alone(checkpoint)
+        return [m for m in chosen if self.work.measure(checkpoint, None, m) not in self.done]
+
+    # -- what the tables show ----------------------------------------------------------------------------
+
+    def current(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> dict[str, str]:
+        """What the tables show of a probe from now on: its activations, its behaviour, and what they were read from.
+
+        `unchecked` is set where any of it was read from weights that came in part.
+        """
+        taken = [m for m in self.request.forward_measures if self.work.measure(checkpoint, encoded, m) in self.done]
+        return {
+            "capture": self.work.capture(checkpoint, encoded),
+            "behaviour": self.work.captured_by(checkpoint, encoded, self.done),
+            "weights": checkpoint.weight_sha256,
+            "unchecked": "yes" if self._came_in_part(checkpoint, encoded) else "",
+            **self.run.inputs_of(encoded),
+            **{version_key(measure.name): str(measure.version) for measure in taken},
+        }
+
+    def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:
+        """What the tables show of the checkpoint alone."""
+        ids = {m.name: self.work.measure(checkpoint, None, m) for m in self.work.measures_alone(checkpoint)}
+        works = {"capture": self.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
+        return {**works, **{name: one for name, one in ids.items() if one in self.done}}
+
+    def _came_in_part(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> bool:
+        """Whether the activations, or any measure, are of weights that came in part.
+
+        A measure is of the last forward pass that was written no later; the activations are of the last one.
+        """
+        whole = (self.work.capture(checkpoint, encoded), self.work.headless(checkpoint, encoded, in_part=False))
+        in_part = self.work.headless(checkpoint, encoded, in_part=True)
+        passes = [(number, one == in_part) for one in (*whole, in_part) for number in self.done.get(one, ())]
+        measures = (self.done.get(one) for one in self.work.measures(checkpoint, encoded))
+        shown = [math.inf, *(numbers[-1] for numbers in measures if numbers)]
+        return any(max((p for p in passes if p[0] <= number), default=(0, False))[1] for number in shown)
 
     def question(self, probe: Probe) -> str:
         """What a piece of work answers: a probe at a position."""
-        return f"{probe.name} {self.request.position}"
+        return question_of(probe, self.request.position)
 
-    def columns(self, checkpoint: Checkpoint, probe: Probe) -> Row:
+    # -- rows --------------------------------------------------------------------------------------------
+
+    def columns(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> Row:
         """Run, step, probe, task and the forward pass that a row comes from."""
-        origin = {"work": self.capture_id(checkpoint, probe), "probe_sha256": probe.sha256[:16]}
-        return {**probe_columns(checkpoint, probe), **origin}
+        probe = encoded.probe
+        origin = {"work": self.work.capture(checkpoint, encoded), "probe_sha256": probe.sha256[:16]}
+        return {**probe_columns(checkpoint, probe), **origin, "position": self.request.position}
 
-    def geometry_rows(self, measured: Measured, rest: Row) -> list[Row]:
+    def columns_alone(self, checkpoint: Checkpoint, work: str) -> Row:
+        """The same for a row of the checkpoint alone: it has no probe and no position."""
+        nothing = dict.fromkeys(("probe", "task", "probe_sha256", "position"), "")
+        return {**run_columns(checkpoint), **nothing, "work": work, "precision": self.request.dtype}
+
+    @staticmethod
+    def geometry_rows(measured: Measured, rest: Row) -> list[Row]:
         """Rows of the `geometry` table."""
-        layers = self.run.shape.layers
-        rest = {"reference_step": None, **rest, "position": self.request.position}
-        return [geometry_row(estimate, layers[i], i, name, rest) for i, name, estimate in measured]
+        return [geometry_row(*one, {"reference_step": None, **rest}) for one in measured]
 
     def commit(self, checkpoint: Checkpoint, ids: Sequence[str], tables: Mapping[str, list[Row]]) -> None:
         """Writes rows with the identities of the work that made them."""
@@ -138,15 +184,25 @@ class Ledger:
 
     def cached_probes(self, checkpoint: Checkpoint) -> set[str]:
         """Names of the probes whose cached activations come from the forward pass that is asked for."""
-        file = self.file(checkpoint)
-        works = cached_works(file) if file.exists() else {}
-        probes = [encoded.probe for encoded in self.run.probes]
-        return {p.name for p in probes if works.get(p.name) == self.capture_id(checkpoint, p)}
+        works = self.folder.cached_works(self.file(checkpoint))
+        return {
+            encoded.probe.name
+            for encoded in self.run.probes
+            if works.get(encoded.probe.name) == self.work.capture(checkpoint, encoded)
+        }
 
     def read(self, checkpoint: Checkpoint) -> Arrays:
-        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out."""
+        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out.
+
+        Raises:
+            LostActivationsError: If they are not what was written; they are removed then.
+        """
         fresh = self.cached_probes(checkpoint)
-        held = read_activations(self.file(checkpoint)) if fresh else {}
+        try:
+            held = read_activations(self.file(checkpoint)) if fresh else {}
+        except DamagedError as error:
+            self.folder.drop(self.file(checkpoint), error)
+            raise LostActivationsError(checkpoint) from error
         return {name: array for name, array in held.items() if name in fresh}
 
     def cached_precision(self, array: NDArray[np.floating]) -> str:

@@ -18,7 +18,10 @@ from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
 from pythia_geometry.runs.many.devices import capture_on_devices, shards_of
 from pythia_geometry.runs.many.shards import gather
-from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
+from pythia_geometry.runs.one_run.held import Held
+from pythia_geometry.runs.one_run.loader import Loader
+from pythia_geometry.runs.one_run.measuring import Measuring, measuring_threads
+from pythia_geometry.runs.one_run.walk import Elsewhere, RunWalk, wanted
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.request import RAY
@@ -39,7 +42,8 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         MachineError: If the disk or the network gives out, or a shard is still being walked; what was finished
             is kept.
     """
-    folder = RunFolder(out)
+    watcher = progress or Silent()
+    folder = RunFolder(out, watcher.damaged)
     capture_elsewhere = _executor(plan)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     with (
@@ -51,14 +55,17 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
             shutil.rmtree(folder.downloads, ignore_errors=True)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
-        ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
+        ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
-        walks = [RunWalk(ledger, measurer, elsewhere=elsewhere) for ledger in ledgers]
-        wanted = [one for run_walk in walks for one in run_walk.wanted()]
-        with weights_ahead(wanted, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
-            for run_walk in walks:
-                run_walk.all(fetcher)
-        return folder.write_tables()
+        ahead = [one for ledger in ledgers for one in wanted(ledger, elsewhere)]
+        with weights_ahead(ahead, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
+            for ledger in ledgers:
+                loader = Loader(ledger.run, plan.request, fetcher, ledger.progress)
+                RunWalk(Measuring(ledger, loader, measurer), Held(ledger, loader), elsewhere).all()
+        tables = folder.write_tables()
+        for label, count in folder.lost.items():
+            watcher.lost(label, count)
+        return tables
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.models import ATTENTION_KERNEL
 from pythia_geometry.extraction.probes import SHUFFLED
+from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.request import LOCAL
+from pythia_geometry.store.inputs import CONFIGS, IDS, NEWEST, READING, VERSIONS
+from pythia_geometry.suites.checkpoint import Checkpoint
 
 _PACKAGES = ("torch", "transformers", "huggingface-hub", "safetensors", "tokenizers", "numpy", "pyarrow", "pandas")
 
@@ -40,12 +43,12 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
             "executor": request.executor,
             "fetch": request.fetch,
-            "attention": ATTENTION_KERNEL,
+            "attention": ",".join(sorted({run.shape.kernel for run in plan.runs})),
             "position": request.position,
             "batch": request.batch,
             "duplicates": request.duplicates,
             "format": request.weight_format,
-            "measures": [*request.chosen_measures, *request.chosen_comparisons],
+            "measures": [measure.name for measure in request.chosen],
             "shuffle_seed": f"sha256 of the item's id ({SHUFFLED})",
         },
     }
@@ -56,26 +59,119 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "runs": {**old.get("runs", {}), **{run.name: _run_facts(run) for run in plan.runs}},
         "probes": {**old.get("probes", {}), **_probe_facts(plan)},
         "weights": {**old.get("weights", {}), **_weight_facts(plan)},
+        NEWEST: _newest(old.get(NEWEST, {}), plan),
     }
 
 
-def changed_probes(old: Mapping[str, Any], plan: Plan) -> list[str]:
-    """Names of probes that the folder knows with other rows."""
+def changed_inputs(old: Mapping[str, Any], plan: Plan) -> list[str]:
+    """What this walk reads otherwise than the walks that the folder knows: one sentence each, for the user."""
+    return [*_changed_probes(old, plan), *(said for run in plan.runs for said in _changed_of_run(old, run))]
+
+
+def _changed_probes(old: Mapping[str, Any], plan: Plan) -> list[str]:
     held = old.get("probes", {})
     planned = {e.probe.name: e.probe.sha256 for run in plan.runs for e in run.probes}
-    return [name for name, sha256 in planned.items() if held.get(name, {}).get("sha256", sha256) != sha256]
+    changed = [name for name, sha256 in planned.items() if held.get(name, {}).get("sha256", sha256) != sha256]
+    return [
+        f"{name} is not the probe that this run folder was walked with: where it is walked now, its rows replace the "
+        "old ones. To keep both, give the file or its task another name."
+        for name in changed
+    ]
+
+
+def _changed_of_run(old: Mapping[str, Any], run: RunPlan) -> Iterator[str]:
+    newest = old.get(NEWEST, {})
+    ids = newest.get(IDS, {}).get(run.name, {})
+    texts = {name: facts["sha256"] for name, facts in old.get("probes", {}).items()}
+    same_text = [e for e in run.probes if texts.get(e.probe.name) == e.probe.sha256]
+    moved = [e.probe.name for e in same_text if ids.get(e.probe.name, e.sha256[:16]) != e.sha256[:16]]
+    if moved:
+        yield (
+            f"{run.name}: the tokenizer gives other token ids than before in {len(moved)} of {len(run.probes)} tasks "
+            f"({moved[0]} …): they are computed again at the chosen steps, and rows of other steps get a reason."
+        )
+    reading = newest.get(READING, {}).get(run.name)
+    if reading is not None and reading != run.inputs_of(run.probes[0])[READING]:
+        yield f"{run.name}: the code or the attention kernel that reads activations has changed: all is computed again."
+    configs = newest.get(CONFIGS, {}).get(run.name, {})
+    others = [c.step for c in run.usable if configs.get(str(c.step), run.config_of(c)) != run.config_of(c)]
+    if others:
+        yield (f"{run.name}: config.json says other numbers than before at {_steps(others)}: computed again there.")
+    weights = {label: facts["files"] for label, facts in old.get("weights", {}).items()}
+    replaced = [c.step for c in run.usable if weights.get(c.label, _files(c)) != _files(c)]
+    if replaced:
+        yield f"{run.name}: other weights than before at {_steps(replaced)}: computed again there."
+
+
+def _steps(steps: Sequence[int]) -> str:
+    named = ", ".join(map(str, steps[:5])) + (" …" if len(steps) > 5 else "")
+    return f"{len(steps)} step{'s' * (len(steps) > 1)} ({named})"
+
+
+def _newest(held: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """What the walk reads with; of runs and probes that it does not touch, what was held."""
+    ids, readings, configs = dict(held.get(IDS, {})), dict(held.get(READING, {})), dict(held.get(CONFIGS, {}))
+    for run in plan.runs:
+        ids[run.name] = {**ids.get(run.name, {}), **{e.probe.name: e.sha256[:16] for e in run.probes}}
+        readings[run.name] = run.inputs_of(run.probes[0])[READING]
+        configs[run.name] = {**configs.get(run.name, {}), **{str(c.step): run.config_of(c) for c in run.usable}}
+    versions = {name: str(measure.version) for name, measure in MEASURES.items()}
+    return {IDS: ids, READING: readings, CONFIGS: configs, VERSIONS: versions}
 
 
 def _check_sources(old: Mapping[str, Any], plan: Plan) -> None:
-    """One name, one origin: two folders of one name would otherwise become one curve."""
-    origins = {name: facts["origin"] for name, facts in old.get("runs", {}).items()}
+    """One name, one run: two runs of one name would otherwise become one curve.
+
+    A run is known by its origin; one on this disk also by its weights, since folders are moved.
+    """
+    planned: dict[str, str] = {}
     for run in plan.runs:
-        held = origins.setdefault(run.name, run.suite.origin)
-        if held != run.suite.origin:
-            raise PythiaGeometryError(
-                f"Two runs are called {run.name}: {held} and {run.suite.origin}. Give one another name in its "
-                "suite.json, or walk it into another --out"
-            )
+        here = run.suite.origin
+        facts = old.get("runs", {}).get(run.name, {"origin": here})
+        if (there := planned.setdefault(run.name, here)) != here:
+            raise _two_runs(run.name, there, here, "")
+        there = facts.get("origin", "")  # unknown where the manifest was made again
+        if there == here:
+            continue
+        if there and not (Path(there).is_absolute() and Path(here).is_absolute()):
+            raise _two_runs(run.name, there, here, "")
+        agree = agreement(old.get("weights", {}), run)
+        if there and False in agree.values():
+            steps = ", ".join(str(step) for step, is_same in agree.items() if not is_same)
+            raise _two_runs(run.name, there, here, f", with other weights at step {steps}")
+        if not any(agree.values()) and (there or agree):
+            known = "with other weights" if agree else "and they share no step by which they could be known as one"
+            raise _two_runs(run.name, there or "what this run folder holds", here, f", {known}")
+
+
+def _two_runs(name: str, there: str, here: str, why: str) -> PythiaGeometryError:
+    return PythiaGeometryError(
+        f"Two runs are called {name}: {there} and {here}{why}. Give one another name in its suite.json, or walk it "
+        "into another --out"
+    )
+
+
+def agreement(held: Mapping[str, Any], run: RunPlan) -> dict[int, bool]:
+    """By step, whether a run has the weights that a manifest records; of the chosen steps, or else of two others."""
+    found = _agreement(held, run.checkpoints)
+    if not found:
+        recorded = [step for step in run.suite.steps() if f"{run.name}@step{step}" in held]
+        found = _agreement(held, run.suite.find([*recorded[:1], *recorded[1:][-1:]]) if recorded else ())
+    return found
+
+
+def _agreement(held: Mapping[str, Any], checkpoints: Sequence[Checkpoint]) -> dict[int, bool]:
+    found = {}
+    for checkpoint in checkpoints:
+        facts = held.get(checkpoint.label, {})
+        if facts.get("sha256"):  # of a manifest that was made again
+            pairs = [(facts["sha256"], checkpoint.weight_sha256)]
+        else:
+            pairs = [(facts.get("files", {}).get(f.name), f.sha256) for f in checkpoint.files]
+        known = [(there, here) for there, here in pairs if there and here]
+        if known:
+            found[checkpoint.step] = all(there == here for there, here in known)
+    return found
 
 
 def _run_facts(run: RunPlan) -> dict[str, Any]:
@@ -104,11 +200,15 @@ def _probe_facts(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _files(checkpoint: Checkpoint) -> dict[str, str]:
+    return {file.name: file.sha256 for file in checkpoint.files}
+
+
 def _weight_facts(plan: Plan) -> dict[str, Any]:
     return {
         c.label: {
             "commit": c.commit,
-            "files": {f.name: f.sha256 for f in c.files},
+            "files": _files(c),
             **({"detail": c.detail} if c.detail else {}),
         }
         for run in plan.runs

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.marked_prompts import marked_prompts
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
+from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
+from pythia_geometry.store.inputs import IDS, READING
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps import parse_steps
@@ -30,6 +36,9 @@ class RunPlan:
         checkpoints: The chosen ones, ascending.
         probes: Under the run's tokenizer.
         shape: Blocks, width, vocabulary.
+        configs: By step, the identity of its config: of what `config.json` says that can decide a number.
+        at: Steps at which dear measures are taken.
+        prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
     """
 
@@ -37,12 +46,28 @@ class RunPlan:
     checkpoints: tuple[Checkpoint, ...]
     probes: tuple[EncodedProbe, ...]
     shape: Shape
+    configs: Mapping[int, str] = field(default_factory=dict)
+    at: frozenset[int] = frozenset()
+    prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
 
     @property
     def name(self) -> str:
         """The run's name, such as `pythia-160m-seed3`."""
         return run_name(self.suite.model, self.suite.seed)
+
+    def config_of(self, checkpoint: Checkpoint) -> str:
+        """Identity of the config that the checkpoint is read with."""
+        return self.configs.get(checkpoint.step, "")
+
+    def inputs_of(self, encoded: EncodedProbe) -> dict[str, str]:
+        """What a probe is read with at every step: its token ids, the attention kernel, the version of the code."""
+        reading = READINGS[RESIDUAL]
+        return {IDS: encoded.sha256[:16], READING: f"{reading.version} {reading.kernel or self.shape.kernel}"}
+
+    def is_taken(self, measure: Measure, checkpoint: Checkpoint) -> bool:
+        """Whether a measure is taken at a checkpoint: dear ones only where `--at` says."""
+        return not READINGS[measure.reads].dear or checkpoint.step in self.at
 
     @property
     def usable(self) -> list[Checkpoint]:
@@ -63,6 +88,10 @@ class RunPlan:
     def n_tokens(self) -> int:
         """Tokens through the model at one checkpoint."""
         return sum(p.n_tokens for p in self.probes)
+
+    def only(self, probes: Collection[str]) -> RunPlan:
+        """The plan with some of its probes alone, by name."""
+        return replace(self, probes=tuple(e for e in self.probes if e.probe.name in probes))
 
     def bytes_to_come(self, todo: Sequence[Checkpoint]) -> int:
         """What fetching some checkpoints, ascending, will take from the network."""
@@ -134,7 +163,12 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoder = Encoder(tokenizer)
     encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
     _check_context(encoded, shape, name)
-    return RunPlan(suite, tuple(found), encoded, shape, spans)
+    at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
+    same = config_identity(config)
+    configs = {checkpoint.step: same for checkpoint in found}
+    reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
+    prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, prompts, spans)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

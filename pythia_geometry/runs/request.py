@@ -8,10 +8,11 @@ from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
+from pythia_geometry.extraction.device_names import find_devices, names_several
 from pythia_geometry.extraction.models import DTYPES
-from pythia_geometry.measures import COMPARISONS, MEASURES
-from pythia_geometry.runs.device_names import find_devices, names_several
+from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
+from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.suites.layout import BIN
 from pythia_geometry.suites.named import OFFLINE
 from pythia_geometry.suites.served import AUTO, CHOICES
@@ -30,7 +31,8 @@ class Request:
         seeds: Seeds of a Pythia size; empty for the runs as named.
         steps: Selection as after `--steps`.
         probes: Selection as after `--probes`; empty for the suite's own default.
-        measures: Names of measures; empty for all.
+        measures: Names of measures and of groups of them; empty for those that a walk takes by default.
+        at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
         position: Where activations are read: `last` prompt token or the `mean`.
         dtype: Forward-pass precision.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` …; several, joined by commas, or
@@ -51,6 +53,7 @@ class Request:
     steps: str = "all"
     probes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    at: str = ""
     position: str = LAST
     dtype: str = "float32"
     device: str = "auto"
@@ -78,8 +81,12 @@ class Request:
         _one_of("--fetch", self.fetch, (FILES, RANGES))
         if self.fetch == RANGES:
             self._check_ranges()
-        for name in self.measures:
-            _one_of("--measures", name, (*MEASURES, *COMPARISONS))
+        chosen_measures(self.measures)
+        if self.executor == RAY and (opening := [m.name for m in self.chosen if READINGS[m.reads].opens_model]):
+            raise PythiaGeometryError(
+                f"--executor ray runs probes only, and {opening[0]} reads more of a checkpoint than that. Leave it out "
+                "here, and add it to the same run folder by the same command without --executor ray"
+            )
         if self.batch < 1 or self.threads < 0:
             raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
         if self.disk:
@@ -101,6 +108,7 @@ class Request:
             ("--disk", self.disk, "puts nothing on the disk"),
             ("--format bin", self.weight_format == BIN, "reads safetensors only"),
             ("--executor ray", self.executor == RAY, "does not reach the machines of a Ray cluster; --shard i/n does"),
+            *((m.name, True, "leaves out weights that it reads") for m in self.chosen if READINGS[m.reads].whole),
         ):
             if given:
                 raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
@@ -130,14 +138,24 @@ class Request:
         return self.devices[0]
 
     @property
-    def chosen_measures(self) -> tuple[str, ...]:
-        """Measures of one checkpoint."""
-        return tuple(name for name in MEASURES if name in self.measures or not self.measures)
+    def chosen(self) -> tuple[Measure, ...]:
+        """The measures to take, in the order of the list."""
+        return chosen_measures(self.measures)
 
     @property
-    def chosen_comparisons(self) -> tuple[str, ...]:
-        """Measures of two checkpoints."""
-        return tuple(name for name in COMPARISONS if name in self.measures or not self.measures)
+    def forward_measures(self) -> tuple[Measure, ...]:
+        """Those that come out of a probe's forward pass."""
+        return tuple(m for m in self.chosen if READINGS[m.reads].from_forward)
+
+    @property
+    def cached_pairs(self) -> tuple[Measure, ...]:
+        """Those of two checkpoints' cached activations."""
+        return tuple(m for m in self.chosen if READINGS[m.reads].cached)
+
+    @property
+    def opening_measures(self) -> tuple[Measure, ...]:
+        """Those for which a checkpoint is opened apart from forward passes of probes."""
+        return tuple(m for m in self.chosen if READINGS[m.reads].opens_model)
 
 
 def _one_of(option: str, value: str, allowed: Sequence[Any]) -> None:

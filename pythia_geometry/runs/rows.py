@@ -1,75 +1,37 @@
-"""From captures to rows of the tidy tables, and the identity of each piece of work."""
+"""From readings to rows of the tidy tables."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.attention.head_values import HeadValue
+from pythia_geometry.attention.reading import HeadReading
 from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
-from pythia_geometry.measures import MEASURES
-from pythia_geometry.runs.plan import RunPlan
-from pythia_geometry.runs.request import RANGES, Request
+from pythia_geometry.measures import Measure
 from pythia_geometry.suites.checkpoint import Checkpoint
 
-CAPTURE_VERSION = 1  # raise when capture.py changes a number
 Row = dict[str, Any]
 
 
-def work_id(checkpoint: Checkpoint, probe: Probe, request: Request, *what: object) -> str:
-    """A hash of all that determines an answer: weights, probe, position, precision, measure, version."""
-    parts = (checkpoint.run, checkpoint.step, checkpoint.weight_sha256, probe.name, probe.sha256)
-    text = "\n".join(map(str, (*parts, request.position, request.dtype, *what)))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+class Site(NamedTuple):
+    """Where in a model a number is of: a layer, a head of one, a matrix, or the whole model."""
+
+    layer: str
+    layer_index: int
+    head: int | None = None
 
 
-def capture_id(checkpoint: Checkpoint, probe: Probe, request: Request) -> str:
-    """Identity of a probe's forward pass."""
-    return work_id(checkpoint, probe, request, "capture", CAPTURE_VERSION)
+MODEL = "model"
+"""The site of a number of the whole model; its layer index is -1."""
 
-
-def headless_id(checkpoint: Checkpoint, probe: Probe, request: Request, in_part: bool) -> str:
-    """Identity of a forward pass without the output head: its activations are those of `capture_id`.
-
-    Args:
-        checkpoint: The checkpoint.
-        probe: The probe.
-        request: What the user asked for.
-        in_part: Whether the weights came in part, so that their sha256 could not be checked.
-    """
-    return work_id(checkpoint, probe, request, "capture without head", CAPTURE_VERSION, in_part)
-
-
-def captured_by(checkpoint: Checkpoint, probe: Probe, request: Request, done: Collection[str]) -> str:
-    """Of the forward passes that are done, the one to show: with behaviour if there is one; empty if there is none.
-
-    A walk that asks for behaviour counts only those that have it.
-    """
-    ids = [capture_id(checkpoint, probe, request)]
-    if request.fetch == RANGES:
-        ids += [headless_id(checkpoint, probe, request, in_part) for in_part in (False, True)]
-    return next((one for one in ids if one in done), "")
-
-
-def measure_id(checkpoint: Checkpoint, probe: Probe, request: Request, measure: str) -> str:
-    """Identity of one measure over all layers."""
-    return work_id(checkpoint, probe, request, measure, MEASURES[measure].version)
-
-
-def unfinished(run: RunPlan, request: Request, done: Collection[str]) -> list[Checkpoint]:
-    """Usable checkpoints that lack a forward pass or a measure."""
-
-    def is_finished(checkpoint: Checkpoint, probe: Probe) -> bool:
-        measured = {measure_id(checkpoint, probe, request, m) for m in request.chosen_measures}
-        return all(one in done for one in measured) and captured_by(checkpoint, probe, request, done) != ""
-
-    probes = [encoded.probe for encoded in run.probes]
-    return [checkpoint for checkpoint in run.usable if not all(is_finished(checkpoint, p) for p in probes)]
+Measured = list[tuple[Site, Measure, Estimate]]
 
 
 def checkpoint_row(checkpoint: Checkpoint) -> Row:
@@ -101,22 +63,38 @@ def probe_columns(checkpoint: Checkpoint, probe: Probe) -> Row:
     return {**run_columns(checkpoint), "probe": probe.set_name, "task": probe.task}
 
 
-def measure_layers(activations: NDArray[np.floating], measures: Sequence[str]) -> list[tuple[int, str, Estimate]]:
-    """Every measure of every layer of activations [L, N, D], as (layer index, measure, estimate)."""
-    found = []
-    for index, layer in enumerate(activations):
-        cloud = Cloud(layer)
-        found += [(index, name, MEASURES[name].compute(cloud)) for name in measures]
+def measure_layers(activations: NDArray[np.floating], layers: Sequence[str], measures: Sequence[Measure]) -> Measured:
+    """Every measure of every layer of activations [L, N, D]."""
+    found: Measured = []
+    for index, rows in enumerate(activations):
+        cloud, site = Cloud(rows), Site(layers[index], index)
+        found += [(site, measure, measure.compute(cloud, **measure.settings)) for measure in measures]
     return found
 
 
-def geometry_row(estimate: Estimate, layer: str, layer_index: int, measure: str, rest: Row) -> Row:
+def measure_heads(reading: HeadReading, measures: Sequence[Measure]) -> Measured:
+    """Every measure of every head, and of heads summed over a layer or the model."""
+    found: Measured = []
+    for measure in measures:
+        values: Iterable[HeadValue] = measure.compute(reading, **measure.settings)
+        found += [(_site_of_head(one), measure, one.estimate) for one in values]
+    return found
+
+
+def _site_of_head(value: HeadValue) -> Site:
+    """A head of block i writes into `resid_i`; a sum over all heads is of the model."""
+    return Site(MODEL, -1) if value.layer is None else Site(f"resid_{value.layer}", value.layer, value.head)
+
+
+def geometry_row(site: Site, measure: Measure, estimate: Estimate, rest: Row) -> Row:
     """A row of the `geometry` table."""
     return {
         **rest,
-        "layer": layer,
-        "layer_index": layer_index,
-        "measure": measure,
+        "layer": site.layer,
+        "layer_index": site.layer_index,
+        "head": site.head,
+        "measure": measure.name,
+        "settings": measure.settings_text,
         "value": estimate.value,
         "error": estimate.error,
         "ceiling": estimate.ceiling,
@@ -184,4 +162,6 @@ def answer_rows(answers: Answers, probe: Probe, rest: Row) -> Iterator[Row]:
             "margin": answers.margin[index],
             "choice": answers.choice[index],
             "exact": answers.exact[index],
+            "choices": json.dumps([float(log_prob) for log_prob in answers.choices[index]]),
+            "reason": "",
         }

@@ -12,11 +12,13 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+
+from pythia_geometry.runs.progress import damaged_line, lost_line
+from pythia_geometry.screens.table import show_table
 
 if TYPE_CHECKING:
     from pythia_geometry.runs.plan import Plan
-    from pythia_geometry.suites.checkpoint import Checkpoint
+    from pythia_geometry.runs.work import Todo
 
 MAX_ROWS = 40
 MAX_REMARKS = 3
@@ -28,6 +30,7 @@ class Bar:
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total = console, total
         self.count, self.began = 0, time.monotonic()
+        self.has_lost = False
         self.bar = Progress(
             TextColumn("{task.fields[checkpoint]}", style="bold", markup=False),
             TextColumn("{task.fields[stage]}", style="dim", markup=False),
@@ -63,27 +66,36 @@ class Bar:
         elif not self.console.is_terminal:
             self.console.print(f"{self.count}/{self.total} {checkpoint}", highlight=False, markup=False)
 
+    def damaged(self, file: str, why: str) -> None:
+        """Names a damaged file."""
+        self._say("damaged", damaged_line(file, why))
 
-COUNTS = ("checkpoints", "gaps", "to do", "tasks", "prompts", "tokens")
+    def lost(self, checkpoint: str, count: int) -> None:
+        """Names work that is gone."""
+        self.has_lost = True
+        self._say("lost", lost_line(checkpoint, count))
+
+    def _say(self, what: str, line: str) -> None:
+        self.console.print(f"[yellow]{what}[/] {escape(line)}", highlight=False, soft_wrap=True)
+
+
+COUNTS = ("checkpoints", "gaps", "to do", "new tasks", "prompts", "tokens")
 COSTS = ("download", "activations", "forward")
 
 
-def show_plan(
-    console: Console, plan: Plan, todo_of: Mapping[str, Sequence[Checkpoint]], out: Path, flops_per_second: float
-) -> None:
+def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Path, flops_per_second: float) -> None:
     """What the walk will download, write and cost, less what the run folder already holds."""
-    table = Table(title=None, box=None, pad_edge=False, header_style="dim")
-    for column in ("run", *COUNTS, *COSTS):
-        table.add_column(column, justify="left" if column == "run" else "right")
     kept = plan.request.activations == "keep"
+    rows = []
     for run in plan.runs:
         todo = todo_of[run.name]
-        counts = [len(run.usable), len(run.gaps), len(todo), len(run.probes), run.n_rows, run.n_tokens]
-        written = len(todo) * run.bytes_of_activations if kept else 0
-        forward = len(todo) * run.flops / flops_per_second
-        costs = [as_bytes(run.bytes_to_come(todo)), as_bytes(written), as_seconds(forward)]
-        table.add_row(run.name, *(f"{count:,}" for count in counts), *costs)
-    console.print(table)
+        new = run.only(todo.probes)
+        counts = [len(run.usable), len(run.gaps), len(todo.checkpoints), len(new.probes), new.n_rows, new.n_tokens]
+        written = len(todo.checkpoints) * new.bytes_of_activations if kept else 0
+        forward = len(todo.checkpoints) * new.flops / flops_per_second
+        costs = [as_bytes(run.bytes_to_come(todo.checkpoints)), as_bytes(written), as_seconds(forward)]
+        rows.append([run.name, *(f"{count:,}" for count in counts), *costs])
+    show_table(console, ["run", *COUNTS, *COSTS], rows, left=["run"])
     if plan.request.fetch == "ranges":
         console.print(
             "--fetch ranges: only the base model is downloaded, into memory. No weights on the disk, no behaviour; the "
@@ -113,25 +125,24 @@ def show_plan(
 
 def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Path], out: Path) -> None:
     """The summary table and where everything lies."""
-    table = Table(title="RankMe after the final norm, and accuracy", title_justify="left", box=None, pad_edge=False)
     several = len(summary[["model", "seed"]].drop_duplicates()) > 1
     sets = summary["probe"].nunique()
-    columns = ["task", "start", "floor", "at step", "recovered", "halfway", "accuracy", "rose between"]
-    for column in ["run", *columns] if several else columns:
-        table.add_column(column, justify="left" if column in ("run", "task") else "right")
+    columns = ["task", "start", "floor", "at step", "recovered", "halfway at step", "accuracy", "rose between"]
+    rows = []
     for row in summary.head(MAX_ROWS).itertuples():
         run = [f"{row.model} seed {row.seed}"] if several else []
         task = f"{row.probe}/{row.task}" if sets > 1 else str(row.task)
         rank = [_number(row.start), _number(row.floor), _whole(row.floor_step), _number(row.recovered)]
         rose = str(row.rose) if isinstance(row.rose, str) else "–"
-        table.add_row(*run, escape(task), *rank, _whole(row.recovery_step), _number(row.accuracy), rose)
-    console.print(table)
+        rows.append([*run, task, *rank, _whole(row.recovery_step), _number(row.accuracy), rose])
+    title = "RankMe after the final norm, and accuracy"
+    show_table(console, ["run", *columns] if several else columns, rows, title, left=["run", "task"])
     if len(summary) > MAX_ROWS:
         console.print(f"… and {len(summary) - MAX_ROWS} more rows in {out / 'summary.csv'}")
     console.print(
-        "floor: lowest running median of 3; recovered: highest one after it; halfway: first step halfway back up "
-        "(log scale); rose: accuracy above its baseline by two standard errors for good. One seed a row; none of "
-        "this tests a lead.",
+        "floor: lowest running median of 3, – where RankMe never falls; recovered: highest one after it; halfway at "
+        "step: the first that is halfway back up (log scale); rose: accuracy above its baseline by two standard errors "
+        "for good. One seed a row; none of this tests a lead.",
         style="dim",
         highlight=False,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import html
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ RUN = {"suite": "string", "model": "string", "seed": "int64", "step": "int64"}
 PROBE = {"probe": "string", "task": "string"}
 ORIGIN = {"probe_sha256": "string", "precision": "string"}
 GEOMETRY = RUN | PROBE | {
-    "layer": "string", "layer_index": "int64", "measure": "string", "value": "float64", "error": "float64",
-    "ceiling": "float64", "n": "int64", "reason": "string", "position": "string",
-    "reference_step": "Int64",
+    "layer": "string", "layer_index": "int64", "head": "Int64", "measure": "string", "settings": "string",
+    "value": "float64", "error": "float64", "ceiling": "float64", "n": "int64", "reason": "string",
+    "position": "string", "reference_step": "Int64",
 } | ORIGIN  # fmt: skip
 BEHAVIOUR = RUN | PROBE | {
     "metric": "string", "value": "float64", "error": "float64", "n": "int64", "chance": "float64",
@@ -25,7 +26,7 @@ BEHAVIOUR = RUN | PROBE | {
 } | ORIGIN  # fmt: skip
 ANSWERS = RUN | PROBE | {
     "item": "int64", "id": "string", "log_prob": "float64", "margin": "float64", "choice": "float64",
-    "exact": "float64",
+    "exact": "float64", "choices": "string", "reason": "string",
 } | ORIGIN  # fmt: skip
 CHECKPOINTS = RUN | {
     "tokens": "Int64", "source": "string", "revision": "string", "commit": "string",
@@ -36,11 +37,15 @@ WORK = {"work": "string"}
 """Only in parts: the piece of work that made a row. A table shows the rows of work that is current."""
 
 KEYS = {
-    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position"],
+    "geometry": [*RUN, *PROBE, "layer_index", "measure", "position", "layer", "head", "settings"],
     "behaviour": [*RUN, *PROBE, "metric"],
     "answers": [*RUN, *PROBE, "item"],
 }
 """What makes a row one row; of several that are current, the last written counts."""
+
+
+LATER = ("settings", "choices", "reason")
+"""Columns of text that parts of format 1 may lack."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,23 @@ class Tables:
     behaviour: pd.DataFrame
     checkpoints: pd.DataFrame
     answers: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:12s}{len(frame):>9,} rows: {said}" for name, frame, said in self._parts())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the size of each table, and its first rows."""
+        shown = [
+            f"<p><b>{name}</b>: {len(frame):,} rows; {html.escape(said)}</p>{frame.head(3).to_html(index=False)}"
+            for name, frame, said in self._parts()
+        ]
+        return "".join(shown)
+
+    def _parts(self) -> Iterator[tuple[str, pd.DataFrame, str]]:
+        for name in ("geometry", "behaviour", "checkpoints", "answers"):
+            frame: pd.DataFrame = getattr(self, name)
+            counted = [c for c in ("model", "seed", "step", "task", "layer", "measure", "metric") if c in frame]
+            yield name, frame, ", ".join(f"{frame[c].nunique()} {c}{'s' * (frame[c].nunique() != 1)}" for c in counted)
 
 
 def write_part(file: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -80,7 +102,10 @@ def write_table(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    return frame.reindex(columns=list(columns)).astype(dict(columns))
+    frame = frame.reindex(columns=list(columns))
+    for name in (name for name in LATER if name in columns):
+        frame[name] = frame[name].fillna("")
+    return frame.astype(dict(columns))
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

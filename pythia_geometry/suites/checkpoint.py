@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
-WRONG, SUSPECT = "wrong", "suspect"
+WRONG, SUSPECT, CHANGED = "wrong", "suspect", "changed"
 """What the `checkpoints` table can say of a step."""
 
 REFUSED = (DUPLICATE, WRONG, SUSPECT)
@@ -41,8 +41,8 @@ class Checkpoint:
         commit: Resolved commit; None for a local folder.
         files: Weight files of the one chosen format.
         extra_files: Other files a loader needs (the shard index).
-        status: ok, missing, corrupt, failed, or one of `REFUSED`: duplicate (another step's weights), wrong
-            (shards of two checkpoints), suspect.
+        status: ok, missing, corrupt, failed, changed (since it was listed), or one of `REFUSED`: duplicate (another
+            step's weights), wrong (shards of two checkpoints), suspect.
         detail: Why, where the status is not ok; or why it is read from another format than usual.
     """
 

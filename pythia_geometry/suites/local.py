@@ -14,6 +14,7 @@ from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import (
+    CHANGED,
     CONFIG_NAME,
     CORRUPT,
     MISSING,
@@ -48,6 +49,7 @@ class LocalSuite:
         self.origin = str(self.folder)
         self.address = shlex.quote(str(self.folder))
         self._folders = _step_folders(self.folder)
+        self._states: dict[Path, tuple[int, ...]] = {}  # of the weight files, when they were hashed
         facts = _read_facts(self.folder / FACTS_NAME)
         self.suite: str = facts.get("suite", "local")
         self.model: str = facts.get("name", self.folder.name)
@@ -86,7 +88,15 @@ class LocalSuite:
             names = {p.name for p in folder.iterdir() if p.is_file()}
         except OSError as error:
             return Branch(replace(blank, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}"))
-        return branch_of(blank, names, str(folder), lambda layout: _hashed(folder, layout))
+        return branch_of(blank, names, str(folder), lambda layout: self._hashed(folder, layout))
+
+    def _hashed(self, folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
+        paths = [folder / name for name in layout.resolve(folder)]
+        try:
+            self._states.update({path: _state(path) for path in paths})  # before: what changes meanwhile is noticed
+            return tuple(map(_hashed_file, paths))
+        except OSError as error:
+            raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
 
     def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
         """Part of a file; all of it without a span.
@@ -103,6 +113,25 @@ class LocalSuite:
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """The step's own folder; nothing is copied."""
         return self._folders[checkpoint.step]
+
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Compares each file's size, times and inode with those it was hashed under; hashes it again where they differ.
+
+        Raises:
+            CheckpointError: If the weights are not those that were listed.
+        """
+        for file in checkpoint.files:
+            path = folder / file.name
+            try:
+                is_same = _state(path) == self._states.get(path) or _hashed_file(path).sha256 == file.sha256
+            except OSError:
+                is_same = False
+            if not is_same:
+                raise CheckpointError(
+                    f"{path} has changed since this walk began, and what was read of it was thrown away. Type the same "
+                    "command again when nothing writes there any more",
+                    CHANGED,
+                )
 
     def config_file(self) -> Path:
         """The last step's `config.json`.
@@ -201,12 +230,10 @@ _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _hashed(folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
-    names = layout.resolve(folder)
-    try:
-        return tuple(_hashed_file(folder / name) for name in names)
-    except OSError as error:
-        raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs after a file was replaced or written into."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _hashed_file(path: Path) -> WeightFile:

@@ -63,6 +63,18 @@ class Suite(Protocol):
         """
         ...
 
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Makes sure that weights which were just read are those that were listed.
+
+        Args:
+            checkpoint: The checkpoint.
+            folder: What `fetch` gave, for it or for another one with the same weights.
+
+        Raises:
+            CheckpointError: With status `changed` where another program has written there since.
+        """
+        ...
+
     def config_file(self) -> Path:
         """The one `config.json` of the whole suite."""
         ...

@@ -8,9 +8,8 @@ import pandas as pd
 from pythia_geometry.analysis.claims.lab_reference import Reference
 from pythia_geometry.analysis.claims.scale_invariance import Scaling, scaling
 from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, collapses
-from pythia_geometry.analysis.events.emergence import EMERGES, Curve, onset
 from pythia_geometry.analysis.events.layer_order import layer_order, votes
-from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.events.onsets import EMERGES, onsets
 from pythia_geometry.lab.model import SCALES, count_parameters
 
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
@@ -38,19 +37,15 @@ def emergence(reference: Reference) -> pd.DataFrame:
     """One row a run, task-level and clock: exact match and log-probability, at 10 and 50 % of their own rise."""
     plain = onsets(reference.behaviour, ("exact_match",), ("F10", "F50"))
     plain = plain[[*LEVEL, "metric", "rule", "label", "after", "by", "top"]]
-    rows = []
     log_prob = reference.behaviour[reference.behaviour["metric"] == "log_prob"]
-    for key, points in log_prob.groupby(LEVEL):
-        points = points[points["step"] >= FORMAT_KNOWN].sort_values("step")
-        step = points["step"].to_numpy(dtype=float)
-        # Counted from the step at which the format is known, so that the first of its steps are its baseline.
-        curve = Curve(
-            step - step[0], *(points[c].to_numpy(dtype=float) for c in ("value", "error", "n")), is_share=False
-        )
-        for rule in ("F10", "F50"):
-            found = onset(curve, rule)
-            rows.append([*key, "log_prob", rule, found.label, found.after + step[0], found.by + step[0], found.top])
-    return pd.concat([plain, pd.DataFrame(rows, columns=plain.columns)], ignore_index=True)
+    log_prob = log_prob[log_prob["step"] >= FORMAT_KNOWN]
+    # Counted from the step at which the format is known, so that the first of its steps are its baseline.
+    start = log_prob.groupby(LEVEL)["step"].min()
+    counted = log_prob.assign(step=log_prob["step"] - log_prob.groupby(LEVEL)["step"].transform("min"))
+    found = onsets(counted, rules=("F10", "F50"))
+    starts = start.reindex(pd.MultiIndex.from_frame(found[LEVEL])).to_numpy()
+    found = found.assign(after=found["after"] + starts, by=found["by"] + starts)
+    return pd.concat([plain, found[plain.columns]], ignore_index=True)
 
 
 def levels_table(found: pd.DataFrame, emerged: pd.DataFrame, model: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, others, source
+from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, mention, others, source
 from .words import THINGS
 
 FORMATS = [
@@ -37,7 +37,8 @@ def whole(rng: Random, length: int) -> list[Item]:
         head, again = FORMATS[frame]
         wrong = others(rng, THINGS, 2, words) if length == 1 else [" ".join(_reordered(rng, words))]
         prompt = f"{head} {text}. {again}"
-        return Item(prompt, answer(text), answers(wrong), source(f"copy/{length}-word", frame))
+        marks = {"target": [mention(prompt, words[0])]}
+        return Item(prompt, answer(text), answers(wrong), source(f"copy/{length}-word", frame), marks)
 
     return collect(deal(rng, range(len(FORMATS))), make)
 
@@ -57,7 +58,8 @@ def resume(rng: Random, length: int) -> list[Item]:
         wrong = [*rng.sample(words[: place - 2], rank), *rng.sample(words[place + 1 :], 2 - rank)]
         head, again = FORMATS[frame]
         prompt = f"{head} {' '.join(words)}. {again} {words[place - 2]} {words[place - 1]}"
-        return Item(prompt, answer(words[place]), answers(wrong), source(f"resume/{length}-word", frame))
+        marks = {"target": [mention(prompt, words[place])], "cue": [mention(prompt, words[place - 1])]}
+        return Item(prompt, answer(words[place]), answers(wrong), source(f"resume/{length}-word", frame), marks)
 
     return collect(range(ROWS), make)
 

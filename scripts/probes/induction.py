@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, others, source
+from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, mention, others, source
 from .words import THINGS, listed
 
 HEADERS = ["Words:", "List:", "Items:", "Names:", "Notes:", "Data:", "Text:", "Lines:"]
@@ -38,7 +38,8 @@ def completion(rng: Random, distance: int) -> list[Item]:
         wrong = [*rng.sample(words[:cue], rank), *rng.sample(words[cue + 2 :], 3 - rank)]
         prompt = f"{HEADERS[frame]} {' '.join(words)} {words[cue]}"
         family = f"completion/distance-{distance}"
-        return Item(prompt, answer(words[cue + 1]), answers(wrong), source(family, frame))
+        marks = {"target": [mention(prompt, words[cue + 1])], "cue": [mention(prompt, words[cue])]}
+        return Item(prompt, answer(words[cue + 1]), answers(wrong), source(family, frame), marks)
 
     return collect(range(ROWS), make)
 
@@ -60,7 +61,8 @@ def recall(rng: Random, pairs: int) -> list[Item]:
         prompt = f"{header}{table} {keys[place]}:"
         frame = HEADERS.index(header) * len(SEPARATORS) + SEPARATORS.index(mark)
         wrong = answers(values[other] for other in places)
-        return Item(prompt, answer(values[place]), wrong, source(f"recall/{pairs}-pair", frame))
+        marks = {"target": [mention(prompt, values[place])], "cue": [mention(prompt, keys[place])]}
+        return Item(prompt, answer(values[place]), wrong, source(f"recall/{pairs}-pair", frame), marks)
 
     return collect(range(ROWS), make)
 

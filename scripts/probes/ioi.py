@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, grid, source
+from .items import ROWS, Item, ProbeSet, Span, Task, answer, answers, collect, deal, grid, mention, source
 from .words import NAMES, listed
 
 FRAMES = [
@@ -43,6 +43,15 @@ def _prompt(rng: Random, frame: int, length: int, people: str, giver: str) -> st
     return opener + scene
 
 
+def _marks(prompt: str, receiver: str, givers: list[str]) -> dict[str, list[Span]]:
+    """The receiver, and both mentions of who gives."""
+    return {
+        "target": [mention(prompt, receiver)],
+        "giver": sorted(mention(prompt, name) for name in givers),
+        "giver_again": sorted(mention(prompt, name, last=True) for name in givers),
+    }
+
+
 def pair(rng: Random, length: int) -> list[Item]:
     """Two people, one gives; the receiver is named first as often as second."""
 
@@ -52,7 +61,9 @@ def pair(rng: Random, length: int) -> list[Item]:
         receiver, giver = names[first], names[1 - first]
         prompt = _prompt(rng, frame, length, " and ".join(names), giver)
         family = f"ioi/{'bab' if first else 'abb'}-length-{length}"
-        return Item(prompt, answer(receiver), answers([giver]), source(family, frame))
+        return Item(
+            prompt, answer(receiver), answers([giver]), source(family, frame), _marks(prompt, receiver, [giver])
+        )
 
     return collect(grid(rng, range(len(FRAMES)), (0, 1)), make)
 
@@ -68,7 +79,9 @@ def trio(rng: Random) -> list[Item]:
         rng.shuffle(givers)
         people = f"{names[0]}, {names[1]} and {names[2]}"
         prompt = _prompt(rng, frames[row], 1, people, " and ".join(givers))
-        return Item(prompt, answer(names[places[row]]), answers(givers), source("ioi/three", frames[row]))
+        receiver = names[places[row]]
+        marks = _marks(prompt, receiver, givers)
+        return Item(prompt, answer(receiver), answers(givers), source("ioi/three", frames[row]), marks)
 
     return collect(range(ROWS), make)
 

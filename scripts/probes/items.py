@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
@@ -13,18 +14,22 @@ ROWS = 128
 
 TRIES = 1000
 
+Span = tuple[int, int]
+"""First character, and the one after the last."""
+
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt with its answer; `source` names the template family that made it."""
+    """One prompt with its answer; `source` names the template family that made it, `marks` the words to look at."""
 
     prompt: str
     target: str
     distractors: tuple[str, ...]
     source: str
+    marks: dict[str, list[Span]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,12 @@ def collect(cells: Iterable[Any], make: Callable[[Any], Item]) -> list[Item]:
         else:
             raise ValueError(f"No new prompt for {cell!r} in {TRIES} tries; widen the template's words.")
     return list(items.values())
+
+
+def mention(prompt: str, word: str | int, last: bool = False) -> Span:
+    """The first, or last, place where a whole word stands in a prompt."""
+    found = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(str(word))}(?!\w)", prompt)]
+    return found[-1 if last else 0]
 
 
 def others(rng: Random, pool: Iterable[T], count: int, banned: Iterable[T]) -> list[T]:

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from string import ascii_uppercase
 
-from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, source
+from .items import ROWS, Item, ProbeSet, Task, answer, answers, collect, deal, mention, source
 from .words import THINGS
 
 UNITS = ["Step", "Item", "Rule", "Part", "Day", "Line", "Note", "Point"]
@@ -25,7 +25,9 @@ def steps(rng: Random, length: int) -> list[Item]:
         listed = " ".join(f"{unit} {start + k}: {thing}." for k, thing in enumerate(things))
         end = start + length
         wrong = answers([end - 1, end + 1, end + 2])
-        return Item(f"{listed} {unit}", answer(end), wrong, source(f"steps/{length}-item", frames[row]))
+        prompt = f"{listed} {unit}"
+        marks = {"target": [mention(prompt, end - 1)]}
+        return Item(prompt, answer(end), wrong, source(f"steps/{length}-item", frames[row]), marks)
 
     return collect(range(ROWS), make)
 
@@ -47,7 +49,8 @@ def numbers(rng: Random, length: int) -> list[Item]:
         end = start + length
         prompt = _inline(labels, rng.sample(THINGS, length), frame)
         wrong = answers([end - 1, end + 1, end + 2])
-        return Item(prompt, answer(end), wrong, source(f"numbers/{length}-item", frame))
+        marks = {"target": [mention(prompt, end - 1)]}
+        return Item(prompt, answer(end), wrong, source(f"numbers/{length}-item", frame), marks)
 
     return collect(range(ROWS), make)
 
@@ -62,7 +65,8 @@ def letters(rng: Random, length: int) -> list[Item]:
         end = start + length
         prompt = _inline(list(ascii_uppercase[start:end]), rng.sample(THINGS, length), frame)
         wrong = answers(ascii_uppercase[end + k] for k in (-1, 1, 2))
-        return Item(prompt, answer(ascii_uppercase[end]), wrong, source(f"letters/{length}-item", frame))
+        marks = {"target": [mention(prompt, ascii_uppercase[end - 1])]}
+        return Item(prompt, answer(ascii_uppercase[end]), wrong, source(f"letters/{length}-item", frame), marks)
 
     return collect(range(ROWS), make)
 

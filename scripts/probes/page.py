@@ -30,6 +30,7 @@ A probe set is a file `data/probes/<set>.jsonl`, one item a line:
 | `distractors` | wrong continuations for the margin: equally many in every row of a task |
 | `difficulty` | place on the graded axis of the task's family; not comparable between families |
 | `source` | the template family that made the item |
+| `marks` | of the four capability sets: the words a head would have to look at, by characters ([heads.md](heads.md)) |
 
 **Encoding.** ids(prompt) + ids(target), encoded separately, no BOS. All token counts below are by
 Pythia's tokenizer.

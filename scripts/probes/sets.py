@@ -67,6 +67,8 @@ class Row:
             "difficulty": self.task.difficulty,
             "source": self.item.source,
         }
+        if self.item.marks:
+            fields["marks"] = self.item.marks
         return json.dumps(fields, ensure_ascii=False)
 
 

@@ -26,8 +26,9 @@ def ours(job: Job) -> None:
     from pythia_geometry.extraction import capture as capturing
     from pythia_geometry.extraction.models import SuiteModel
     from pythia_geometry.geometry import dimension, representation
-    from pythia_geometry.runs import one_run
     from pythia_geometry.runs.local import walk
+    from pythia_geometry.runs.one_run import measuring
+    from pythia_geometry.runs.one_run import walk as one_run
     from pythia_geometry.runs.plan import make_plan
     from pythia_geometry.runs.request import Request
 
@@ -37,9 +38,9 @@ def ours(job: Job) -> None:
         meter.wrap(representation, name, "errors")
     meter.wrap(dimension, "_totals_without_each", "errors")
     meter.wrap(capturing, "_score", "behaviour")
-    meter.wrap(one_run, "capture", "capture")
+    meter.wrap(measuring, "capture", "capture")
     meter.wrap(one_run, "compare", "compare")
-    meter.wrap(one_run, "measure_layers", "measures")
+    meter.wrap(measuring, "measure_layers", "measures")
     meter.wrap(SuiteModel, "swap", "swap")
 
     class Marks:

@@ -44,3 +44,30 @@ def fraction(value: Sequence[float], error: Sequence[float], base: float, phi: f
         if smooth[i] >= level and sum(later) >= 0.8 * len(later):
             return i
     return None
+
+
+def share_error(share: float, n: float) -> float:
+    """Half of Wilson's interval at one standard error, from its two ends."""
+    centre, spread = share + 1 / (2 * n), (share * (1 - share) / n + 1 / (4 * n * n)) ** 0.5
+    lower, upper = (centre - spread) / (1 + 1 / n), (centre + spread) / (1 + 1 / n)
+    return (upper - lower) / 2
+
+
+def counts_once(steps: Sequence[float], weights: Sequence[str]) -> list[bool]:
+    """False where any later step has the same known weights."""
+    points = list(zip(steps, weights, strict=True))
+    return [not any(name and name == other and later > step for later, other in points) for step, name in points]
+
+
+def recovery(curve: Sequence[float], error: Sequence[float], phi: float) -> int | None:
+    """min{i after the floor : c̃_j ≥ F + φ(P − F) for every j from i to the peak}, if P − F ≥ .1 and three errors."""
+    smooth = smoothed(curve)
+    low = smooth.index(min(smooth))
+    high = smooth.index(max(smooth[low:]), low)
+    gap = smooth[high] - smooth[low]
+    if gap < 0.1 or gap < 3 * (error[low] ** 2 + error[high] ** 2) ** 0.5:
+        return None
+    for i in range(low + 1, high + 1):
+        if all(value >= smooth[low] + phi * gap for value in smooth[i : high + 1]):
+            return i
+    return None

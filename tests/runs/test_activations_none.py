@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pythia_geometry.runs import one_run
+from pythia_geometry.runs.one_run import measuring
 from tests.runs.children import Stopped, counted, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 
@@ -36,13 +36,13 @@ def test_never_more_than_three_files_of_activations_lie_on_disk(
     suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, most = tmp_path / "run", []
-    real = one_run.add_activations
+    real = measuring.add_activations
 
     def watched(file: Path, *rest: Any) -> None:
         real(file, *rest)
         most.append(len(list(file.parent.iterdir())))
 
-    monkeypatch.setattr(one_run, "add_activations", watched)
+    monkeypatch.setattr(measuring, "add_activations", watched)
     suite.walk(out, activations="none")
     assert len(most) == len(STEPS)
     assert max(most) <= 3
@@ -51,7 +51,7 @@ def test_never_more_than_three_files_of_activations_lie_on_disk(
 def test_second_walk_computes_nothing(suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     first = suite.walk(out, activations="none")
-    monkeypatch.setattr(one_run, "capture", pytest.fail)
+    monkeypatch.setattr(measuring, "capture", pytest.fail)
     assert_same(suite.walk(out, activations="none"), first)
 
 

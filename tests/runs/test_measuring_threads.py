@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.runs import local, one_run
-from pythia_geometry.runs.one_run import measuring_threads
+from pythia_geometry.runs import local
+from pythia_geometry.runs.one_run import measuring
+from pythia_geometry.runs.one_run.measuring import measuring_threads
 from pythia_geometry.runs.rows import measure_layers
 from tests.suites_on_disk import assert_same, tiny_suite
 
@@ -20,7 +21,7 @@ from tests.suites_on_disk import assert_same, tiny_suite
 def test_most_cores_measure_beside_a_gpu_and_one_thread_beside_the_cpu(
     monkeypatch: pytest.MonkeyPatch, cores: int, expected: int
 ) -> None:
-    monkeypatch.setattr(one_run.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(measuring.os, "sched_getaffinity", lambda _: set(range(cores)))
     assert measuring_threads("cuda:1")._max_workers == expected
     assert measuring_threads("cpu")._max_workers == 1
 
@@ -35,6 +36,6 @@ def test_tables_are_those_of_one_thread(tmp_path: Path, monkeypatch: pytest.Monk
 
     alone = suite.walk(tmp_path / "one")
     monkeypatch.setattr(local, "measuring_threads", lambda _: ThreadPoolExecutor(4))
-    monkeypatch.setattr(one_run, "measure_layers", watched)
+    monkeypatch.setattr(measuring, "measure_layers", watched)
     assert_same(suite.walk(tmp_path / "four"), alone)
     assert len(names) > 1

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.measures import COMPARISONS, MEASURES
 from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
@@ -55,12 +54,12 @@ def test_missing_gpu_is_named_and_auto_takes_the_cpu(device: str) -> None:
     assert Request().resolved_device == "cpu"
 
 
-def test_no_measures_means_all_in_their_own_order() -> None:
-    assert Request().chosen_measures == tuple(MEASURES)
-    assert Request().chosen_comparisons == tuple(COMPARISONS)
-    assert Request(measures=("twonn", "cka_last", "rankme")).chosen_measures == ("rankme", "twonn")
-    assert Request(measures=("twonn", "cka_last")).chosen_comparisons == ("cka_last",)
-    assert Request(measures=("twonn",)).chosen_comparisons == ()
+def test_measures_are_taken_by_what_they_read() -> None:
+    some = Request(measures=("twonn", "cka_last", "rankme"))
+    assert [measure.name for measure in some.forward_measures] == ["rankme", "twonn"]
+    assert [measure.name for measure in some.cached_pairs] == ["cka_last"]
+    assert some.opening_measures == ()
+    assert Request(measures=("twonn",)).cached_pairs == ()
 
 
 def test_request_cannot_be_changed_and_has_sound_defaults() -> None:

@@ -12,7 +12,7 @@ import pytest
 from pythia_geometry.extraction.capture import Capture, capture
 from pythia_geometry.geometry.cloud import Estimate
 from pythia_geometry.measures import MEASURES
-from pythia_geometry.runs import one_run
+from pythia_geometry.runs.one_run import loader, measuring
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import KEYS, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, rows, tiny_suite, write_probes, write_step
@@ -34,7 +34,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(encoded.probe.name)
         return capture(model, encoded, *rest)
 
-    monkeypatch.setattr(one_run, "capture", watched)
+    monkeypatch.setattr(measuring, "capture", watched)
     return names
 
 
@@ -57,8 +57,8 @@ def test_second_walk_computes_nothing_and_gives_the_same(
     assert captured == ["words/near", "words/far"] * len(STEPS)
     before = parts(out)
     captured.clear()
-    monkeypatch.setattr(one_run, "measure_layers", pytest.fail)
-    monkeypatch.setattr(one_run, "SuiteModel", pytest.fail)
+    monkeypatch.setattr(measuring, "measure_layers", pytest.fail)
+    monkeypatch.setattr(loader, "SuiteModel", pytest.fail)
     assert_same(suite.walk(out), first)
     assert captured == []
     assert parts(out) == before
@@ -86,6 +86,17 @@ def test_added_measure_comes_from_the_cache_without_a_forward_pass(
     )
     exact = pick(added, measure="anisotropy")["value"].to_numpy() == whole["value"].to_numpy()
     assert not exact.all()  # float16 leaves a trace
+
+
+def test_added_measure_that_float16_moves_takes_a_forward_pass_and_is_that_of_a_whole_walk(
+    suite: SuiteOnDisk, tmp_path: Path, captured: list[str]
+) -> None:
+    out = tmp_path / "run"
+    suite.walk(out, measures=("rankme",))
+    captured.clear()
+    added = suite.walk(out, measures=("rankme", "rankme_centred"))
+    assert captured == ["words/near", "words/far"] * len(STEPS)
+    assert_same(added, suite.walk(tmp_path / "whole", measures=("rankme", "rankme_centred")))
 
 
 def test_added_probe_forwards_only_itself(suite: SuiteOnDisk, tmp_path: Path, captured: list[str]) -> None:
@@ -140,19 +151,25 @@ def test_comparison_of_the_last_step_with_itself_is_one_and_of_the_first_with_no
     assert alone["reference_step"].isna().all()
 
 
-def test_raised_version_of_a_measure_is_computed_again_from_the_cache(
-    suite: SuiteOnDisk, tmp_path: Path, captured: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "forwards"), [("anisotropy", 0), ("twonn", 2 * len(STEPS))])
+def test_raised_version_of_a_measure_is_computed_again_from_the_cache_if_float16_does_not_move_it(
+    suite: SuiteOnDisk,
+    tmp_path: Path,
+    captured: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    forwards: int,
 ) -> None:
     out = tmp_path / "run"
     first = suite.walk(out)
     captured.clear()
-    newer = replace(MEASURES["twonn"], version=2, compute=lambda cloud: Estimate(7.0, 0.5, 9.0, cloud.n))
-    monkeypatch.setitem(MEASURES, "twonn", newer)
+    newer = replace(MEASURES[name], version=2, compute=lambda cloud: Estimate(7.0, 0.5, 9.0, cloud.n))
+    monkeypatch.setitem(MEASURES, name, newer)
     second = suite.walk(out)
-    assert captured == []
-    assert set(pick(second, measure="twonn")["value"]) == {7.0}
+    assert len(captured) == forwards
+    assert set(pick(second, measure=name)["value"]) == {7.0}
     assert len(second.geometry) == len(first.geometry)
-    kept = second.geometry["measure"] != "twonn"
+    kept = second.geometry["measure"] != name
     pd.testing.assert_frame_equal(second.geometry[kept], first.geometry[kept], check_exact=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.command import STOPPED, Command, parts
-from tests.runs.test_shards import assert_same_files
+from tests.runs.many.test_shards import assert_same_files
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
 

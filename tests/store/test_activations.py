@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pythia_geometry.runs.one_run import _compact
+from pythia_geometry.measures import MEASURES
+from pythia_geometry.runs.one_run.measuring import _compact
 from pythia_geometry.runs.rows import measure_layers
 from pythia_geometry.store.activations import add_activations, read_activations
 
@@ -96,9 +97,9 @@ def test_non_finite_activations_are_stored_and_measured_as_unknown_with_the_reas
     found = read_activations(file)["p"]
     assert found.dtype == np.float16
     np.testing.assert_array_equal(found, given.astype(np.float16))
-    measured = measure_layers(found, ("rankme", "twonn"))
-    assert [estimate.reason for layer, _, estimate in measured if layer == 1] == [
+    measured = measure_layers(found, ("embed", "final_norm"), (MEASURES["rankme"], MEASURES["twonn"]))
+    assert [estimate.reason for site, _, estimate in measured if site.layer_index == 1] == [
         "non-finite activations in 1 of 7 rows"
     ] * 2
-    assert all(np.isnan(estimate.value) for layer, _, estimate in measured if layer == 1)
-    assert all(np.isfinite(estimate.value) for layer, _, estimate in measured if layer == 0)
+    assert all(np.isnan(estimate.value) for site, _, estimate in measured if site.layer_index == 1)
+    assert all(np.isfinite(estimate.value) for site, _, estimate in measured if site.layer_index == 0)

@@ -16,8 +16,9 @@ from urllib.request import urlopen
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_files, todays_name
-from pythia_geometry.analysis.behaviour.table import CURVE, RUN
+from pythia_geometry.analysis.behaviour.lm_eval import read_files
+from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
+from pythia_geometry.analysis.tables import CURVE, RUN
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.store.writing import disk_errors
 

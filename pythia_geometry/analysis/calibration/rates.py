@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.calibration.ledger import ChunkLedger, Moments
-from pythia_geometry.analysis.events.event_times import baselines
-from pythia_geometry.analysis.events.summary import agresti_coull_error
+from pythia_geometry.analysis.events.rules import baselines, share_error
 from pythia_geometry.analysis.precursor.screening import MIN_TASKS, BehaviourRun, Screening
 from pythia_geometry.analysis.precursor.task_matched_lag import LEADS, MatchedRun, task_matched_lag
 from pythia_geometry.analysis.precursor.usual_tests import (
@@ -227,6 +226,6 @@ def _table(found: Sequence[tuple[str, str, str, float, float, int]]) -> pd.DataF
     total = frame.groupby(["grid", "world", "test"], sort=False).sum().reset_index()
     mean = total["sum"] / total["runs"]
     spread = np.sqrt(np.clip(total["squares"] / total["runs"] - mean**2, 0, None) / total["runs"])
-    yes_or_no = agresti_coull_error(mean.clip(0, 1).to_numpy(), total["runs"].to_numpy())  # never 0
+    yes_or_no = share_error(mean.clip(0, 1).to_numpy(), total["runs"].to_numpy())  # never 0
     error = np.where(total["test"].isin(PRIMARY), yes_or_no, spread)
     return total.assign(rate=mean, se=error)[["grid", "world", "test", "rate", "se", "runs"]]

@@ -13,9 +13,8 @@ from pythia_geometry.analysis.behaviour.table import tidy
 from pythia_geometry.analysis.claims.difficulty import coarse_difficulty, concordance, swap_test
 from pythia_geometry.analysis.claims.scale_invariance import DEPENDS, INVARIANT, scaling
 from pythia_geometry.analysis.events.collapse import COLLAPSES, TRANSIENT, WHOLE, collapses
-from pythia_geometry.analysis.events.emergence import EMERGES
 from pythia_geometry.analysis.events.layer_order import layer_order, sign_test, votes
-from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.events.onsets import EMERGES, onsets
 from pythia_geometry.analysis.precursor.task_matched_lag import LEADS
 from pythia_geometry.analysis.precursor.verdict import UNTESTABLE, Verdict, precursors
 from pythia_geometry.errors import PythiaGeometryError

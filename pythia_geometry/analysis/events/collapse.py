@@ -5,7 +5,8 @@ inside the learning rate's warm-up. The *plateau* comes later, where a task is n
 the transient and falls a second time. A detector that takes the lowest point of the whole curve mixes the two, so
 each has its window of steps, stated below.
 
-Plain arrays here; `collapses` is the table. Source: the protocol notes, A.3 (assumptions A10 and A20).
+Plain arrays here, by the rules of `rules.py`; `collapses` is the table. Source: docs/definitions.md, "Events"
+(assumptions A10 and A20).
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pythia_geometry.analysis.events.emergence import running_median
+from pythia_geometry.analysis.events.rules import MIN_RETURN, are_apart, crossing, falls, floors, peaks, returns
+from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
+from pythia_geometry.analysis.tables import unmarked
 from pythia_geometry.errors import PythiaGeometryError
-
-Array = NDArray[np.float64]
 
 TRANSIENT, PLATEAU, WHOLE = "transient", "plateau", "whole"
 WINDOWS = {TRANSIENT: (0.0, 60.0), PLATEAU: (100.0, 1000.0), WHOLE: (0.0, np.inf)}
@@ -32,7 +32,6 @@ COLLAPSES, NO_FALL, STAYS_DOWN, AT_THE_EDGE, UNTESTABLE = (
     "floor at the edge",
     "untestable",
 )
-MIN_DEPTH, MIN_RECOVERY, ERRORS = 0.22, 0.1, 3.0  # nats, nats, standard errors
 MIN_POINTS = 3
 
 
@@ -95,86 +94,75 @@ def find_collapses(step: Array, value: Array, error: Array) -> tuple[Collapse, C
         )
     if len(step) < MIN_POINTS:
         return Collapse(TRANSIENT, UNTESTABLE), Collapse(PLATEAU, UNTESTABLE), Collapse(WHOLE, UNTESTABLE)
-    curve = _Curve(step, np.log(running_median(value)), error / value)
-    plateau = _plateau(curve)
+    curve, relative = StepCurves(step, np.log(running_median(value))[None]), (error / value)[None]
+    plateau = _plateau(curve, relative)
     end = len(step) - 1
     if plateau.label == COLLAPSES:
         end = int(np.searchsorted(step, plateau.floor_step))
-    lowest = int(curve.smooth.argmin())
-    return _transient(curve, end), plateau, _described(curve, WHOLE, 0, lowest, len(step) - 1)
+    whole = _described(curve, relative, WHOLE, 0, int(floors(curve.values)[0]), len(step) - 1)
+    return _transient(curve, relative, end), plateau, whole
 
 
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """Steps [S], ln of the running median [S], relative errors [S]."""
-
-    step: Array
-    smooth: Array
-    error: Array
-
-    def lowest(self, phase: str) -> int | None:
-        """Index of the lowest point inside the phase's window; None where no step lies in it."""
-        first, last = WINDOWS[phase]
-        inside = np.flatnonzero((self.step >= first) & (self.step <= last))
-        return int(inside[self.smooth[inside].argmin()]) if len(inside) else None
-
-    def is_edge(self, phase: str, low: int) -> bool:
-        """Whether the curve still falls where the window or the curve ends."""
-        last = np.flatnonzero(self.step <= WINDOWS[phase][1])[-1]
-        return low == len(self.step) - 1 or (low == last and bool(self.smooth[low + 1] < self.smooth[low]))
-
-    def differ(self, a: int, b: int, least: float) -> bool:
-        """Whether two points are further apart than `least` nats and three errors."""
-        gap = abs(self.smooth[a] - self.smooth[b])
-        return bool(gap >= np.maximum(least, ERRORS * np.hypot(self.error[a], self.error[b])))
+def _lowest(curve: StepCurves, phase: str) -> int | None:
+    """Index of the lowest point inside the phase's window; None where no step lies in it."""
+    first, last = WINDOWS[phase]
+    inside = (curve.steps >= first) & (curve.steps <= last)
+    return int(floors(curve.values, inside)[0]) if inside.any() else None
 
 
-def _transient(curve: _Curve, end: int) -> Collapse:
-    low = curve.lowest(TRANSIENT)
-    return Collapse(TRANSIENT, UNTESTABLE) if low is None else _described(curve, TRANSIENT, 0, low, end)
+def _is_edge(curve: StepCurves, phase: str, low: int) -> bool:
+    """Whether the curve still falls where the window or the curve ends."""
+    smooth = curve.values[0]
+    last = np.flatnonzero(curve.steps <= WINDOWS[phase][1])[-1]
+    return low == len(smooth) - 1 or (low == last and bool(smooth[low + 1] < smooth[low]))
 
 
-def _plateau(curve: _Curve) -> Collapse:
-    first, low = curve.lowest(TRANSIENT), curve.lowest(PLATEAU)
+def _transient(curve: StepCurves, error: Array, end: int) -> Collapse:
+    low = _lowest(curve, TRANSIENT)
+    if low is None:
+        return Collapse(TRANSIENT, UNTESTABLE)
+    return _described(curve, error, TRANSIENT, 0, low, end)
+
+
+def _plateau(curve: StepCurves, error: Array) -> Collapse:
+    first, low = _lowest(curve, TRANSIENT), _lowest(curve, PLATEAU)
     if first is None or low is None:
         return Collapse(PLATEAU, UNTESTABLE)
-    top = first + int(curve.smooth[first : low + 1].argmax())
-    if not curve.differ(top, first, MIN_RECOVERY):
-        return Collapse(PLATEAU, STAYS_DOWN, floor=float(np.exp(curve.smooth[low])), floor_step=float(curve.step[low]))
-    return _described(curve, PLATEAU, top, low, len(curve.step) - 1)
+    top = int(peaks(curve.values, first, low)[0])
+    if not are_apart(curve.values, error, top, first, MIN_RETURN)[0]:
+        floor = float(np.exp(curve.values[0, low]))
+        return Collapse(PLATEAU, STAYS_DOWN, floor=floor, floor_step=float(curve.steps[low]))
+    return _described(curve, error, PLATEAU, top, low, len(curve.steps) - 1)
 
 
-def _described(curve: _Curve, phase: str, top: int, low: int, end: int) -> Collapse:
-    falls = low > top and curve.smooth[top] > curve.smooth[low] and curve.differ(top, low, MIN_DEPTH)
-    label = NO_FALL if not falls else AT_THE_EDGE if curve.is_edge(phase, low) else COLLAPSES
-    depth = float(curve.smooth[top] - curve.smooth[low])
-    high = low + int(curve.smooth[low : end + 1].argmax())
+def _described(curve: StepCurves, error: Array, phase: str, top: int, low: int, end: int) -> Collapse:
+    smooth = curve.values[0]
+    does_fall = bool(falls(curve.values, error, top, low)[0])
+    label = NO_FALL if not does_fall else AT_THE_EDGE if _is_edge(curve, phase, low) else COLLAPSES
+    depth = float(smooth[top] - smooth[low])
+    high = int(peaks(curve.values, low, end)[0])
     found = Collapse(
-        phase, label, float(np.exp(curve.smooth[top])), float(np.exp(curve.smooth[low])), float(curve.step[low]), depth,
-        halfway=_crossing(curve, top, low, float(curve.smooth[top]) - depth / 2) if falls else np.nan,
-        peak=float(np.exp(curve.smooth[high])),
+        phase, label, float(np.exp(smooth[top])), float(np.exp(smooth[low])), float(curve.steps[low]), depth,
+        halfway=_halfway(curve, top, low, float(smooth[top]) - depth / 2) if does_fall else np.nan,
+        peak=float(np.exp(smooth[high])),
     )  # fmt: skip
-    if not curve.differ(low, high, MIN_RECOVERY):
+    if not are_apart(curve.values, error, low, high, MIN_RETURN)[0]:
         return found
     (rise_after, rise_by), (half_after, half_by) = (_return(curve, low, high, share) for share in (0.1, 0.5))
     return replace(found, recovers=True, rise_after=rise_after, rise_by=rise_by, half_after=half_after, half_by=half_by)
 
 
-def _crossing(curve: _Curve, top: int, low: int, level: float) -> float:
+def _halfway(curve: StepCurves, top: int, low: int, level: float) -> float:
     """Step at which the fall first passes a level, linear in log(step + 1) between checkpoints."""
-    x = np.log(curve.step + 1)
-    i = top + int(np.argmax(curve.smooth[top : low + 1] <= level))
-    before, after = curve.smooth[i - 1], curve.smooth[i]
-    share = (before - level) / (before - after)
-    return float(np.exp(x[i - 1] + share * (x[i] - x[i - 1])) - 1)
+    smooth = curve.values[0]
+    at = top + int(np.argmax(smooth[top : low + 1] <= level))
+    return float(np.exp(crossing(np.log(curve.steps + 1), -smooth, -level, at)) - 1)
 
 
-def _return(curve: _Curve, low: int, high: int, share: float) -> tuple[float, float]:
+def _return(curve: StepCurves, low: int, high: int, share: float) -> tuple[float, float]:
     """The interval in which the curve came a share of the way from floor to peak and stayed there until the peak."""
-    level = curve.smooth[low] + share * (curve.smooth[high] - curve.smooth[low])
-    below = np.flatnonzero(curve.smooth[low : high + 1] < level)
-    last = low + int(below[-1])
-    return float(curve.step[last]), float(curve.step[last + 1])
+    by = int(returns(curve.values, low, high, share)[0])
+    return float(curve.steps[by - 1]), float(curve.steps[by])
 
 
 CURVE = ["model", "seed", "task", "layer", "layer_index", "measure"]
@@ -183,9 +171,12 @@ CURVE = ["model", "seed", "task", "layer", "layer_index", "measure"]
 def collapses(geometry: pd.DataFrame, measures: tuple[str, ...] = ("rankme",)) -> pd.DataFrame:
     """The collapses of every curve of these measures.
 
+    How it misleads: see `find_collapses`. Curves of one run share its weights, so many of them collapsing is one event.
+
     Args:
         geometry: A tidy table with model, seed, step, task, layer, layer_index, measure, value and error. Where it
-            has `probe` or `position`, curves are told apart by them too.
+            has suite, probe, position, head or settings, curves are told apart by them too. Rows with a reason are not
+            used.
         measures: Which measures to read.
 
     Returns:
@@ -197,11 +188,11 @@ def collapses(geometry: pd.DataFrame, measures: tuple[str, ...] = ("rankme",)) -
     needed = [*CURVE, "step", "value", "error"]
     if missing := [column for column in needed if column not in geometry]:
         raise PythiaGeometryError(f"The geometry table has no column {missing[0]!r}. Expected {', '.join(needed)}")
-    keys = [column for column in ("probe", "position") if column in geometry] + CURVE
+    keys = [column for column in ("suite", "probe", "position", "head", "settings") if column in geometry] + CURVE
     rows = []
-    for key, points in geometry[geometry["measure"].isin(measures)].groupby(keys, sort=True):
+    for key, points in geometry[geometry["measure"].isin(measures)].groupby(keys, sort=True, dropna=False):
         about = dict(zip(keys, key, strict=True))
-        points = points.dropna(subset=["value"]).sort_values("step")
+        points = points[unmarked(points) & points["value"].notna()].sort_values("step")
         step, value, error = (points[c].to_numpy(dtype=float, na_value=np.nan) for c in ("step", "value", "error"))
         try:
             rows += [about | asdict(found) for found in find_collapses(step, value, error)]

@@ -7,12 +7,15 @@ itself, intervals come out about twice too wide for multiple choice and too narr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.table import RUN, is_share
-from pythia_geometry.analysis.events.emergence import NEVER, RULES, UNTESTABLE, Array, Curve, onset
+from pythia_geometry.analysis.events.onsets import MIN_POINTS, why_untestable
+from pythia_geometry.analysis.events.rules import NEVER, RULES, baselines, share_error
+from pythia_geometry.analysis.step_curves import Array
+from pythia_geometry.analysis.tables import RUN, is_share, unmarked
 from pythia_geometry.errors import PythiaGeometryError
 
 TASK = [*RUN, "probe", "task"]
@@ -38,7 +41,7 @@ def bootstrap_onsets(
         answers: The `answers` table of a walk.
         behaviour: Its `behaviour` table, for chance and majority; steps that have a reason there are left out.
         metrics: Of accuracy, exact_match, log_prob and margin.
-        rules: Onset rules, see `emergence.onset`.
+        rules: Onset rules, see `onsets.find_onsets`.
         draws: How many times items are drawn.
         seed: Of the draws.
 
@@ -63,10 +66,10 @@ def bootstrap_onsets(
             if (*key, metric) not in levels:
                 raise PythiaGeometryError(f"{_name(about)}: the behaviour table has no {metric} of this task")
             points = levels[(*key, metric)]
-            usable = points[points["reason"].fillna("") == ""]
+            usable = points[unmarked(points)]
             step, values = _items_by_step(items[items["step"].isin(usable["step"])], metric, about)
-            curves = _drawn_curves(step, values, metric, points, np.random.default_rng(seed), draws)
-            rows += [about | {"metric": metric, "rule": rule} | _percentiles(curves, step, rule) for rule in rules]
+            drawn = _draw(step, values, metric, points, np.random.default_rng(seed), draws)
+            rows += [about | {"metric": metric, "rule": rule} | _percentiles(drawn, rule) for rule in rules]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -88,34 +91,46 @@ def _value(items: pd.DataFrame, metric: str) -> pd.Series:
     return items["exact" if metric == "exact_match" else metric]
 
 
-def _drawn_curves(
-    step: Array, values: Array, metric: str, points: pd.DataFrame, rng: np.random.Generator, draws: int
-) -> list[Curve]:
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The curves of all draws: steps [S], values and errors [draws, S], baselines [draws]."""
+
+    steps: Array
+    values: Array
+    error: Array
+    baseline: Array
+
+
+def _draw(step: Array, values: Array, metric: str, points: pd.DataFrame, rng: np.random.Generator, draws: int) -> Drawn:
     n = len(values)
     if n < 2:
-        return []
+        return Drawn(step, np.empty((0, len(step))), np.empty((0, len(step))), np.empty(0))
     times = rng.multinomial(n, np.full(n, 1 / n), size=draws)  # [draws, N]: an item counts as often at all steps
-    means = times @ values / n  # summed first: a share of all items is exactly 1, its error exactly 0
-    variance = np.maximum(times @ values**2 / n - means**2, 0.0)
-    errors = np.sqrt(variance / (n - 1))
-    counts, share = np.full(len(step), float(n)), is_share(metric)
-    chance, majority = float(points["chance"].max()), float(points["majority"].max())
-    return [Curve(step, m, e, counts, chance, majority, share) for m, e in zip(means, errors, strict=True)]
+    means = times @ values / n  # summed first: a share of all items is exactly 1
+    error = np.sqrt(np.maximum(times @ values**2 / n - means**2, 0.0) / (n - 1))
+    level = np.full(draws, np.nan)
+    if is_share(metric):
+        error = share_error(means, np.full(means.shape, float(n)), error)
+        level[:] = np.fmax(float(points["chance"].max()), float(points["majority"].max()))
+    return Drawn(step, means, error, baselines(step, means, level))
 
 
-def _percentiles(curves: Sequence[Curve], step: Array, rule: str) -> dict[str, object]:
-    found = [onset(curve, rule) for curve in curves]
-    tested = [one for one in found if one.label != UNTESTABLE]
-    # Index of the step by which a draw emerged; one past the end for never.
-    index = [len(step) if one.label == NEVER else int(np.searchsorted(step, one.by)) for one in tested]
+def _percentiles(drawn: Drawn, rule: str) -> dict[str, object]:
+    step, n_steps = drawn.steps, len(drawn.steps)
+    is_testable = np.array([not reason for reason in why_untestable(drawn.error, drawn.baseline)], dtype=bool)
+    if n_steps < MIN_POINTS:
+        is_testable[:] = False
+    tested = (part[is_testable] for part in (drawn.values, drawn.error, drawn.baseline))
+    index = RULES[rule](*tested) if is_testable.any() else np.empty(0, dtype=np.int64)
     row: dict[str, object] = {
-        "draws": len(found),
-        "emerges": float(np.mean([one.label != NEVER for one in tested])) if tested else np.nan,
-        "untestable": 1 - len(tested) / len(found) if found else np.nan,
+        "draws": len(is_testable),
+        "emerges": float((index != NEVER).mean()) if len(index) else np.nan,
+        "untestable": float((~is_testable).mean()) if len(is_testable) else np.nan,
     }
+    index = np.where(index == NEVER, n_steps, index)  # later than all that do
     after, by = np.append(np.nan, step), np.append(step, np.inf)
     for p in PERCENTILES:
-        at = int(np.percentile(index, p, method="inverted_cdf")) if index else None
+        at = int(np.percentile(index, p, method="inverted_cdf")) if len(index) else None
         row[f"after_{p:02d}"] = np.nan if at is None else float(after[at])
         row[f"by_{p:02d}"] = np.nan if at is None else float(by[at])
     return row

@@ -1,7 +1,7 @@
 """Do the layers near the output collapse first? One vote a run.
 
 Tasks of one model share its weights and its one transient, and neighbouring layers move together, so neither tasks
-nor layers are independent observations: only runs are. Source: the protocol notes, A.3.
+nor layers are independent observations: only runs are. Source: docs/definitions.md, "Events".
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def depth_order(halfway: NDArray[np.float64], depth: NDArray[np.float64]) -> flo
 def permutation_p(halfway: NDArray[np.float64], depth: NDArray[np.float64]) -> float:
     """Share of orders of the layers with as low a τ. **Anti-conservative**: layers are autocorrelated.
 
-    The notes measured a false-positive rate of .26 to .38 for it at an autocorrelation of .8 to .95 in depth.
-    Reported for comparison with others' numbers; decide by `votes`. NaN for fewer than 2 or more than 7 layers.
+    How it misleads: simulated layers with an autocorrelation of .8 to .95 in depth are called at .26 to .38 instead of
+    .05. Reported for comparison with others' numbers; decide by `votes`. NaN for fewer than 2 or more than 7 layers.
     """
     if not 2 <= len(halfway) <= MAX_EXACT or np.isnan(depth_order(halfway, depth)):
         return float("nan")
@@ -56,6 +56,8 @@ def permutation_p(halfway: NDArray[np.float64], depth: NDArray[np.float64]) -> f
 
 def layer_order(collapses: pd.DataFrame, phase: str = TRANSIENT) -> pd.DataFrame:
     """The order of the blocks in every task of every run.
+
+    How it misleads: see `depth_order`; and tasks of one run repeat one event.
 
     Args:
         collapses: From `collapse.collapses`, one measure. Only blocks (`resid_…`) that collapse are read: the
@@ -84,6 +86,8 @@ def layer_order(collapses: pd.DataFrame, phase: str = TRANSIENT) -> pd.DataFrame
 def votes(order: pd.DataFrame) -> pd.DataFrame:
     """One vote a run: the sign of its tasks' median τ.
 
+    How it misleads: a run with one task that can vote counts as much as one with twenty.
+
     Returns:
         One row a run: model, seed, n_tasks (with two layers or more that collapse), n_top_down (tasks with τ < 0),
         median_tau, vote (top-down, bottom-up, tied, untestable).
@@ -100,8 +104,8 @@ def votes(order: pd.DataFrame) -> pd.DataFrame:
 def sign_test(voted: pd.DataFrame) -> tuple[int, int, float]:
     """Runs that vote top-down, runs that vote, and the one-sided binomial p of so many by coin flips.
 
-    Runs that share an architecture and a data set are replications of one experiment: p speaks of its seeds and
-    sizes, not of other architectures. Five runs cannot give less than .031.
+    How it misleads: runs that share an architecture and a data set are replications of one experiment; p speaks of its
+    seeds and sizes, not of other architectures. Five runs cannot give less than .031.
     """
     cast = voted[voted["vote"].isin([TOP_DOWN, BOTTOM_UP])]
     n_top = int((cast["vote"] == TOP_DOWN).sum())

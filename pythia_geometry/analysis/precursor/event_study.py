@@ -21,24 +21,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pythia_geometry.analysis.events.event_times import MIN_RECOVERY, NEVER, crossing, rises
+from pythia_geometry.analysis.events.rules import MIN_RETURN, NEVER, crossing, rises
 from pythia_geometry.analysis.precursor.screening import ACCURACY, BehaviourRun, screen_tasks
 from pythia_geometry.analysis.precursor.task_matched_lag import TIE, task_orders
 from pythia_geometry.analysis.precursor.tidy_tables import (
     Question,
     by_run,
-    check_columns,
     geometry_rows,
     last_quarter,
     log_geometry,
 )
 from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
+from pythia_geometry.analysis.tables import check_columns
 from pythia_geometry.errors import PythiaGeometryError
 
 RELEASE = ("model", "seed", "task", "released")
 GEOMETRY = "geometry"
 SHARES = (0.1, 0.5)  # of each one's own way
-MIN_WAY = {GEOMETRY: MIN_RECOVERY, ACCURACY: 0.15}  # accuracy: three binomial errors of 128 rows
+MIN_WAY = {GEOMETRY: MIN_RETURN, ACCURACY: 0.15}  # accuracy: three binomial errors of 128 rows
 OTHER_WAY = 0.1  # of a log-probability or margin, in nats
 WINDOW = 0.5  # decades after release over which the test of following averages
 BOOTSTRAPS = 2000
@@ -184,7 +184,7 @@ def share_done(run: ReleasedRun, curve: str, when: Array) -> Array:
     found = np.full(len(run.tasks), np.nan)
     for t in range(len(run.tasks)):
         steps, values = effect(run.curves[curve], run.released, t)
-        if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_RECOVERY:
+        if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_RETURN:
             found[t] = np.interp(np.log10(when[t]), np.log10(steps), values) / way
     return found
 

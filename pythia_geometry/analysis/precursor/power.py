@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.events.summary import agresti_coull_error
+from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.precursor.screening import MIN_TASKS, BehaviourRun, Screening, screen_tasks
 from pythia_geometry.analysis.precursor.task_matched_lag import LEADS, MatchedRun, task_matched_lag
 from pythia_geometry.analysis.precursor.tidy_tables import Question
@@ -101,7 +101,7 @@ def _row(lead: float, runs: Sequence[BehaviourRun], draws: int, seed: int) -> di
     found = np.array([_one(truth, runs, np.random.default_rng([seed, round(100 * lead), k])) for k in range(draws)])
     share = found.mean(axis=0)
     accuracy, continuous, both = share if len(share) == 3 else (share[0], np.nan, np.nan)
-    se = float(agresti_coull_error(share, np.array(float(draws))).max())
+    se = float(share_error(share, np.array(float(draws))).max())
     return {"lead": lead, "accuracy": accuracy, "continuous": continuous, "both": both, "se": se}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.events.event_times import NEVER, Index, Mask, crossing, recovers, rises
+from pythia_geometry.analysis.events.rules import Mask
 from pythia_geometry.analysis.precursor.multiplicity import benjamini_hochberg
 from pythia_geometry.analysis.precursor.screening import BehaviourRun
 from pythia_geometry.analysis.precursor.task_matched_lag import TIE, task_orders
@@ -32,7 +32,7 @@ from pythia_geometry.analysis.precursor.usual_tests import (
     own_rank_p,
 )
 from pythia_geometry.analysis.precursor.verdict import run_geometry
-from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
+from pythia_geometry.analysis.step_curves import Array, StepCurves
 
 RULES = (ONSET, CCF_CHANGES, HALVES, GRANGER_CHANGES, GRANGER_LEVELS)
 """The paper's two first: onset order and sign of the cross-correlation lag."""
@@ -129,41 +129,6 @@ def task_ranks(of: Sequence[Family]) -> pd.DataFrame:
     p = [own_rank_p(scores[t, [t]], np.delete(scores[:, [t]], t, axis=0))[0] for t in tasks]
     found = {"task": of[0].behaviour.tasks, "score": scores[tasks, tasks] / len(of), "n_controls": len(scores) - 1}
     return pd.DataFrame(found | {"p": p, "p_bh": benjamini_hochberg(p)})
-
-
-def halfway_leads(of: Sequence[Family]) -> pd.DataFrame:
-    """How long before behaviour each task's geometry is halfway, in decades and steps. Timing only.
-
-    Returns:
-        One row a run and task: run, task; geometry_after, geometry_by, behaviour_after, behaviour_by (the grid
-        intervals in which each is halfway); lead_decades, lead_steps (interpolated; NaN where either never is).
-    """
-    return pd.DataFrame([row for f in of for row in _leads(f)])
-
-
-def _leads(f: Family) -> list[dict[str, object]]:
-    accuracy, geometry = f.behaviour.accuracy, f.own
-    back, risen = recovers(geometry.values, 0.5), rises(accuracy.values, f.behaviour.baseline, 0.5)
-    rows = []
-    for t, task in enumerate(f.behaviour.tasks):
-        row: dict[str, object] = {"run": f.behaviour.name, "task": task}
-        for what, curves, index in (("geometry", geometry, back), ("behaviour", accuracy, risen)):
-            row |= {f"{what}_after": _step(curves, index[t] - 1), f"{what}_by": _step(curves, index[t])}
-        g = 10 ** _recovery_x(geometry, t, back) if back[t] != NEVER else np.nan
-        b = 10 ** f.behaviour.midpoints[t]
-        rows.append(row | {"lead_decades": float(np.log10(b / g)), "lead_steps": float(b - g)})
-    return rows
-
-
-def _recovery_x(geometry: StepCurves, task: int, back: Index) -> float:
-    curve = running_median(geometry.values[task])
-    low = int(curve.argmin())
-    level = (curve[low] + curve[low:].max()) / 2
-    return crossing(geometry.x, curve, level, int(back[task]))
-
-
-def _step(curves: StepCurves, index: int) -> float:
-    return float(curves.steps[index]) if index >= 0 else np.nan
 
 
 def _calls(geometry: StepCurves, run: BehaviourRun) -> Calls:

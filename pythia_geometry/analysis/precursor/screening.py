@@ -7,23 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.events.event_times import baselines, halfway, has_emerged, tops
+from pythia_geometry.analysis.events.onsets import why_untestable
+from pythia_geometry.analysis.events.rules import baselines, halfway, has_emerged, share_error, tops
 from pythia_geometry.analysis.precursor.tidy_tables import (
     BEHAVIOUR,
     SHUFFLED,
     Question,
     by_run,
     chances,
-    check_columns,
     metric_rows,
     to_curves,
 )
 from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables import CONTINUOUS, NO_DIRECTION, check_columns, is_known, unmarked
 from pythia_geometry.errors import PythiaGeometryError
 
 MIN_TASKS = 5
 ACCURACY = "accuracy"
-EMERGED = "emerged"
+EMERGED, NOT, ACCURACY_ALONE = "emerged", "did not emerge", "no continuous metric"
 COLUMNS = ["run", "task", "baseline", "top", "halfway_step", "outcome"]
 
 
@@ -51,11 +52,14 @@ class BehaviourRun:
 
     @property
     def earlier_midpoints(self) -> Array:
-        """The earlier of accuracy's and the continuous metric's midpoints [T]: what a precursor comes before."""
+        """The earlier of accuracy's and the continuous metric's midpoints, log10(step) [T]: a precursor comes before.
+
+        How it misleads: a log-probability that first learns the output's format is halfway decades before the task.
+        """
         if self.continuous is None:
             return self.midpoints
         steps, values = self.continuous.steps, self.continuous.values
-        untrained = baselines(steps, values, np.full(len(values), -np.inf))
+        untrained = baselines(steps, values, np.full(len(values), np.nan))
         start = np.where(np.isfinite(untrained), untrained, values.min(axis=1))
         return np.fmin(self.midpoints, halfway(steps, values, start))
 
@@ -84,13 +88,17 @@ class Screening:
 
 
 def screen_tasks(behaviour: pd.DataFrame, question: Question | None = None) -> Screening:
-    """Finds the tasks that rise: F_.5 before the last step, and (A − B)/e ≥ 3 (statistics.md A.3).
+    """Finds the tasks that rise: F50 before the last step, the top three errors above the baseline.
 
-    B is the largest of chance, majority rate and mean accuracy over steps ≤ 16; A the highest running median of 3.
-    Only tasks that emerge in every run are kept, because one permutation serves all runs.
+    Only tasks that emerge in every run are kept, because one permutation serves all runs. Tasks without the continuous
+    metric are left out where five others have it; where fewer do, all are kept and accuracy is the only leg.
+
+    How it misleads: what emerged is chosen by the same curves that are tested, so that its midpoints are a little
+    early; and a task that rises at the very end of the run is not there at all.
 
     Args:
-        behaviour: Tidy rows with model, seed, step, task, metric, value, chance, and n or error.
+        behaviour: Tidy rows with model, seed, step, task, metric, value, chance, and n or error. Rows with a reason are
+            not used; a task without any other is listed with it.
         question: Names the continuous metric.
 
     Returns:
@@ -98,26 +106,39 @@ def screen_tasks(behaviour: pd.DataFrame, question: Question | None = None) -> S
 
     Raises:
         PythiaGeometryError: If a column is missing, a metric unknown, or a curve unusable.
+
+    Source: the events are those of `events/rules.py`, docs/definitions.md.
     """
     question = question or Question()
     check_columns(behaviour, BEHAVIOUR, "behaviour")
-    if "n" not in behaviour and "error" not in behaviour:
+    if not any(name in behaviour and behaviour[name].notna().any() for name in ("n", "error")):
         raise PythiaGeometryError("behaviour table: missing column 'n' or 'error': the noise of accuracy is unknown")
     accuracy = {name: _own(rows) for name, rows in by_run(metric_rows(behaviour, ACCURACY)).items()}
     continuous = {name: _own(rows) for name, rows in by_run(_continuous_rows(behaviour, question)).items()}
-    table = pd.concat([_screen(name, rows, continuous.get(name)) for name, rows in accuracy.items()])
-    risen = table[table["outcome"] == EMERGED].groupby("task")["run"].nunique()
-    tasks = tuple(sorted(risen.index[risen == len(accuracy)]))
+    table = pd.concat([_screen(name, rows, continuous.get(name)) for name, rows in accuracy.items()], ignore_index=True)
+    tasks = _in_every_run(table, (EMERGED,), len(accuracy))
+    if len(tasks) < MIN_TASKS and len(more := _in_every_run(table, (EMERGED, ACCURACY_ALONE), len(accuracy))) > len(
+        tasks
+    ):
+        tasks, continuous = more, {}
+        table["outcome"] = table["outcome"].replace(ACCURACY_ALONE, EMERGED)
     if not tasks:
-        return Screening(table.reset_index(drop=True), ())
-    runs = tuple(_run(name, rows, continuous.get(name), tasks) for name, rows in accuracy.items())
-    return Screening(table.reset_index(drop=True), runs)
+        return Screening(table, ())
+    return Screening(table, tuple(_run(name, rows, continuous.get(name), tasks) for name, rows in accuracy.items()))
+
+
+def _in_every_run(table: pd.DataFrame, outcomes: tuple[str, ...], n_runs: int) -> tuple[str, ...]:
+    """Tasks with one of these outcomes in all runs."""
+    runs = table[table["outcome"].isin(outcomes)].groupby("task")["run"].nunique()
+    return tuple(sorted(runs.index[runs == n_runs]))
 
 
 def _continuous_rows(behaviour: pd.DataFrame, question: Question) -> pd.DataFrame:
     """Rows of the continuous metric; none where the table has only accuracies, as published benchmarks do."""
-    others = set(behaviour["metric"]) - {ACCURACY, "exact_match"}
-    return metric_rows(behaviour, question.continuous) if others else behaviour.iloc[:0]
+    held, wanted = set(behaviour["metric"]), question.continuous
+    if wanted in held and not is_known(wanted):
+        raise PythiaGeometryError(f"behaviour table: {wanted}: {NO_DIRECTION}. Name one of {', '.join(CONTINUOUS)}")
+    return metric_rows(behaviour, wanted) if held & set(CONTINUOUS) else behaviour.iloc[:0]
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
@@ -126,18 +147,25 @@ def _own(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _screen(name: str, rows: pd.DataFrame, continuous: pd.DataFrame | None) -> pd.DataFrame:
     """One run's tasks, a row each."""
-    keys = sorted(rows["key"].unique())
+    used = rows[unmarked(rows)]
+    lost = rows[~rows["key"].isin(used["key"])].drop_duplicates("key")
+    left_out = pd.DataFrame({"run": name, "task": lost["key"], "outcome": lost.get("reason")}).reindex(columns=COLUMNS)
+    if used.empty:
+        return left_out
+    keys = sorted(used["key"].unique())
     run = _run(name, rows, None, tuple(keys))
     emerged = has_emerged(run.accuracy.values, run.error, run.baseline)
     known = set(keys)
     if continuous is not None and len(continuous):
-        known = set(continuous.loc[continuous["value"].notna(), "key"])
+        known = set(continuous.loc[continuous["value"].notna() & unmarked(continuous), "key"])
+    untestable = why_untestable(run.error, run.baseline)
     outcome = [
-        "did not emerge" if not risen else EMERGED if key in known else "no continuous metric"
-        for key, risen in zip(keys, emerged, strict=True)
+        reason or (NOT if not risen else EMERGED if key in known else ACCURACY_ALONE)
+        for key, risen, reason in zip(keys, emerged, untestable, strict=True)
     ]
     found = {"run": name, "task": keys, "baseline": run.baseline, "top": tops(run.accuracy.values)}
-    return pd.DataFrame({**found, "halfway_step": 10**run.midpoints, "outcome": outcome}, columns=COLUMNS)
+    screened = pd.DataFrame({**found, "halfway_step": 10**run.midpoints, "outcome": outcome}, columns=COLUMNS)
+    return pd.concat([screened, left_out], ignore_index=True) if len(left_out) else screened
 
 
 def _run(name: str, rows: pd.DataFrame, continuous: pd.DataFrame | None, tasks: tuple[str, ...]) -> BehaviourRun:
@@ -162,11 +190,9 @@ def _continuous_curves(name: str, rows: pd.DataFrame | None, tasks: tuple[str, .
 
 
 def _errors(rows: pd.DataFrame) -> Array:
-    """Standard errors with two successes and failures added, never 0; the table's own where n is not known."""
-    p = rows["value"].to_numpy(dtype=float)
-    given = rows["error"].to_numpy(dtype=float) if "error" in rows else np.full(len(rows), np.nan)
-    if "n" not in rows:
-        return given
-    n = rows["n"].to_numpy(dtype=float, na_value=np.nan)
-    share = (p * n + 2) / (n + 4)
-    return np.where(np.isnan(n), given, np.sqrt(np.clip(share * (1 - share), 0, None) / (n + 4)))
+    """The errors of a share; NaN where neither n nor an own error is known."""
+    share, n, own = (
+        rows[name].to_numpy(dtype=float, na_value=np.nan) if name in rows else np.full(len(rows), np.nan)
+        for name in ("value", "n", "error")
+    )
+    return share_error(share, n, own)

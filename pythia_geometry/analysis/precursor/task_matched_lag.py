@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import factorial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,11 +131,6 @@ def task_orders(n_tasks: int, rng: np.random.Generator) -> Orders:
         return np.array(list(permutations(range(n_tasks))))
     drawn = rng.permuted(np.tile(np.arange(n_tasks), (PERMUTATIONS - 1, 1)), axis=1)
     return np.concatenate([np.arange(n_tasks)[None], drawn])
-
-
-def smallest_p(n_tasks: int) -> float:
-    """The least p that permutations of this many tasks can give: 1/T! for few tasks."""
-    return 1 / (factorial(n_tasks) if n_tasks <= ALL_UP_TO else PERMUTATIONS)
 
 
 def permuted_statistics(products: Array, orders: Orders) -> Array:

@@ -1,26 +1,29 @@
 """Anyone's tidy tables, checked and turned into curves: one training run, its tasks, their behaviour and geometry.
 
-A run folder, or CSV and Parquet files with the columns of the README. What a table lacks is named by its column.
+A run folder, or CSV and Parquet files with the columns of the README, all read by `analysis/tables.py`. What a table
+lacks is named by its column; a row with a reason is not used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pythia_geometry.analysis import tables as any_tables
+from pythia_geometry.analysis.behaviour.table import from_walk, tidy
+from pythia_geometry.analysis.events.same_weights import mark_same_weights
 from pythia_geometry.analysis.step_curves import MIN_STEPS, Array, StepCurves
+from pythia_geometry.analysis.tables import check_columns, check_numbers, read_file, unmarked
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 
 SHUFFLED = ":shuffled"
-RUN = ["model", "seed"]
-BEHAVIOUR = (*RUN, "step", "task", "metric", "value", "chance")
-GEOMETRY = (*RUN, "step", "task", "layer", "measure", "value")
-CSV, PARQUET = ".csv", ".parquet"
+BEHAVIOUR = ("model", "seed", "step", "task", "metric", "value", "chance")
+GEOMETRY = ("model", "seed", "step", "task", "layer", "measure", "value")
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -45,83 +48,61 @@ def read_tables(paths: Sequence[str | Path]) -> Tables:
 
     Args:
         paths: Run folders, or CSV and Parquet files; a file with a column `measure` is geometry, one with `metric`
-            behaviour.
+            behaviour. Of steps with the same weights in a run folder all but the last get a reason.
 
     Returns:
         (geometry, behaviour); empty frames where there is none.
 
     Raises:
-        PythiaGeometryError: If a path is neither.
+        PythiaGeometryError: If a path is neither, or a table lacks a column or holds what `check_numbers` refuses.
     """
-    geometry, behaviour = [], []
+    geometry: list[pd.DataFrame] = []
+    behaviour: list[pd.DataFrame] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            folder = RunFolder(path)
-            if not folder.manifest_file.exists() or not folder.manifest():
-                raise PythiaGeometryError(
-                    f"{path} is no run folder: it has no manifest.json. Name a run folder, or CSV or Parquet files"
-                )
-            tables = folder.tables()
-            geometry.append(tables.geometry)
-            behaviour.append(tables.behaviour)
-            continue
-        frame = _read_file(path)
-        if "measure" in frame:
-            geometry.append(frame)
-        elif "metric" in frame:
-            behaviour.append(frame)
-        else:
-            raise PythiaGeometryError(
-                f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
-                f"{', '.join(map(str, frame.columns))}"
-            )
+        for found, frame in zip((geometry, behaviour), _read(path), strict=True):
+            if len(frame.columns):
+                found.append(frame)
     return _joined(geometry), _joined(behaviour)
+
+
+def _read(path: Path) -> Tables:
+    """Geometry and behaviour of one path; an empty frame for what it does not hold."""
+    nothing = pd.DataFrame()
+    if path.is_dir():
+        folder = RunFolder(path)
+        if not folder.manifest_file.exists() or not folder.manifest():
+            raise PythiaGeometryError(
+                f"{path} is no run folder: it has no manifest.json. Name a run folder, or CSV or Parquet files"
+            )
+        tables = folder.tables()
+        return mark_same_weights(tables.geometry, tables.checkpoints), from_walk(tables)
+    frame = read_file(path)
+    if "measure" in frame:
+        check_columns(frame, GEOMETRY, f"{path}, geometry")
+        check_numbers(frame, str(path))
+        return frame.astype(dict.fromkeys(("step", "seed"), "int64")), nothing
+    if "metric" in frame:
+        check_columns(frame, BEHAVIOUR, f"{path}, behaviour")
+        return nothing, tidy(frame, str(path))
+    raise PythiaGeometryError(
+        f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
+        f"{', '.join(map(str, frame.columns))}. Expected one value a row, names in lower case"
+    )
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    if path.suffix not in (CSV, PARQUET):
-        raise PythiaGeometryError(f"{path}: expected a run folder, or a .csv or .parquet file")
-    if not path.is_file():
-        raise PythiaGeometryError(f"There is no {path}. Name a run folder, or a CSV or Parquet file")
-    try:
-        return pd.read_csv(path) if path.suffix == CSV else pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # pandas and pyarrow raise these for a damaged file
-        raise PythiaGeometryError(f"{path} cannot be read: {error}") from error
-
-
-def check_columns(frame: pd.DataFrame, expected: Iterable[str], what: str) -> None:
-    """Refuses a table without rows or without its columns.
-
-    Raises:
-        PythiaGeometryError: Naming the missing columns.
-    """
-    missing = [column for column in expected if column not in frame]
-    if missing:
-        raise PythiaGeometryError(
-            f"{what} table: missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}. "
-            f"It has {', '.join(map(repr, frame.columns)) or 'no columns'}"
-        )
-    if frame.empty:
-        raise PythiaGeometryError(f"{what} table: no rows")
-
-
 def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of each training run by its name (`pythia-160m`, `pythia-160m-seed3`), with a column `key` a task.
 
-    `key` is probe/task, or task where there is no column `probe`; a shuffled control keeps its `:shuffled`.
+    `key` is probe/task, or task where there is no probe; a shuffled control keeps its `:shuffled`.
     """
     probe = frame["probe"].astype(str) if "probe" in frame else pd.Series("", index=frame.index)
     is_shuffled = probe.str.endswith(SHUFFLED)
     key = (probe.str.removesuffix(SHUFFLED) + "/").where(probe != "", "") + frame["task"].astype(str)
-    frame = frame.assign(key=key + np.where(is_shuffled, SHUFFLED, ""))
-    return {
-        f"{model}" if seed == 0 else f"{model}-seed{seed}": rows
-        for (model, seed), rows in frame.groupby(RUN, sort=True)
-    }
+    return any_tables.by_run(frame.assign(key=key + np.where(is_shuffled, SHUFFLED, "")))
 
 
 def metric_rows(behaviour: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -155,6 +136,8 @@ def _chosen(frame: pd.DataFrame, column: str, name: str, what: str) -> pd.DataFr
 def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the blocks `resid_ℓ` with ℓ > ¾ L; of the only layer where there is one.
 
+    How it misleads: in a model of four blocks it is one block.
+
     Neither the embedding nor `final_norm` is a block.
 
     Raises:
@@ -174,11 +157,14 @@ def last_quarter(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurves:
-    """Mean over layers of the logarithm of a measure, a task a row.
+    """Mean over layers of the logarithm of a measure [T, n], a task a row, in nats.
+
+    How it misleads: layers that move against each other cancel.
 
     Raises:
         PythiaGeometryError: If a value is not above 0, or `to_curves` refuses.
     """
+    rows = rows[unmarked(rows)]
     if (rows["value"] <= 0).any():
         raise PythiaGeometryError(f"{what}: column 'value' holds numbers that are not above 0: no logarithm")
     logs = rows.assign(value=np.log(rows["value"].astype(float)))
@@ -193,7 +179,7 @@ def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurv
 def to_curves(rows: pd.DataFrame, keys: Sequence[str], what: str, column: str = "value") -> StepCurves:
     """One column of one run's rows as curves, a task a row, at the steps ≥ 1 where every task has a value.
 
-    A value that is NaN with a reason leaves its step out for all tasks; NaN without one is refused.
+    A row with a reason is not used, and leaves its step out for all tasks; NaN without a reason is refused.
 
     Raises:
         PythiaGeometryError: If a task is missing, a step is repeated, or fewer than 8 steps are left.
@@ -205,6 +191,7 @@ def to_curves(rows: pd.DataFrame, keys: Sequence[str], what: str, column: str = 
         raise PythiaGeometryError(
             f"{what}: column 'step' repeats {first['step']} for task {first['key']}. Expected one row a task and step"
         )
+    rows = rows[unmarked(rows)]
     _refuse_unexplained(rows, what, column)
     if missing := [key for key in keys if key not in set(rows["key"])]:
         raise PythiaGeometryError(f"{what}: column 'task' lacks {', '.join(missing[:5])}")
@@ -221,8 +208,6 @@ def to_curves(rows: pd.DataFrame, keys: Sequence[str], what: str, column: str = 
 
 def _refuse_unexplained(rows: pd.DataFrame, what: str, column: str) -> None:
     lost = rows[rows[column].isna()]
-    if "reason" in rows:
-        lost = lost[lost["reason"].fillna("") == ""]
     if len(lost):
         first = lost.iloc[0]
         raise PythiaGeometryError(
@@ -232,6 +217,6 @@ def _refuse_unexplained(rows: pd.DataFrame, what: str, column: str) -> None:
 
 
 def chances(rows: pd.DataFrame, keys: Sequence[str]) -> Array:
-    """Highest of chance and majority rate of each task [T]; 0 where neither is known."""
+    """Highest of chance and majority rate of each task [T]; NaN where neither is known."""
     known = rows.groupby("key")[[c for c in ("chance", "majority") if c in rows]].max().max(axis=1)
-    return known.reindex(list(keys)).fillna(0.0).to_numpy(dtype=float)
+    return known.reindex(list(keys)).to_numpy(dtype=float)

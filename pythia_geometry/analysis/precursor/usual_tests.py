@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pythia_geometry.analysis.events.event_times import (
+from pythia_geometry.analysis.events.rules import (
     NEVER,
     Index,
     Mask,

@@ -1,7 +1,6 @@
 """What a made-up training run is made of: steps, tasks, and the ranges that the worlds draw from.
 
-Numbers of statistics.md A.5; where it is silent the choice is ours, marked *, and none was changed after a rate
-was seen.
+docs/definitions.md, "Worlds". Ranges that nobody has measured are marked *; none was changed after a rate was seen.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Rng = np.random.Generator
 GRID_154 = np.array([2.0**k for k in range(10)] + [1000.0 * k for k in range(1, 144)])
 GRID_27 = np.array([2.0**k for k in range(10)] + [1000.0, 3000.0] + [1000.0 * k for k in range(13, 144, 10)])
 """Pythia's own and the published evaluations' steps; step 0, which equals step 1, has no place on a log axis."""
-EVAL_ITEMS = (5153, 2376, 1838, 1267, 1172, 1000, 651, 104)  # sizes of the released tasks, statistics.md A.1
+EVAL_ITEMS = (5153, 2376, 1838, 1267, 1172, 1000, 651, 104)  # sizes of the published evaluations' tasks
 MIDPOINTS = (2.4, 4.8)  # log10(step) of behaviour's midpoints where none are measured
 COLLAPSE = 1.8
 FAMILY_SPREAD = 0.1  # decades, between the levels of a family
@@ -25,7 +24,7 @@ FAMILY_SPREAD = 0.1  # decades, between the levels of a family
 
 @dataclass(frozen=True)
 class Shape:
-    """Ranges of the generator's numbers; those marked * are ours, the others of statistics.md A.5."""
+    """Ranges of the generator's numbers; those marked * are choices, the others as measured on Pythia."""
 
     width: tuple[float, float] = (0.25, 0.45)
     gain: tuple[float, float] = (0.12, 0.60)

@@ -1,6 +1,6 @@
 """Made-up training runs whose truth is known: does geometry lead each task, or does it only look so?
 
-The generator of statistics.md A.5; the ranges are in designs.py.
+docs/definitions.md, "Worlds"; the ranges are in designs.py.
 
     accuracy   B + gain · σ((x − μ)/w)                         x = log10(step); μ, w, gain a task
     log-prob   3 nats · σ((x − μ)/w)                           the same latent, with noise of its own
@@ -169,7 +169,21 @@ def world(name: str) -> World:
 
 
 def draw(of: World, design: Design, rng: Rng) -> Drawn:
-    """One made-up run of a world."""
+    """One made-up run of a world.
+
+    How it misleads: real curves have other shapes, and more than one event. A test that holds its level here holds it
+    for logistic rises and AR(1) noise.
+
+    Args:
+        of: The world.
+        design: Steps and tasks.
+        rng: Of all draws.
+
+    Returns:
+        Curves [T, n]; accuracy may leave 0 … 1 by its noise.
+
+    Source: docs/definitions.md, "Worlds".
+    """
     x, tasks = np.log10(design.steps), design.n_tasks
     mid = by_family(*MIDPOINTS, design, rng) if design.midpoints is None else design.midpoints
     latent = sigmoid((x - mid[:, None]) / rng.uniform(*Shape.width, (tasks, 1)))
@@ -186,7 +200,10 @@ def draw(of: World, design: Design, rng: Rng) -> Drawn:
 
 
 def draw_geometry(of: World, design: Design, mid: Array, rng: Rng) -> Array:
-    """Values of ln RankMe of each task [T, n] for behaviours with these midpoints [T]."""
+    """Values of ln RankMe of each task [T, n] for behaviours with these midpoints [T].
+
+    How it misleads: noise is the same at every step, where real RankMe is noisiest at its floor.
+    """
     x, tasks = np.log10(design.steps), len(mid)
     noise = _autoregressive((tasks, len(x)), Shape.own_noise, rng) + _autoregressive(
         (1, len(x)), Shape.shared_noise, rng

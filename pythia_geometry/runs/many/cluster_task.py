@@ -19,11 +19,13 @@ from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.fetching.files import Fetcher
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.many.places import place
-from pythia_geometry.runs.one_run import RunWalk
+from pythia_geometry.runs.one_run.loader import Loader
+from pythia_geometry.runs.one_run.measuring import Measuring
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.runs.request import Request
-from pythia_geometry.store.run_folder import CACHES, RunFolder
+from pythia_geometry.store.manifest_file import CACHES
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -75,20 +77,18 @@ def _capture_each(
         ThreadPoolExecutor(1) as measurer,
         Fetcher(wanted, here / "downloads", room.budget) as fetcher,
     ):
-        model = _models.pop(key, None)
+        loader = Loader(run, request, fetcher, Silent(), model=_models.pop(key, None))
         _models.clear()
-        head_checked = model is not None
         for number, (checkpoint, names) in enumerate(work):
             ledger = Ledger(run, request, RunFolder(here / str(number)), Silent())
-            walk = RunWalk(ledger, measurer, fetcher, model, head_checked=head_checked)
             try:
-                walk.capture(checkpoint, [encoded for encoded in run.probes if encoded.probe.name in names])
+                probes = [encoded for encoded in run.probes if encoded.probe.name in names]
+                Measuring(ledger, loader, measurer).walk(checkpoint, probes, ())
                 yield _files(ledger.folder)
             except CheckpointError as error:
                 yield error
-            model, head_checked = walk.model, walk.head_checked
-        if model is not None and head_checked:
-            _models[key] = model
+        if loader.model is not None:
+            _models[key] = loader.model
 
 
 def _files(folder: RunFolder) -> Files:

@@ -19,7 +19,7 @@ from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.many.cluster_shares import divided, room, task_size, tasks_at_once, work_of
 from pythia_geometry.runs.many.cluster_task import Files, Work, capture_some, take
 from pythia_geometry.runs.many.places import sweep
-from pythia_geometry.runs.one_run import Elsewhere
+from pythia_geometry.runs.one_run.walk import Elsewhere
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.request import Request
 

@@ -19,14 +19,15 @@ from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.measures import Measure
 from pythia_geometry.runs.fetching.ahead import Wanted
-from pythia_geometry.runs.fetching.files import Fetcher
-from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
-from pythia_geometry.runs.one_run import Elsewhere, RunWalk, measuring_threads
-from pythia_geometry.runs.plan import Plan
+from pythia_geometry.runs.one_run.loader import Loader
+from pythia_geometry.runs.one_run.measuring import Measuring, measuring_threads
+from pythia_geometry.runs.one_run.walk import Elsewhere
+from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint
@@ -90,7 +91,8 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
     """
     folder = RunFolder(out)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
-    mine, watcher = folder.shard(shard.name), progress or Silent()
+    watcher = progress or Silent()
+    mine = RunFolder(out, watcher.damaged).shard(shard.name)
     share = shard.of(plan)
     with (
         mine.writing(),
@@ -98,31 +100,50 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
         measuring_threads(plan.request.resolved_device) as measurer,
     ):
         mine.write_manifest(updated_manifest(mine.manifest(), plan))
-        walks = [RunWalk(Ledger(run, plan.request, mine, watcher), measurer) for run in share.runs]
-        todo = [_todo(walk, Ledger(walk.ledger.run, plan.request, folder, watcher)) for walk in walks]
-        wanted = [Wanted(w.ledger.run.suite, c) for w, work in zip(walks, todo, strict=True) for c, e in work if e]
+        shares = [
+            _Share(run, Ledger(run, plan.request, mine, watcher), Ledger(run, plan.request, folder, watcher))
+            for run in share.runs
+        ]
+        wanted = [Wanted(one.run.suite, c) for one in shares for c in one.run.usable if one.lacks(c)]
         with weights_ahead(wanted, plan.span_sources, mine.downloads, plan.disk_budget) as fetcher:
-            return {c.label: _walk_one(w, fetcher, c, e) for w, work in zip(walks, todo, strict=True) for c, e in work}
+            tried: dict[str, CheckpointError | None] = {}
+            for one in shares:
+                loader = Loader(one.run, plan.request, fetcher, watcher)
+                tried |= {c.label: one.walk(Measuring(one.mine, loader, measurer), c) for c in one.run.usable}
+            return tried
 
 
-def _todo(walk: RunWalk, whole: Ledger) -> list[tuple[Checkpoint, list[EncodedProbe]]]:
-    """By checkpoint the probes that lack a forward pass both here and in the run folder."""
-    lacking = [(c, {e.probe.name for e in whole.todo(c)}) for c in walk.ledger.run.usable]
-    return [(c, [e for e in walk.ledger.todo(c) if e.probe.name in names]) for c, names in lacking]
+@dataclass(frozen=True)
+class _Share:
+    """What a shard has to do of one run: whatever both its own folder and the run folder lack.
 
+    Measures of two checkpoints wait for the last command: a shard does not see a step's neighbours.
+    """
 
-def _walk_one(
-    walk: RunWalk, fetcher: Fetcher | SpanFetcher, checkpoint: Checkpoint, todo: list[EncodedProbe]
-) -> CheckpointError | None:
-    """Captures one checkpoint; says why where it cannot be used."""
-    walk.fetcher, broken = fetcher, None
-    try:
-        if todo:
-            walk.capture(checkpoint, todo)
-    except CheckpointError as error:
-        broken = error
-    walk.ledger.progress.finished(checkpoint.label, str(broken or ""))
-    return broken
+    run: RunPlan
+    mine: Ledger
+    whole: Ledger
+
+    def probes(self, checkpoint: Checkpoint) -> list[EncodedProbe]:
+        names = {encoded.probe.name for encoded in self.whole.todo(checkpoint)}
+        return [encoded for encoded in self.mine.todo(checkpoint) if encoded.probe.name in names]
+
+    def alone(self, checkpoint: Checkpoint) -> list[Measure]:
+        lacking = self.whole.todo_alone(checkpoint)
+        return [measure for measure in self.mine.todo_alone(checkpoint) if measure in lacking]
+
+    def lacks(self, checkpoint: Checkpoint) -> bool:
+        return bool(self.probes(checkpoint) or self.alone(checkpoint))
+
+    def walk(self, measuring: Measuring, checkpoint: Checkpoint) -> CheckpointError | None:
+        """Captures one checkpoint; says why where it cannot be used."""
+        broken = None
+        try:
+            measuring.walk(checkpoint, self.probes(checkpoint), self.alone(checkpoint))
+        except CheckpointError as error:
+            broken = error
+        self.mine.progress.finished(checkpoint.label, str(broken or ""))
+        return broken
 
 
 def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
@@ -136,7 +157,7 @@ def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
         MachineError: If one of them is still being walked; nothing has been moved then.
     """
     with ExitStack() as locks:
-        full = [shard for shard in folder.shards() if shard.manifest()]
+        full = [shard for shard in folder.shards() if shard.is_begun]
         for shard in full:
             locks.enter_context(shard.writing())
         done = folder.done() if full else {}

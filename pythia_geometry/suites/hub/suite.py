@@ -251,6 +251,9 @@ class HubSuite:
         except CheckpointError as error:
             raise MachineError(str(error)) from error
 
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Nothing: `fetch` has checked them."""
+
     def config_file(self) -> Path:
         """The one `config.json` of the suite."""
         return self._small_file(CONFIG_NAME)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.table import SCHEMA, from_walk, on_common_steps, read_table, recover_n, tidy
+from pythia_geometry.analysis.behaviour.table import SCHEMA, from_walk, read_table, recover_n, tidy
+from pythia_geometry.analysis.tables import NO_DIRECTION
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.tables import ANSWERS, CHECKPOINTS, GEOMETRY, Tables
-from tests.analysis.behaviour_tables import RISE, STEPS, points
+from tests.analysis.behaviour_tables import STEPS, points
 from tests.report.tables import typed
 
 NAN = float("nan")
@@ -37,39 +37,22 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("content", "message"),
     [
-        ("t.csv", "model,step,task,value\nm,1,t,0.5\n", r"t\.csv has no column metric\. Expected model, step"),
-        ("t.csv", "a,b\n1,2\n", "has no column model, step, task, metric, value"),
-        ("t.csv", "model,step,task,metric,value\nm,1,t,accuracy,high\n", r"t\.csv: column value holds something"),
-        ("t.csv", "model,step,task,metric,value\nm,1.5,t,accuracy,0.5\n", r"step 1\.5 of row 0 is no whole number"),
-        ("t.csv", "model,step,task,metric,value\nm,,t,accuracy,0.5\n", "step nan of row 0 is no whole number"),
-        ("t.csv", "model,step,task,metric,value\nm,-1,t,accuracy,0.5\n", "is no whole number"),
-        (
-            "t.csv",
-            "model,step,task,metric,value\nm,1,t,acuracy,0.5\n",
-            r"t\.csv: unknown metric 'acuracy'\. Known: accuracy",
-        ),
-        ("t.csv", "model,step,task,metric,value\nm,1,t,accuracy,\n", "value of m t accuracy at step 1 is not a number"),
-        (
-            "t.csv",
-            "model,step,task,metric,value\nm,1,t,accuracy,.5\nm,1,t,accuracy,.6\n",
-            "step 1 of m t accuracy twice",
-        ),
-        ("t.csv", "", r"t\.csv cannot be read"),
-        ("t.parquet", "no parquet", r"t\.parquet cannot be read"),
-        ("t.txt", "", r"t\.txt is no \.csv and no \.parquet file"),
+        ("model,step,task,value\nm,1,t,0.5\n", r"t\.csv, behaviour table: missing column 'metric'\. It has 'model'"),
+        ("a,b\n1,2\n", "missing columns 'model', 'step', 'task', 'metric', 'value'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
-    (tmp_path / name).write_text(content)
+def test_a_missing_column_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(content)
     with pytest.raises(PythiaGeometryError, match=message):
-        read_table(tmp_path / name)
+        read_table(tmp_path / "t.csv")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PythiaGeometryError, match=r"none\.csv cannot be read: .*No such file"):
-        read_table(tmp_path / "none.csv")
+def test_an_unknown_metric_gets_a_reason(tmp_path: Path) -> None:
+    """A misspelt one shows itself where it is asked for: `no 'accuracy' in column 'metric'`."""
+    assert set(tidy(points(metric="acuracy"), "x")["reason"]) == {NO_DIRECTION}
+    assert set(tidy(points(metric="acuracy", reason="lost"), "x")["reason"]) == {"lost"}
 
 
 def test_a_value_may_be_missing_if_the_row_says_why() -> None:
@@ -141,23 +124,3 @@ def test_same_weights_in_another_run_are_another_run() -> None:
 def test_a_walks_own_reason_is_kept() -> None:
     behaviour = points((NAN, 0.2, 0.3), (0, 1, 2), reason=["no margin", "", ""])
     assert from_walk(tables(behaviour, {0: "a", 1: "a"}))["reason"].to_list() == ["no margin", "", ""]
-
-
-def about(steps: tuple[int, ...], **changes: Any) -> pd.DataFrame:
-    return points(RISE[: len(steps)], steps, **changes)
-
-
-def test_two_tables_are_cut_to_their_common_steps() -> None:
-    left, right = on_common_steps(about((0, 1, 2, 4)), pd.concat([about((1, 4, 8)), about((1, 4), task="u")]))
-    assert left["step"].to_list() == [1, 4]
-    assert right["step"].to_list() == [1, 4, 1, 4]
-
-
-@pytest.mark.parametrize("other", [{"model": "n"}, {"seed": 1}, {}])
-def test_curves_that_do_not_overlap_are_told_apart(other: dict[str, Any]) -> None:
-    steps = (1, 2) if other else (1000, 2000)
-    with pytest.raises(
-        PythiaGeometryError,
-        match=r"No step is in both tables: geometry has m at 2 steps from 1 to 2, behaviour has [mn] .*at 2 steps",
-    ):
-        on_common_steps(about((1, 2)), about(steps, **other))

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_results, todays_name
+from pythia_geometry.analysis.behaviour.lm_eval import read_results
+from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
 from pythia_geometry.analysis.events.onsets import onsets
 from pythia_geometry.errors import PythiaGeometryError
 
@@ -196,9 +197,11 @@ def test_what_is_no_results_file_is_named(tmp_path: Path, content: str, message:
     if message:
         with pytest.raises(PythiaGeometryError, match=message):
             read_results(tmp_path)
-    else:  # percent: told when it is used as a share
-        with pytest.raises(PythiaGeometryError, match="between 0 and 1; got 50 to 50"):
-            onsets(read_results(tmp_path))
+    else:  # per cent
+        with pytest.raises(
+            PythiaGeometryError, match="column 'value' holds 50 .*expected 0 to 1; divide per cent by 100"
+        ):
+            read_results(tmp_path)
 
 
 def test_a_folder_without_results_and_a_missing_file_are_named(tmp_path: Path) -> None:
@@ -220,10 +223,130 @@ def test_parts_of_a_file_that_are_missing_are_done_without(tmp_path: Path) -> No
     data = today(versions=None, configs=None) | {"n-samples": None}
     table = read_results(written(tmp_path, data)).set_index(["task", "metric"])
     assert table.loc[("arc_easy", "accuracy"), "probe"] == "lm-eval-v?/0-shot"
-    assert table.loc["arc_easy", "n"].isna().all()  # its errors imply no whole number
+    assert table.loc["arc_easy", "n"].to_list() == [200, 200]  # its own sample_len
 
 
 def test_a_given_step_is_the_true_step_also_of_a_model_whose_labels_count_double(tmp_path: Path) -> None:
     data = today()
     data["config"]["model_args"] = "pretrained=EleutherAI/pythia-350m"
     assert set(read_results(written(tmp_path, data), step=1000)["step"]) == {1000}
+
+
+# -- files as people have them ------------------------------------------------------------------------------------
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """Today's file with parts of `config` replaced."""
+    data = today()
+    data["config"] |= parts
+    return data
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "expected"),
+    [
+        ({"model_args": None, "model_revision": "step512", "model_sha": "0" * 40}, "EleutherAI/pythia-160m", ("pythia-160m", 512)),
+        ({"model_args": "", "model_revision": "step512"}, "allenai/OLMo-1B", ("OLMo-1B", 512)),
+        ({"model_args": "pretrained=EleutherAI/pythia-70m,revision=step8", "model_revision": "main"}, "x", ("pythia-70m", 8)),
+        ({"model_args": "pretrained=/runs/tiny/checkpoint-500,dtype=float32", "model_revision": "main"}, "x", ("tiny", 500)),
+        ({"model_args": "pretrained=/runs/tiny/checkpoint-500/"}, "x", ("tiny", 500)),
+        ({"model_args": "pretrained=out/global_step1000"}, "x", ("out", 1000)),
+        ({"model_args": {"pretrained": "./tiny/ckpt_356"}}, "x", ("tiny", 356)),
+        ({"model_args": 'pretrained="EleutherAI/pythia-160m",revision="step512"'}, "x", ("pythia-160m", 512)),
+        ({"model_args": "pretrained='EleutherAI/pythia-160m', revision='step512'"}, "x", ("pythia-160m", 512)),
+    ],
+)  # fmt: skip
+def test_where_a_file_says_what_was_evaluated(tmp_path: Path, config: dict[str, Any], name: str, expected: Any) -> None:
+    row = read_results(written(tmp_path, changed(**config) | {"model_name": name})).iloc[0]
+    assert (row["model"], row["step"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "precision"),
+    [
+        ({"model_args": 'pretrained=EleutherAI/pythia-1b,revision=step1,dtype="float32"'}, "float32"),
+        ({"model_args": "pretrained=EleutherAI/pythia-1b,revision=step1,dtype=torch.bfloat16"}, "bfloat16"),
+        ({"model_args": "pretrained=EleutherAI/pythia-1b,revision=step1", "model_dtype": "torch.float16"}, "float16"),
+        ({"model_args": {"pretrained": "EleutherAI/pythia-1b", "revision": "step1", "dtype": "'auto'"}}, "auto"),
+        ({"model_args": "pretrained=EleutherAI/pythia-1b,revision=step1"}, ""),
+    ],
+)
+def test_a_precision_is_named_in_one_way(tmp_path: Path, config: dict[str, Any], precision: str) -> None:
+    assert set(read_results(written(tmp_path, changed(**config)))["precision"]) == {precision}
+
+
+def grouped(*shots: int | None) -> dict[str, Any]:
+    """A group of groups, which has a score and no shots of its own."""
+    tasks = [f"mmlu_{i}" for i in range(len(shots))]
+    score = {"acc,none": 0.25, "acc_stderr,none": 0.003}
+    return today(
+        results={name: dict(score) for name in ("mmlu", "mmlu_stem", *tasks)},
+        group_subtasks={"mmlu": ["mmlu_stem"], "mmlu_stem": [*tasks, "mmlu"]},  # a circle is no hang
+        configs={},
+    ) | {"n-shot": {task: n for task, n in zip(tasks, shots, strict=True) if n is not None}}
+
+
+@pytest.mark.parametrize(
+    ("shots", "probe"), [((0, 0), "0-shot"), ((5, 5, 5), "5-shot"), ((0, 5), "mixed-shot"), ((None, 5), "5-shot")]
+)
+def test_a_group_has_the_shots_of_its_tasks(tmp_path: Path, shots: tuple[int | None, ...], probe: str) -> None:
+    data = grouped(*shots)
+    data["config"]["num_fewshot"] = 3  # for what says nothing itself
+    table = read_results(written(tmp_path, data)).set_index("task")
+    assert {table.loc[name, "probe"].split("/")[1] for name in ("mmlu", "mmlu_stem")} == {probe}
+
+
+@pytest.mark.parametrize("given", [0, "0", " 0 "])
+def test_shots_may_be_written_as_text(tmp_path: Path, given: object) -> None:
+    data = today(configs={task: {"num_fewshot": given} for task in today()["results"]}) | {"n-shot": {}}
+    assert set(read_results(written(tmp_path, data))["probe"].str.split("/").str[1]) == {"0-shot"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "n"),
+    [
+        ({"n-samples": {"arc_easy": {"original": 500, "effective": 10}}}, 10),
+        ({"n-samples": {"arc_easy": 77}}, 77),
+        ({"n-samples": {"arc_easy": True}}, 200),
+        ({"n-samples": {"arc_easy": "many"}}, 200),
+        ({"n-samples": []}, 200),
+    ],
+)
+def test_what_a_file_counts_is_no_metric(tmp_path: Path, counts: dict[str, Any], n: int) -> None:
+    data = today() | counts
+    data["results"]["arc_easy"] |= {"sample_count": 200, "name": "arc_easy", "samples": 3}
+    table = read_results(written(tmp_path, data)).set_index(["task", "metric"])
+    assert not table.index.get_level_values("metric").str.contains("sample").any()
+    assert table.loc[("arc_easy", "accuracy"), "n"] == n
+
+
+STRAY = {
+    "settings": ('{"seed": 1}', "no object `results`"),
+    "a list": ("[1, 2]", "no object `results`"),
+    "damaged": ('{"results": {', "cannot be read"),
+    "empty": ("", "cannot be read"),
+    "deep": ("[" * 100_000, "cannot be read"),
+    "long number": ('{"results": ' + "9" * 5000 + "}", "cannot be read"),
+    "another tool's": ('{"results": {"a|b|0": {"acc": 0.3}}, "config_general": {}}', "no object `config`"),
+    "without step": (json.dumps(changed(model_args="pretrained=EleutherAI/pythia-160m")), "does not say which step"),
+    "no such Pythia": (json.dumps(changed(model_args="pretrained=EleutherAI/pythia-99b,revision=step1")), "no Pythia of size"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_one_stray_file_is_named_and_refuses_no_folder(tmp_path: Path, stray: str) -> None:
+    content, said = STRAY[stray]
+    (written(tmp_path, today()) / "a_stray.json").write_text(content)
+    with pytest.warns(UserWarning, match=f"1 of 2 files are skipped: .*a_stray.*{said}"):
+        found = read_results(tmp_path)
+    (tmp_path / "a_stray.json").unlink()
+    assert len(found) == len(read_results(tmp_path))
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "a_stray.json").write_text(content)
+    with pytest.raises(PythiaGeometryError, match=said):
+        read_results(tmp_path / "alone")
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(today()), encoding="utf-8-sig")
+    assert len(read_results(tmp_path / "r.json")) == len(read_results(written(tmp_path, today()) / "results_0.json"))

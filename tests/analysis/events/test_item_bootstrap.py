@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.events.emergence import Curve, onset
-from pythia_geometry.analysis.events.item_bootstrap import COLUMNS, _percentiles, bootstrap_onsets
+from pythia_geometry.analysis.events.item_bootstrap import COLUMNS, Drawn, _percentiles, bootstrap_onsets
 from pythia_geometry.errors import PythiaGeometryError
+from tests.reference import onset_rules
 
 NAN = float("nan")
 STEPS = (1, 4, 16, 64, 256, 1000, 3000)
@@ -83,8 +83,9 @@ def slow_percentiles(values: np.ndarray, jointly: bool, draws: int = 300) -> tup
         drawn = [np.repeat(values[:, i], counts[0 if jointly else i]) for i in range(len(STEPS))]
         mean = np.array([column.mean() for column in drawn])
         error = np.array([column.std(ddof=1) / np.sqrt(n) for column in drawn])
-        one = onset(Curve(np.array(STEPS), mean, error, np.full(len(STEPS), n), 0.5), "E2x3")
-        found.append(np.inf if np.isnan(one.by) else one.by)
+        lower = [m - 2 * max(e, onset_rules.share_error(m, n)) for m, e in zip(mean, error, strict=True)]
+        index = onset_rules.three_in_a_row(lower, onset_rules.baseline(STEPS, mean.tolist(), [0.5]))
+        found.append(np.inf if index is None else STEPS[index])
     low, high = np.percentile(found, (5, 95), method="inverted_cdf")
     return float(low), float(high)
 
@@ -107,16 +108,16 @@ def test_a_draw_that_does_not_emerge_is_later_than_all_that_do() -> None:
 
 
 def test_percentiles_of_four_draws_counted_by_hand() -> None:
-    def drawn(first: int) -> Curve:
-        value = np.where(np.arange(len(STEPS)) >= first, 0.9, 0.5)
-        return Curve(np.array(STEPS), value, np.full(7, 0.01), np.full(7, 200), 0.5)
+    def drawn(*first: int) -> Drawn:
+        values = np.where(np.arange(len(STEPS)) >= np.array(first)[:, None], 0.9, 0.5)
+        return Drawn(np.array(STEPS, dtype=float), values, np.full(values.shape, 0.01), np.full(len(first), 0.5))
 
-    row = _percentiles([drawn(7), drawn(4), drawn(3), drawn(4)], np.array(STEPS, dtype=float), "E2")
+    row = _percentiles(drawn(7, 4, 3, 4), "E2")
     assert (row["draws"], row["emerges"], row["untestable"]) == (4, 0.75, 0.0)
     assert (row["after_05"], row["by_05"]) == (16, 64)
     assert (row["after_50"], row["by_50"]) == (64, 256)
     assert (row["after_95"], row["by_95"]) == (3000, np.inf)
-    even = _percentiles([drawn(3), drawn(5)], np.array(STEPS, dtype=float), "E2")
+    even = _percentiles(drawn(3, 5), "E2")
     assert even["by_50"] == 64  # the first step by which half of the draws have emerged
 
 

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.events.summary import (
-    COLUMNS,
-    agresti_coull_error,
-    by_run,
-    summarise,
-    telling_tasks,
-)
+from pythia_geometry.analysis.events.summary import COLUMNS, summarise, telling_tasks
 
 NAN = float("nan")
 STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
@@ -216,11 +209,6 @@ def test_empty_tables_give_an_empty_summary() -> None:
     assert found.empty
 
 
-def test_error_of_a_share_is_never_zero() -> None:
-    found = agresti_coull_error(np.array([0.0, 0.5, 1.0]), np.array([100.0, 100.0, 100.0]))
-    assert found == pytest.approx([np.sqrt(2 / 104 * 102 / 104 / 104), 0.5 / np.sqrt(104), found[0]])
-
-
 def risen(*words: str) -> pd.DataFrame:
     return pd.DataFrame({"probe": "p", "task": [f"t{i}" for i in range(len(words))], "rose": words})
 
@@ -241,6 +229,36 @@ def test_telling_tasks_of_several_seeds_are_named_once() -> None:
     assert telling_tasks(summary) == [("p", "t0"), ("p", "t1")]
 
 
-def test_runs_are_named_with_their_seed() -> None:
-    frame = pd.concat([rankme(COLLAPSE), rankme(COLLAPSE, seed=3), rankme(COLLAPSE, model="a")])
-    assert [(name, len(rows)) for name, rows in by_run(frame)] == [("a", 9), ("m", 9), ("m-seed3", 9)]
+def checkpoints(weights: Sequence[str], steps: Sequence[int] = STEPS) -> pd.DataFrame:
+    return pd.DataFrame({"suite": "s", "model": "m", "seed": 0, "step": steps, "weight_sha256": weights})
+
+
+def test_the_same_weights_count_once() -> None:
+    """Three early steps with one file: their luck would be three quarters of the untrained mean."""
+    values = [0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.42, 0.42, 0.42]
+    same = {"suite": "s", "reason": ""}
+    geometry, behaviour = rankme(COLLAPSE, **same), accuracy(values, n=1000, **same)
+    told = checkpoints(["a", "a", "a", *"bcdefg"])
+    assert summarise(geometry, behaviour)["rose"].to_list() == ["16 – 32"]
+    behaviour = behaviour.assign(chance=NAN, majority=NAN)
+    every = summarise(geometry, behaviour.assign(value=[0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.32, 0.32, 0.32]))
+    once = summarise(geometry, behaviour.assign(value=[0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.32, 0.32, 0.32]), told)
+    assert (every["rose"][0], once["rose"][0]) == ("does not", "16 – 32")
+    assert once["start"][0] == 10.0  # step 2 is the first that counts
+
+
+def test_rows_with_a_reason_are_not_used_and_their_task_is_not_lost() -> None:
+    broken = rankme(COLLAPSE, reason=["", "", "", "", "", "not to be believed", "", "", ""])
+    assert row(broken)["recovery_step"] == 32
+    lost = row(rankme(COLLAPSE, reason="broken"), accuracy([0.9] * 9, reason="broken"))
+    assert pd.isna(lost["start"]) and pd.isna(lost["accuracy"])
+
+
+def test_a_rise_without_baseline_is_no_verdict() -> None:
+    late = (1000, 2000, 3000)
+    assert rise([0.9] * 3, late, chance=NAN, majority=NAN) == "untestable"
+    assert rise([0.9] * 3, late, n=NAN) == "untestable"
+
+
+def test_recovery_is_for_good_until_the_peak() -> None:
+    assert row(rankme((100, 10, 10, 40, 40, 12, 12, 90, 90)))["recovery_step"] == 64

@@ -14,7 +14,6 @@ from pythia_geometry.analysis.precursor.rates import (
     PLACEBOS,
     RULES,
     families,
-    halfway_leads,
     precursor_rates,
     task_ranks,
 )
@@ -207,7 +206,7 @@ def test_placebos_over_two_runs() -> None:
     assert rates[list(PLACEBOS)].to_numpy().max() <= 1.0
 
 
-def test_ranks_and_leads_by_task(leading: Frames) -> None:
+def test_ranks_by_task(leading: Frames) -> None:
     geometry, behaviour = leading
     found = families(geometry, screen_tasks(behaviour).runs)
     ranks = task_ranks(found)
@@ -215,11 +214,6 @@ def test_ranks_and_leads_by_task(leading: Frames) -> None:
     assert (ranks["n_controls"] == 15).all()
     assert (ranks["p"] >= 1 / 16).all()
     assert (ranks["p_bh"] >= ranks["p"]).all()
-    leads = halfway_leads(found)
-    assert leads["lead_decades"].median() == pytest.approx(0.5, abs=0.2)
-    inside = leads.dropna()
-    assert (inside["geometry_after"] < inside["geometry_by"]).all()
-    assert (np.sign(inside["lead_steps"]) == np.sign(inside["lead_decades"])).all()
 
 
 def test_layers_are_scanned_with_one_correction(leading: Frames) -> None:

@@ -16,7 +16,6 @@ from huggingface_hub import constants, hf_hub_download
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.runs.test_fetch import until
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.extraction.models import SuiteModel
@@ -25,10 +24,10 @@ from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.ledger import UNCHECKED, Ledger
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.many.shards import Shard, walk_shard
-from pythia_geometry.runs.one_run import UNREAD
+from pythia_geometry.runs.one_run.measuring import UNREAD
 from pythia_geometry.runs.plan import Plan, make_plan
 from pythia_geometry.runs.progress import Silent
-from pythia_geometry.runs.rows import unfinished
+from pythia_geometry.runs.work import RunWork
 from pythia_geometry.screens.walk import as_bytes, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
@@ -40,6 +39,7 @@ from tests.hub.log import Record
 from tests.hub.repository import Repository
 from tests.hub.server import LocalHub
 from tests.runs.children import Stopped, stop
+from tests.runs.fetching.test_fetch import until
 from tests.runs.served import NAME, WEIGHTS, Served, on_a_hub, served
 from tests.runs.test_hub_faults import Watcher, fresh, of
 from tests.suites.conftest import hub_cache, serve, waits  # noqa: F401 - fixtures
@@ -69,6 +69,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Served:
 def short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
         monkeypatch.setattr(constants, name, 0.3)
+
+
+def unfinished(plan: Plan, out: Path) -> tuple[Checkpoint, ...]:
+    folder = RunFolder(out)
+    work = RunWork(plan.runs[0], plan.request)
+    return work.todo(folder.done(), lambda label: folder.checkpoint(label)["current"]).checkpoints
 
 
 def plan_of(one: Served, hub: LocalHub, **changes: Any) -> Plan:
@@ -479,12 +485,12 @@ def test_whole_walk_afterwards_fills_behaviour_and_ranges_after_it_take_nothing_
 ) -> None:
     hub, out = serve(one.repository), tmp_path / "run"
     walk(plan_of(one, hub), out)
-    assert not unfinished(plan_of(one, hub).runs[0], plan_of(one, hub).request, RunFolder(out).done())
-    assert len(unfinished(one.plan(hub).runs[0], one.plan(hub).request, RunFolder(out).done())) == len(STEPS)
+    assert not unfinished(plan_of(one, hub), out)
+    assert len(unfinished(one.plan(hub), out)) == len(STEPS)
     assert_whole(walk(one.plan(hub), out), one.expected())
     hub.clear_log()
     before = {p.name: p.read_bytes() for p in out.glob("*.parquet")}
-    assert not unfinished(plan_of(one, hub).runs[0], plan_of(one, hub).request, RunFolder(out).done())
+    assert not unfinished(plan_of(one, hub), out)
     assert_whole(walk(plan_of(one, hub), out), one.expected())
     assert {p.name: p.read_bytes() for p in out.glob("*.parquet")} == before
     assert not parts(hub)
@@ -534,13 +540,14 @@ def test_new_measure_of_weights_read_in_part_is_marked_and_stays_so(
 ) -> None:
     hub, out = serve(one.repository), tmp_path / "run"
     walk(one.plan(hub, measures=("rankme",), activations=activations, steps="2,8"), out)
-    found = walk(plan_of(one, hub, activations=activations, steps="2,8"), out)
+    more = {"measures": ("rankme", "anisotropy"), "activations": activations, "steps": "2,8"}
+    found = walk(plan_of(one, hub, **more), out)
     assert found.behaviour["value"].notna().any()
     assert UNREAD not in set(found.behaviour["reason"])
     read_again = activations == "none"
     for _ in range(2):
         assert {UNCHECKED in detail for detail in found.checkpoints["detail"]} == {read_again}
-        found = walk(plan_of(one, hub, activations=activations, steps="2,8"), out)
+        found = walk(plan_of(one, hub, **more), out)
 
 
 def test_mark_is_that_of_the_last_pass_whatever_process_ran_it(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.runs.ledger import Ledger
@@ -19,6 +18,7 @@ from pythia_geometry.runs.progress import Silent
 from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.server import LocalHub
 from tests.runs.children import stop
+from tests.runs.many.test_shards import assert_same_files
 from tests.runs.served import WEIGHTS, served
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
@@ -45,7 +45,7 @@ def test_taken_in_its_files_are_those_of_one_process_and_nothing_is_computed_aga
             take(ledger, files)
     assert work_of(ledger) == []
     assert list(places.iterdir()) == []
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)
     suite.walk(folder.path)
     assert_same_files(folder.path, alone)
     assert not list(folder.path.rglob(".tmp-*"))
@@ -89,7 +89,7 @@ def test_head_is_checked_with_the_first_weights_that_can_be_loaded_and_then_no_m
     plan = make_plan(suite.request())
     ledger = Ledger(plan.runs[0], plan.request, RunFolder(tmp_path / "run"), Silent())
     work, checked = work_of(ledger), []
-    monkeypatch.setattr("pythia_geometry.runs.one_run.check_head", lambda *_: checked.append(1))
+    monkeypatch.setattr("pythia_geometry.runs.one_run.loader.check_head", lambda *_: checked.append(1))
     for some, times in ((work[:1], 0), (work[:2], 1), (work[2:4], 1)):
         list(capture_some(ledger.run, plan.request, ROOMY, some))
         assert len(checked) == times

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.runs.test_fetch import until
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.commands.walk_session import run_shard
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -23,6 +21,8 @@ from pythia_geometry.store.run_folder import RunFolder
 from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
 from tests.runs.children import Stopped, stop
+from tests.runs.fetching.test_fetch import until
+from tests.runs.many.test_shards import assert_same_files
 from tests.runs.served import WEIGHTS, assert_true, served
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
@@ -57,7 +57,7 @@ def test_two_processes_give_the_files_of_one_and_are_not_started_when_nothing_is
     suite.weights(4).write_bytes(b"no weights")
     expected = suite.walk(tmp_path / "alone")
     out, plan, seen = tmp_path / "run", make_plan(suite.request(device=BOTH)), Seen()
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)  # nothing is computed in this process
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)  # nothing is computed in this process
     walk(plan, out, seen)
     assert_same_files(out, tmp_path / "alone")
     assert sorted(seen.labels) == sorted(c.label for c in plan.runs[0].usable)

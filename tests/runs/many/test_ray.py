@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from huggingface_hub import hf_hub_download
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.runs.local import walk
@@ -30,6 +29,7 @@ from tests.hub.faults import Fault
 from tests.hub.server import LocalHub
 from tests.runs.children import stop
 from tests.runs.command import STOPPED, Command, parts
+from tests.runs.many.test_shards import assert_same_files
 from tests.runs.served import NAME, WEIGHTS, Served, assert_true, served
 from tests.suites.conftest import hub_cache, serve  # noqa: F401 - fixtures
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
@@ -127,7 +127,7 @@ def test_two_workers_give_the_files_of_one_process_and_continue_after_a_stop(
         walk(plan, out, Watcher(2, interrupt))
     assert len(RunFolder(out)._parts()) == 2
     assert joined.left() == []
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)  # nothing is computed in this process
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)  # nothing is computed in this process
     rest = Watcher(99, stop)
     walk(plan, out, rest)
     assert rest.count == 8

@@ -53,7 +53,7 @@ def test_last_command_runs_no_probe_again(
 ) -> None:
     out = tmp_path / "run"
     shards(suite, out, 2, activations=activations)
-    monkeypatch.setattr("pythia_geometry.runs.one_run.capture", stop)
+    monkeypatch.setattr("pythia_geometry.runs.one_run.measuring.capture", stop)
     suite.walk(out, activations=activations)
     assert_same_files(out, alone)
     assert len(list(out.glob("activations/*"))) == (7 if activations == "keep" else 0)

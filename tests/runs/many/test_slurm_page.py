@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runs.test_shards import assert_same_files
 
 from pythia_geometry.store.run_folder import RunFolder
+from tests.runs.many.test_shards import assert_same_files
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
 PAGE = Path("docs/machines.md")

@@ -1,0 +1,138 @@
+"""Single items of lm-eval (`--log_samples`), in the schema of the `answers` table.
+
+A file `samples_<task>_<time>.jsonl` holds one item a line and says neither model nor step: the results file of the same
+time beside it does. With these rows `item_bootstrap` draws the items of a benchmark again, jointly over steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pythia_geometry.analysis.behaviour.lm_eval_file import Row, about_run, load_results, probe_of
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.store.tables import ANSWERS
+
+_NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T[\d.\-:]+)\.jsonl")
+Item = Mapping[str, Any]
+
+
+def read_items(path: str | Path, step: int | None = None) -> pd.DataFrame:
+    """Items from all `samples_*.jsonl` of a folder, each with the run and shots of the results file beside it.
+
+    Args:
+        path: A folder of lm-eval's output, however deep.
+        step: The training step, where the results do not name one.
+
+    Returns:
+        The `answers` table: `item` is lm-eval's doc_id, `choice` its `acc`, `exact` its `exact_match` (or `em`),
+        `log_prob` the natural-log probability of the right answer and `margin` that minus the mean over the others,
+        where responses are log-probabilities; NaN where an item does not say. `probe_sha256` hashes the items, so that
+        steps with other items are told apart.
+
+    Raises:
+        PythiaGeometryError: If no file of items can be read. A file that cannot be, beside others that can, is
+            skipped with a warning that names it.
+    """
+    path = Path(path).expanduser()
+    files = sorted(path.rglob("samples_*.jsonl"))
+    if not files:
+        raise PythiaGeometryError(f"{path} holds no samples_*.jsonl. Run lm-eval with --log_samples")
+    rows: list[Row] = []
+    skipped: list[PythiaGeometryError] = []
+    for file in files:
+        try:
+            rows += _items(file, step)
+        except PythiaGeometryError as problem:
+            skipped.append(problem)
+    if skipped and not rows:
+        raise skipped[0]
+    if skipped:
+        warnings.warn(f"{len(skipped)} of {len(files)} files are skipped: {skipped[0]}", stacklevel=2)
+    return pd.DataFrame(rows).reindex(columns=list(ANSWERS)).astype(ANSWERS)
+
+
+def _items(file: Path, step: int | None) -> list[Row]:
+    match = _NAME.fullmatch(file.name)
+    beside = file.with_name(f"results_{match['time']}.json") if match else None
+    if match is None or beside is None or not beside.is_file():
+        raise PythiaGeometryError(f"{file}: no results file of the same time beside it says which model and step it is")
+    data = load_results(beside)
+    run = about_run(data, beside, step)
+    items = _lines(file)
+    about = {key: value for key, value in run.items() if key in ANSWERS}
+    about |= {"probe": probe_of(data, match["task"], beside), "task": match["task"], "probe_sha256": _hash(items)}
+    return [{**about, **_answer(item)} for item in items]
+
+
+def _lines(file: Path) -> list[Item]:
+    """The items, one for each doc; of several filters the first."""
+    found: dict[object, Item] = {}
+    try:
+        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines()):
+            if line.strip():
+                item = json.loads(line)
+                if not isinstance(item, dict) or not isinstance(item.get("doc_id"), int):
+                    raise ValueError(f"line {number + 1} is no item with a doc_id")
+                found.setdefault(item["doc_id"], item)
+    except (OSError, ValueError, RecursionError) as error:
+        raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected items of lm-eval, one a line") from error
+    return list(found.values())
+
+
+def _hash(items: Sequence[Item]) -> str:
+    """The items by number and text, not by what a model answered."""
+    texts = sorted(
+        (item["doc_id"], item.get("doc_hash") or json.dumps(item.get("doc"), sort_keys=True)) for item in items
+    )
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+
+
+def _answer(item: Item) -> Row:
+    log_prob, margin = _log_probs(item)
+    exact = next((item[name] for name in ("exact_match", "em") if name in item), math.nan)
+    row: Row = {"item": item["doc_id"], "id": str(item.get("doc_hash") or item["doc_id"])}
+    return row | {"log_prob": log_prob, "margin": margin, "choice": _number(item.get("acc")), "exact": _number(exact)}
+
+
+def _log_probs(item: Item) -> tuple[float, float]:
+    """Log-probability of the right answer, and how far it is above the mean of the others."""
+    answers = item.get("filtered_resps") or item.get("resps")
+    given = [_log_prob(answer) for answer in answers] if isinstance(answers, list) else []
+    if len(given) == 1:
+        return given[0], math.nan
+    right = _right(item, len(given))
+    if right is None or not all(map(math.isfinite, given)):
+        return math.nan, math.nan
+    others = [value for at, value in enumerate(given) if at != right]
+    return given[right], given[right] - sum(others) / len(others)
+
+
+def _log_prob(answer: object) -> float:
+    """`[−3.2, false]`, however deeply wrapped; NaN for generated text."""
+    while isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    if isinstance(answer, list) and len(answer) == 2 and str(answer[1]) in ("True", "False"):
+        return _number(answer[0])
+    return math.nan
+
+
+def _right(item: Item, n: int) -> int | None:
+    """Index of the right choice, where `target` is a number; None where it is text."""
+    target = str(item.get("target", "")).strip()
+    return int(target) if re.fullmatch(r"\d{1,3}", target) and int(target) < n else None
+
+
+def _number(given: object) -> float:
+    try:
+        return float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan

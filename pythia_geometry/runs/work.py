@@ -1,0 +1,163 @@
+"""The identity of a piece of work: a hash of everything that decides its numbers, and of nothing else.
+
+A piece of work is what one forward pass, or one measure, gives at one checkpoint. It is done when its rows exist. Where
+an input changes, so does the identity, and the work is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.runs import format1
+from pythia_geometry.runs.plan import RunPlan
+from pythia_geometry.runs.readings import READINGS, Reading
+from pythia_geometry.runs.request import RANGES, Request
+from pythia_geometry.suites.checkpoint import Checkpoint
+
+FORWARD, HEADLESS = "forward pass", "forward pass without the output head"
+
+
+def identity(place: Checkpoint, **decides: Any) -> str:
+    """The one identity of all work.
+
+    Args:
+        place: The checkpoint that the rows are about: two steps with the same weights have each their own rows.
+        **decides: What decides the numbers, as plain values.
+    """
+    where = (place.run, place.step, place.weight_sha256)
+    text = json.dumps([where, decides], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class Todo(NamedTuple):
+    """What a run folder lacks of one run: checkpoints, ascending, and names of the probes that any of them lacks."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    probes: frozenset[str]
+
+
+Held = Mapping[str, Mapping[str, str]]
+Recorded = Callable[[str], Held]
+
+
+def question_of(probe: Probe, position: str) -> str:
+    """What the rows of a probe answer: the probe at a position."""
+    return f"{probe.name} {position}"
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """All work of one run, by its identity."""
+
+    run: RunPlan
+    request: Request
+
+    def capture(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> str:
+        """A probe's forward pass: activations and answers."""
+        return self._of_probe(checkpoint, encoded, READINGS[RESIDUAL], what=FORWARD)
+
+    def headless(self, checkpoint: Checkpoint, encoded: EncodedProbe, in_part: bool) -> str:
+        """A forward pass without the output head: its activations are those of `capture`.
+
+        Args:
+            checkpoint: The checkpoint.
+            encoded: The probe.
+            in_part: Whether the weights came in part, so that their sha256 could not be checked.
+        """
+        return self._of_probe(checkpoint, encoded, READINGS[RESIDUAL], what=HEADLESS, in_part=in_part)
+
+    def measure(
+        self, checkpoint: Checkpoint, encoded: EncodedProbe | None, measure: Measure, beside: Checkpoint | None = None
+    ) -> str:
+        """One measure at all its sites.
+
+        Args:
+            checkpoint: The checkpoint.
+            encoded: The probe; None for a measure of the whole checkpoint.
+            measure: The measure.
+            beside: The other checkpoint of a pair.
+        """
+        what = {"measure": measure.name, "version": measure.version, "settings": measure.settings_text}
+        if beside is not None:
+            what["beside"] = json.dumps([beside.step, beside.weight_sha256, self.run.config_of(beside)])
+        reading = READINGS[measure.reads]
+        if encoded is not None and measure.reads in (PATTERN, MODEL_PAIR):
+            what["marks"] = encoded.probe.marks_sha256
+        if encoded is not None:
+            return self._of_probe(checkpoint, encoded, reading, **what)
+        return self._of_checkpoint(checkpoint, reading, **what)
+
+    def _of_probe(self, checkpoint: Checkpoint, encoded: EncodedProbe, reading: Reading, **what: Any) -> str:
+        probe = encoded.probe
+        return self._of_checkpoint(
+            checkpoint,
+            reading,
+            probe=[probe.name, probe.sha256, encoded.sha256],
+            position=self.request.position,
+            **what,
+        )
+
+    def _of_checkpoint(self, checkpoint: Checkpoint, reading: Reading, **what: Any) -> str:
+        return identity(
+            checkpoint,
+            config=self.run.config_of(checkpoint),
+            reading=[reading.name, reading.version, reading.kernel or self.run.shape.kernel],
+            dtype=self.request.dtype,
+            **what,
+        )
+
+    def captured_by(self, checkpoint: Checkpoint, encoded: EncodedProbe, done: Collection[str]) -> str:
+        """Of the forward passes that are done, the one to show: with behaviour if there is one; empty if there is none.
+
+        A walk that asks for behaviour counts only those that have it.
+        """
+        ids = [self.capture(checkpoint, encoded)]
+        if self.request.fetch == RANGES:
+            ids += [self.headless(checkpoint, encoded, in_part) for in_part in (False, True)]
+        return next((one for one in ids if one in done), "")
+
+    def measures(self, checkpoint: Checkpoint, encoded: EncodedProbe) -> Iterable[str]:
+        """Every measure of a probe's forward pass that there is, chosen or not."""
+        of_forward = (m for m in MEASURES.values() if READINGS[m.reads].from_forward)
+        return (self.measure(checkpoint, encoded, measure) for measure in of_forward)
+
+    def measures_alone(self, checkpoint: Checkpoint) -> list[Measure]:
+        """Chosen measures of the checkpoint alone, at this step."""
+        alone = (m for m in self.request.opening_measures if not READINGS[m.reads].per_probe and not m.against)
+        return [m for m in alone if self.run.is_taken(m, checkpoint)]
+
+    def opened(self, checkpoint: Checkpoint) -> str:
+        """What all measures of the checkpoint alone are of: where it changes, none of them is shown any more."""
+        return self._of_checkpoint(checkpoint, READINGS[WEIGHTS], what="opened")
+
+    def todo(self, done: Collection[str], recorded: Recorded) -> Todo:
+        """Usable checkpoints that lack a forward pass or a measure, and the probes that some of them lack.
+
+        Args:
+            done: Identities of the work that is done.
+            recorded: What the run folder records of a checkpoint's questions, by its label.
+        """
+        lacking: list[Checkpoint] = []
+        probes: set[str] = set()
+        for checkpoint in self.run.usable:
+            held = recorded(checkpoint.label)
+            missing = {e.probe.name for e in self.run.probes if not self._is_finished(checkpoint, e, done, held)}
+            if missing or any(self.measure(checkpoint, None, m) not in done for m in self.measures_alone(checkpoint)):
+                lacking.append(checkpoint)
+            probes |= missing
+        return Todo(tuple(lacking), frozenset(probes))
+
+    def _is_finished(self, checkpoint: Checkpoint, encoded: EncodedProbe, done: Collection[str], held: Held) -> bool:
+        question = question_of(encoded.probe, self.request.position)
+        if format1.is_answered(checkpoint, encoded, self.request, held.get(question, {}), done):
+            return True
+        return self.captured_by(checkpoint, encoded, done) != "" and all(
+            self.measure(checkpoint, encoded, m) in done for m in self.request.forward_measures
+        )
