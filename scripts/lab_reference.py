@@ -93,9 +93,10 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late (three seeds each)."""
     arm = replace(training, release=STAGGERED)
-    return [run for lead in (None, 0.5, 0.0, -0.5) for run in _block(replace(arm, plant_lead=lead))]
+    planted = [run for lead in (0.5, 0.0, -0.5) for run in _block(replace(arm, plant_lead=lead))[:3]]
+    return [*_block(arm), *planted]
 
 
 def _block(training: Training) -> list[Planned]:
