@@ -12,7 +12,14 @@ from rich.table import Table
 from pythia_geometry.analysis.claims.table import read_sources
 from pythia_geometry.screens.console import open_console
 
-COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
+COLOURS = {
+    "replicates": "green",
+    "does not replicate": "red",
+    "in part": "yellow",
+    "undecided": "yellow",
+    "seen in this run": "green",
+    "not seen in this run": "red",
+}
 
 
 def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Console | None = None) -> None:
@@ -25,18 +32,36 @@ def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Conso
     shown.add_column("value, interval, n", ratio=1)
     for (claim, text), rows in tables["claims"].groupby(["id", "claim"], sort=False):
         first = rows.iloc[0]
-        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", str(first["says"]))
+        said = "; ".join(filter(None, (str(first["says"]), str(first["note"]))))
+        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", said)
         for row in rows.itertuples():
             colour = COLOURS.get(str(row.verdict), "dim")
             shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
+            if row.operating:
+                shown.add_row("", "", "", f"[dim]this rule says, {row.operating}[/]")
         shown.add_row("", "", "", "")
     console.print(shown, highlight=False)
+    if "claims-replication" in tables:
+        _replication(console, tables["claims-replication"])
     for source in read_sources():
         console.print(f"{source.id}: {source.cite}. {source.title}.", style="dim", highlight=False, markup=False)
     console.print(
         f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
         highlight=False, markup=False,
     )  # fmt: skip
+
+
+def _replication(console: Console, table: pd.DataFrame) -> None:
+    """Effects of lab and run side by side."""
+    shown = Table(title="Replication against synthetic", title_justify="left", box=None, pad_edge=False)
+    for column in ("claim", "effect", "lab (90 %)", "run (90 %)", "difference", "is"):
+        shown.add_column(column)
+    for row in table.itertuples():
+        lab = f"{row.synthetic_value:.2f} ({row.synthetic_low:.2f} to {row.synthetic_high:.2f}), {row.synthetic_runs} runs"
+        run = f"{row.run}: {row.run_value:.2f} ({row.run_low:.2f} to {row.run_high:.2f}), {row.run_runs} runs"
+        gap = f"{row.difference:+.2f} ({row.difference_low:+.2f} to {row.difference_high:+.2f})"
+        shown.add_row(str(row.id), str(row.effect), lab, run, gap, str(row.word))
+    console.print(shown, highlight=False)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
