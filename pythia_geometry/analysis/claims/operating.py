@@ -33,8 +33,6 @@ def operating(rule: str, n_runs: int) -> str:
     parts = []
     for truth, rows in rates[rates["runs"] == nearest].groupby("truth", sort=False):
         words = rows.sort_values("rate", ascending=False)
-        said = ", ".join(
-            f"{w} {100 * r:.0f} %" for w, r in zip(words["word"], words["rate"], strict=True) if r >= 0.005
-        )
-        parts.append(f"{truth}: {said}")
+        said = [f"{w} {100 * r:.0f} %" for w, r in zip(words["word"], words["rate"], strict=True) if r >= 0.005]
+        parts.append(f"{truth}: {', '.join(said)}")
     return f"with {nearest} runs: {'; '.join(parts)}"
