@@ -34,7 +34,8 @@ def compare_tables(
         position: Where activations were read.
 
     Returns:
-        The tables by name: `claims`, and `claims-replication` where there are runs beside the lab; and the rows behind each verdict by (claim, evidence).
+        The tables by name (`claims`, and `claims-replication` where there are runs beside the lab), and the rows behind
+        each verdict by (claim, evidence).
 
     Raises:
         PythiaGeometryError: If a run cannot be read or there is nothing to compare.

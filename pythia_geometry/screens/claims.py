@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -34,11 +35,11 @@ def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Conso
         first = rows.iloc[0]
         said = "; ".join(filter(None, (str(first["says"]), str(first["note"]))))
         shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", said)
-        for row in rows.itertuples():
-            colour = COLOURS.get(str(row.verdict), "dim")
-            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
-            if row.operating:
-                shown.add_row("", "", "", f"[dim]this rule says, {row.operating}[/]")
+        for row in rows.to_dict("records"):
+            colour = COLOURS.get(row["verdict"], "dim")
+            shown.add_row("", row["evidence"], f"[{colour}]{row['verdict']}[/]", row["value"].replace(" | ", "\n"))
+            if row["operating"]:
+                shown.add_row("", "", "", f"[dim]this rule says, {row['operating']}[/]")
         shown.add_row("", "", "", "")
     console.print(shown, highlight=False)
     if "claims-replication" in tables:
@@ -56,12 +57,15 @@ def _replication(console: Console, table: pd.DataFrame) -> None:
     shown = Table(title="Replication against synthetic", title_justify="left", box=None, pad_edge=False)
     for column in ("claim", "effect", "lab (90 %)", "run (90 %)", "difference", "is"):
         shown.add_column(column)
-    for row in table.itertuples():
-        lab = f"{row.synthetic_value:.2f} ({row.synthetic_low:.2f} to {row.synthetic_high:.2f}), {row.synthetic_runs} runs"
-        run = f"{row.run}: {row.run_value:.2f} ({row.run_low:.2f} to {row.run_high:.2f}), {row.run_runs} runs"
-        gap = f"{row.difference:+.2f} ({row.difference_low:+.2f} to {row.difference_high:+.2f})"
-        shown.add_row(str(row.id), str(row.effect), lab, run, gap, str(row.word))
+    for row in table.to_dict("records"):
+        sides = (f"{_interval(row, side)}, {row[f'{side}_runs']} runs" for side in ("synthetic", "run"))
+        shown.add_row(row["id"], row["effect"], *sides, _interval(row, "difference", "difference"), row["word"])
     console.print(shown, highlight=False)
+
+
+def _interval(row: Mapping[Hashable, Any], side: str, value: str = "") -> str:
+    low, high = row[f"{side}_low"], row[f"{side}_high"]
+    return f"{row[value or f'{side}_value']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def as_markdown(table: pd.DataFrame) -> str:

@@ -90,14 +90,14 @@ def _error(rate: float, n: int) -> float:
 def of_lead(words: pd.DataFrame) -> pd.DataFrame:
     """The lead test's rows in the form of `calibrate_rules`: its worst null, and a lead of ×2 and of ×3.2."""
     kept = words[words["grid"].astype(str) == "154"]
-    nulls = kept[kept["lead"].isna() & (kept["forbids"] == "")]
-    rows = []
-    for name, table, lead in (("null", nulls, None), ("the paper's effect", kept, 0.3), ("half a decade", kept, 0.5)):
-        chosen = table if lead is None else table[table["lead"] == lead]
-        if lead is not None:
-            chosen = chosen[chosen["world"] == f"LEAD {lead:g}"]
-        for (n, word), group in chosen.groupby(["runs", "word"], sort=False):
-            worst = group.loc[group["rate"].idxmax()]
-            about = {"rule": "lead", "truth": name, "what": str(worst["truth"]), "runs": n, "word": word}
-            rows.append(about | {k: worst[k] for k in ("rate", "se", "draws")})
-    return pd.DataFrame(rows)
+    tables = {
+        "null": kept[kept["lead"].isna() & (kept["forbids"] == "")],
+        "the paper's effect": kept[kept["world"] == "LEAD 0.3"],
+        "half a decade": kept[kept["world"] == "LEAD 0.5"],
+    }
+    frames = []
+    for truth, table in tables.items():
+        worst = table.sort_values("rate", ascending=False).drop_duplicates(["runs", "word"])
+        frames.append(worst.assign(rule="lead", truth=truth, what=worst["truth"]))
+    columns = ["rule", "truth", "what", "runs", "word", "rate", "se", "draws"]
+    return pd.concat(frames, ignore_index=True)[columns]
