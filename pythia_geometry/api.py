@@ -22,6 +22,7 @@ from pythia_geometry.screens.walk import Bar
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.named import OFFLINE, find_suites
+from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
 
 
@@ -42,16 +43,23 @@ def pythia(name: str, seed: int = 0) -> Suite:
     return find_suites(name, (seed,) if seed else ())[0]
 
 
-def hub(repository: str) -> Suite:
-    """Any Hub repository whose branches name steps (`step1000`, `stage1-step1000-tokens5B`)."""
-    return find_suites(repository)[0]
+def hub(repository: str, seed: int | None = None, stage: str = "", pattern: str = "") -> Suite:
+    """Any Hub repository whose branches or tags name steps (`step1000`, `stage1-step1000-tokens5B`, `ckpt_356`).
+
+    Args:
+        repository: `organisation/name`.
+        seed: The run, where the names of its steps tell seeds apart.
+        stage: Stage of training, as after `--stage`.
+        pattern: How names are read, as after `--pattern`.
+    """
+    return find_suites(repository, () if seed is None else (seed,), Naming(stage, pattern))[0]
 
 
-def local(folder: str | Path) -> Suite:
-    """A folder of `step<N>/` checkpoints in the Hub's file layout."""
+def local(folder: str | Path, stage: str = "", pattern: str = "") -> Suite:
+    """A folder of checkpoints in the Hub's file layout: `step<N>/`, `checkpoint-<N>/` …; see `hub`."""
     from pythia_geometry.suites.local import LocalSuite
 
-    return LocalSuite(folder)
+    return LocalSuite(folder, Naming(stage, pattern))
 
 
 def offline() -> Suite:
