@@ -79,7 +79,7 @@ def calibration_tables(
     folder: str | Path | None = None,
     notify: Callable[[str], object] = str,
 ) -> Tables:
-    """`calibrate`: rates of every test in made-up worlds; `-words`: of every verdict in studies; `-rules`: of claims."""
+    """`calibrate`: rates of every test in made-up worlds; `-words`: of verdicts in studies; `-rules`: of claims."""
     from pythia_geometry.analysis.calibration.operating import calibrate_rules
     from pythia_geometry.analysis.calibration.rates import calibrate, run_designs
     from pythia_geometry.analysis.calibration.words import calibrate_words

@@ -116,7 +116,7 @@ def jackknife_error(replicates: Array, clusters: NDArray[np.int64] | None = None
     within each, and √(G/(G − 1) Σ_g (Σ_{i∈g} influence_i)²)/n is the error: that of n clusters of one row is the
     jackknife's own.
 
-    How it misleads: with few clusters it is itself uncertain (eight leave it some 25 % of its value either way), and the
+    How it misleads: with few clusters it is itself uncertain (eight leave it some 25 % of its value either way). The
     sum of single deletions stands for the deletion of a cluster, which is exact only where rows hardly interact.
 
     Args:

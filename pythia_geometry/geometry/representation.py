@@ -1,9 +1,9 @@
 """How many directions a layer's activations fill, and how evenly.
 
 Every function takes an array [n, d] of n prompts (or a `Cloud`, which shares the decompositions) and
-returns an `Estimate`. Errors are delete-one jackknife standard errors over prompts, or over the templates they come from, computed from the one
-decomposition there is (`pythia_geometry.geometry.deletion`). Never bootstrap prompts here: resampled
-duplicates alone take RankMe from 114 to 75 (docs/assumptions.md A9).
+returns an `Estimate`. Errors are delete-one jackknife standard errors over prompts, over templates where the cloud
+names them, computed from the one decomposition there is (`pythia_geometry.geometry.deletion`). Never bootstrap prompts
+here: resampled duplicates alone take RankMe from 114 to 75 (docs/assumptions.md A9).
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def measure_layers(
     measures: Sequence[Measure],
     clusters: NDArray[np.int64] | None = None,
 ) -> Measured:
-    """Every measure of every layer of activations [L, N, D]; errors over the clusters of prompts where there are any."""
+    """Every measure of every layer of activations [L, N, D]; errors over clusters of prompts where there are any."""
     found: Measured = []
     for index, rows in enumerate(activations):
         cloud, site = Cloud(rows, clusters), Site(layers[index], index)
