@@ -59,12 +59,15 @@ class Cloud:
 
     Args:
         rows: Array [n, d], n ≥ 2; any float type, computed in float64.
+        clusters: Number of each row's cluster [n], from 0, where rows come from few templates: errors are then over
+            clusters. None where rows are independent.
 
     Raises:
         ValueError: If it is not two-dimensional or has fewer than two rows.
     """
 
-    def __init__(self, rows: ArrayLike) -> None:
+    def __init__(self, rows: ArrayLike, clusters: NDArray[np.int64] | None = None) -> None:
+        self.clusters = clusters
         self.rows: Array = np.asarray(rows, dtype=np.float64)
         if self.rows.ndim != 2 or self.rows.shape[0] < 2:
             raise ValueError(

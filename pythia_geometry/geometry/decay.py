@@ -60,7 +60,7 @@ def alpha_req(z: ArrayLike | Cloud, first: int = FIRST, last: int | None = None)
     rest = y - y.mean() - slope * (x - x.mean())
     r2 = 1 - float((rest**2).sum() / ((y - y.mean()) ** 2).sum()) if np.ptp(y) > 0 else 1.0
     reason = f"no power law: R² {r2:.2f} over indices {first} to {end}" if r2 < STRAIGHT else ""
-    error = jackknife_error(_shifts(cloud.centred_spectrum.leverage[:, first - 1 : end], pull))
+    error = jackknife_error(_shifts(cloud.centred_spectrum.leverage[:, first - 1 : end], pull), cloud.clusters)
     return {
         "alpha_req": Estimate(-slope, error, inf, n, reason),
         "alpha_req_r2": Estimate(r2, float("nan"), 1.0, n, "no error: it describes the fit"),
