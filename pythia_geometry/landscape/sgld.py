@@ -89,7 +89,8 @@ class Chance:
     def one_pass(self) -> Sequence[Tensor]:
         """Row numbers of random batches that cover all examples once; the last may be incomplete."""
         generator = torch.Generator().manual_seed(_seed(self.sampling.seed, self.sampling.chains, 2))
-        return torch.randperm(self.n, generator=generator).split(min(self.sampling.batch, self.n))
+        parts: tuple[Tensor, ...] = torch.randperm(self.n, generator=generator).split(min(self.sampling.batch, self.n))
+        return parts
 
     def noise(self, chain: int, like: Tensor) -> Iterator[Tensor]:
         """Standard normal vectors, one a step."""
