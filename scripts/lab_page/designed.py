@@ -108,12 +108,18 @@ def power_rows(found: list[Arm]) -> pd.DataFrame:
         rates = power.rates.set_index("lead")["both"]
         rows.append(
             {
-                "arm": arm.name, "runs": len(arm.made), "levels that emerged in every run": len(power.screening.tasks),
+                "arm": arm.name, "runs": len(arm.made), "loss, last 100 steps": losses(arm), "levels that emerged in every run": len(power.screening.tasks),
                 "spread of halfway steps, decades": spread,
                 **{f"power at {lead:g}": float(rates.get(lead, np.nan)) for lead in (0.3, 0.5)},
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def losses(arm: Arm) -> str:
+    """The range over runs."""
+    found = [made["loss"] for made in arm.made if "loss" in made]
+    return f"{min(found):.3f}–{max(found):.3f}" if found else "not recorded"
 
 
 def matched_rows(found: list[Arm]) -> pd.DataFrame:
