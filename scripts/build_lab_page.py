@@ -12,12 +12,12 @@ from lab_page import designed, numbers, pictures, sizes
 from lab_page.answers import answers
 from lab_page.designed import Arm
 
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
-from pythia_geometry.analysis.claims.rules import Evidence
 from pythia_geometry.analysis.events.collapse import TRANSIENT
 from pythia_geometry.analysis.events.layer_order import sign_test
 from pythia_geometry.commands.comparison import lab_evidence
-from pythia_geometry.report.figures import save
+from pythia_geometry.report.drawing import save
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELVES = ROOT / "data" / "reference"

@@ -159,6 +159,8 @@ def make(run: Planned, args: argparse.Namespace) -> None:
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "behaviour" and training.release == STAGGERED:
+            table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
         small(table).to_parquet(file, compression="zstd", index=False)
     seconds = spent.note()
     if not args.behaviour:

@@ -19,7 +19,7 @@ from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
-from pythia_geometry.runs.work import RunWork, question_of
+from pythia_geometry.runs.work import Alone, RunWork, question_of
 from pythia_geometry.store.activations import read_activations
 from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
@@ -98,10 +98,9 @@ class Ledger:
         chosen = self.request.forward_measures
         return [m for m in chosen if self.work.measure(checkpoint, encoded, m) not in self.done]
 
-    def todo_alone(self, checkpoint: Checkpoint) -> list[Measure]:
-        """Chosen measures of the checkpoint alone that are not done."""
-        chosen = self.work.measures_alone(checkpoint)
-        return [m for m in chosen if self.work.measure(checkpoint, None, m) not in self.done]
+    def todo_alone(self, checkpoint: Checkpoint) -> list[Alone]:
+        """Measures of the checkpoint alone that are not done."""
+        return [one for one in self.work.alone(checkpoint) if self.work.of_alone(checkpoint, one) not in self.done]
 
     # -- what the tables show ----------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class Ledger:
 
     def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:
         """What the tables show of the checkpoint alone."""
-        ids = {m.name: self.work.measure(checkpoint, None, m) for m in self.work.measures_alone(checkpoint)}
+        ids = {one.key: self.work.of_alone(checkpoint, one) for one in self.work.alone(checkpoint)}
         works = {"capture": self.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
         return {**works, **{name: one for name, one in ids.items() if one in self.done}}
 

@@ -6,13 +6,13 @@ of the walk cannot tell it from what an earlier walk left. A thread fetches the 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from pythia_geometry.runs.fetching.files import empty_downloads
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
@@ -53,7 +53,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
     ):
         gather(folder, walked_on=shards_of(plan))
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
-            shutil.rmtree(folder.downloads, ignore_errors=True)
+            empty_downloads(folder.downloads)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
         ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)

@@ -107,8 +107,11 @@ def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Pa
         console.print(
             f"Targets of several tokens, in {multi} of the tasks, are scored whole.", style="dim", highlight=False
         )
+    warned = dict.fromkeys(f"{p.probe.name}, {text}" for run in plan.runs for p in run.probes for text in p.warnings)
+    for text in warned:
+        console.print(f"Warning: {text}", style="yellow", highlight=False, markup=False)
     for run in plan.runs:
-        for note in run.suite.notes:
+        for note in (*run.suite.notes, *run.remarks):
             console.print(f"{run.name}: {note}", style="dim", highlight=False, markup=False)
         remarkable = [c for c in run.usable if c.detail]
         for checkpoint in remarkable[:MAX_REMARKS]:

@@ -21,6 +21,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,14 +223,16 @@ class RunFolder:
                 takes back all that was made from the old one. Questions that are not named stay as they are.
         """
         known = self.checkpoint(label)
-        held = known["current"]
+        held = deepcopy(known["current"])
         for question, works in (current or {}).items():
             before = held.get(question, {})
             is_new = works.get("capture", before.get("capture")) != before.get("capture")
             held[question] = {**({} if is_new else before), **works}
         # also what is gone, until a walk has ended without it: `write_tables` says so
         items = {*known["items"], *(item for part in self._whole_parts() if part.label == label for item in part.items)}
-        self._write_checkpoint(label, {"row": dict(row), "current": held, "items": sorted(items)})
+        new = {"row": dict(row), "current": held, "items": sorted(items)}
+        if new != {key: known[key] for key in new}:
+            self._write_checkpoint(label, new)
 
     def _write_checkpoint(self, label: str, known: Known) -> None:
         with disk_errors(self.path):

@@ -119,14 +119,14 @@ def coincidence(units: pd.DataFrame, related: Related = frozenset(), draws: int 
     """
     _check(units)
     has = units[["pattern", "behaviour"]].notna().to_numpy()
-    both = units[has.all(axis=1)]
+    both = units.dropna(subset=["pattern", "behaviour"])
     tested, reasons = _testable(both)
     counts = {
         "neither": int((~has).all(axis=1).sum()),
         "pattern_only": int((has[:, 0] & ~has[:, 1]).sum()),
         "behaviour_only": int((~has[:, 0] & has[:, 1]).sum()),
     }
-    shown = both if tested.empty else tested
+    shown: pd.DataFrame = both if tested.empty else tested
     delta = (shown["pattern"] - shown["behaviour"]).to_numpy(dtype=float)
     rng = np.random.default_rng(seed)
     nan = float("nan")

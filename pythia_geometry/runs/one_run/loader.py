@@ -66,7 +66,7 @@ class Loader:
             model = SuiteModel(config, self.request.dtype, self.request.resolved_device, self.has_head)
             set_threads(self.request.threads, self.run.shape.width)
         try:
-            model.swap(weights, checkpoint)
+            model.swap(weights, checkpoint, self.run.suite.config_file(checkpoint))
         finally:  # also where that fails, since this may be why
             if isinstance(weights, Path):
                 self.run.suite.confirm(checkpoint, weights)

@@ -72,7 +72,8 @@ def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: Mapping[str, Che
         for encoded in ledger.run.probes:
             question = ledger.question(encoded.probe)
             known = _known_step(recorded, question, measure)
-            if known > step:
+            is_old = known == step and measure.name in recorded.get(question, {})
+            if known > step or (is_old and ledger.is_of_format_1(checkpoint, encoded)):
                 continue
             identity = ledger.work.measure(checkpoint, encoded, measure, reference)
             pair: Pair = ()

@@ -115,7 +115,7 @@ class RunWalk:
             return False
         probes = [e for e in ledger.run.probes if not ledger.is_of_format_1(checkpoint, e)]
         current = {ledger.question(e.probe): ledger.current(checkpoint, e) for e in probes}
-        if ledger.work.measures_alone(checkpoint):
+        if ledger.work.alone(checkpoint):
             current[WHOLE] = ledger.current_alone(checkpoint)
         ledger.record(checkpoint, current)
         self._finished(checkpoint, "")
