@@ -94,10 +94,10 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late (three seeds each)."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
     arm = replace(training, release=STAGGERED)
-    planted = [run for lead in (0.5, 0.0, -0.5) for run in _block(replace(arm, plant_lead=lead))[:3]]
-    return [*_block(arm), *planted]
+    planted = [(0.5, BLOCK), (0.0, 3), (-0.5, 3)]
+    return [*_block(arm), *(run for lead, n in planted for run in _block(replace(arm, plant_lead=lead))[:n])]
 
 
 def _block(training: Training) -> list[Planned]:
