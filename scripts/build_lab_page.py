@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from lab_page import designed, numbers, pictures, sizes
 from lab_page.answers import answers
+from lab_page.designed import Arm
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
@@ -161,35 +162,29 @@ def universality_table(found: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def first_screen(evidence: Evidence) -> str:
-    """Each claim in a row."""
-    return table(answers(evidence, sizes.transients(SHELVES / "transient"), designed.arms(SHELVES / "staggered")))
-
-
-def of_designed() -> dict[str, str]:
+def of_designed(arms: list[Arm]) -> dict[str, str]:
     """The tables of the designed runs; one sentence where none is done."""
     made = {
         "power": designed.power_rows, "follows": designed.follows_rows, "events": designed.event_rows,
         "designed": designed.matched_rows,
     }  # fmt: skip
-    found = designed.arms(SHELVES / "staggered")
-    tables = {name: rows(found) for name, rows in made.items()} if found else {}
-    return {name: table(tables[name]) if len(tables.get(name, ())) else NONE_YET for name in made}
+    tables = {name: rows(arms) for name, rows in made.items()}
+    return {name: table(rows) if len(rows) else NONE_YET for name, rows in tables.items()}
 
 
-def of_sizes() -> dict[str, str]:
+def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
     """The tables of the first 60 steps by size."""
-    found = sizes.transients(SHELVES / "transient")
-    if found.empty:
+    if first_steps.empty:
         return {"sizes": NONE_YET, "slopes": NONE_YET}
-    slopes = sizes.slope_rows(found)
-    return {"sizes": table(sizes.sizes_rows(found)), "slopes": table(slopes) if len(slopes) else NONE_YET}
+    slopes = sizes.slope_rows(first_steps)
+    return {"sizes": table(sizes.sizes_rows(first_steps)), "slopes": table(slopes) if len(slopes) else NONE_YET}
 
 
 def parts(reference: Reference) -> dict[str, str]:
     """Every table of the page, by the name at which head.md wants it."""
     found, emerged = numbers.falls(reference), numbers.emergence(reference)
-    evidence = lab_evidence()
+    evidence, arms = lab_evidence(), designed.arms(SHELVES / "staggered")
+    first_steps = sizes.transients(SHELVES / "transient")
     models = sorted(found["model"].unique(), key=lambda m: (numbers.parameters(m), m))
     return {
         "runs": table(runs_table(reference)),
@@ -205,9 +200,9 @@ def parts(reference: Reference) -> dict[str, str]:
         "votes": table(votes_table(found)),
         "leads": table(leads_table(found, emerged)),
         "matched": table(matched_table(evidence)),
-        "answers": first_screen(evidence),
-        **of_designed(),
-        **of_sizes(),
+        "answers": table(answers(evidence, first_steps, arms)),
+        **of_designed(arms),
+        **of_sizes(first_steps),
         "n_levels": str(found["task"].nunique()),
         "n_runs": str(len(reference.made)),
     }

@@ -32,6 +32,7 @@ from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.probes import ALGORITHMIC
 from pythia_geometry.lab.release import BLOCK, loss_opens, released
 from pythia_geometry.lab.settings import STAGGERED, Training
+from pythia_geometry.lab.suite_folder import LOSSES
 from pythia_geometry.lab.tasks import QUICK
 from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.request import Request
@@ -93,10 +94,10 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late (three seeds each)."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
     arm = replace(training, release=STAGGERED)
-    planted = [run for lead in (0.5, 0.0, -0.5) for run in _block(replace(arm, plant_lead=lead))[:3]]
-    return [*_block(arm), *planted]
+    planted = [(0.5, BLOCK), (0.0, 3), (-0.5, 3)]
+    return [*_block(arm), *(run for lead, n in planted for run in _block(replace(arm, plant_lead=lead))[:n])]
 
 
 def _block(training: Training) -> list[Planned]:
@@ -158,11 +159,13 @@ def make(run: Planned, args: argparse.Namespace) -> None:
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "behaviour" and training.release == STAGGERED:
+            table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
         small(table).to_parquet(file, compression="zstd", index=False)
     seconds = spent.note()
     if not args.behaviour:
         record = args.out / f"{run.name}.json"
-        record.write_text(json.dumps(provenance(run, seconds), indent=2) + "\n")
+        record.write_text(json.dumps(provenance(run, folder, seconds), indent=2) + "\n")
     print(f"{run.name} written", flush=True)
 
 
@@ -173,7 +176,7 @@ def small(table: pd.DataFrame) -> pd.DataFrame:
     return kept.astype({c: "float32" for c in ("value", "error", "chance", "majority") if c in kept})
 
 
-def provenance(run: Planned, cpu_seconds: float) -> dict[str, object]:
+def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, object]:
     """What made the tables."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     training = run.training
@@ -184,6 +187,7 @@ def provenance(run: Planned, cpu_seconds: float) -> dict[str, object]:
         "model": training.model,
         "n_parameters": training.n_parameters,
         **({"released": released(training), "loss_opens": loss_opens(training)} if run.shelf == "staggered" else {}),
+        "loss": round(float(pd.read_csv(folder / LOSSES)["loss"].tail(100).mean()), 4),  # of the last hundred steps
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
         "cpu_seconds": round(cpu_seconds),
         "cpu_minutes": round(cpu_seconds / 60, 1),

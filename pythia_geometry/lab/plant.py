@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WEIGHT = 1.0  # beside the mean answer loss of a token
 FEWEST = 3  # rows of a level; of two, the ratio is 1 whatever they are
+NOTHING = 1e-6  # variance of rows of one and the same problem: nothing to push on
 
 
 def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
@@ -54,4 +55,4 @@ def log_participation(rows: Tensor) -> Tensor:
     """
     centred = rows - rows.mean(0)
     gram = centred @ centred.T
-    return 2 * gram.trace().log() - gram.square().sum().log()
+    return 2 * (gram.trace() + NOTHING).log() - (gram.square().sum() + NOTHING**2).log()

@@ -169,7 +169,8 @@ def backward(
         loss = summed * accelerator.num_processes / n_scored
         told[0] += loss.detach()
         if training.plants:
-            loss = loss + plant_loss(output.hidden_states[-1], problems, training, step)
+            planted = plant_loss(output.hidden_states[-1], problems, training, step)
+            loss = loss + accelerator.num_processes * planted
         accelerator.backward(loss)
         right = ((output.logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)
         told.index_add_(0, 1 + levels, right.to(told.dtype))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from lab_page import sizes
-from lab_page.designed import Arm
-from pythia_geometry.analysis.claims.rules import Evidence
+from lab_page.designed import CONVENTIONS, Arm
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.table import judge_claims
-from pythia_geometry.analysis.precursor.verdict import UNTESTABLE, Verdict
+from pythia_geometry.analysis.precursor.verdict import Verdict
 
 COLUMNS = ["claim", "answer", "numbers", "power"]
 NOT_RUN = {
@@ -42,21 +42,20 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _tested(evidence: Evidence, designed: list[Arm]) -> list[tuple[str, Verdict | str]]:
-    usual = [(f"{model}, as trained", verdict) for model, verdict in evidence.precursors.items()]
-    return [*((arm.name, arm.verdict) for arm in designed), *usual]
+def _tested(evidence: Evidence, arms: list[Arm]) -> list[tuple[str, Verdict]]:
+    """By design and convention: the designed arms first."""
+    of_arms = [(arm.name, verdict) for arm in arms for verdict in arm.verdicts]
+    usual = [(f"{verdict.model}, as trained", verdict) for verdict in evidence.precursors[0]]
+    return [(f"{name}, {CONVENTIONS[verdict.measure]}", verdict) for name, verdict in [*of_arms, *usual]]
 
 
-def _lead(verdict: Verdict | str) -> tuple[str, str, str]:
-    if isinstance(verdict, str):
-        return UNTESTABLE, verdict, "–"
+def _lead(verdict: Verdict) -> tuple[str, str, str]:
     legs = [
         f"{metric} lag {leg.lag:+.2f} ({leg.lower:+.2f} … {leg.upper:+.2f}), p {leg.p_specific:.3f}"
-        for metric, leg in verdict.legs.items()
+        for metric, leg in (verdict.finding.legs.items() if verdict.finding else ())
     ]
-    screening = verdict.power.screening
-    n = f"{len(screening.runs)} runs × {len(screening.tasks)} levels"
-    decisive = verdict.power.decisive
+    chosen, decisive = verdict.power.chosen, verdict.power.decisive
+    n = f"{len(chosen.runs)} runs × {len(chosen.tasks)} levels"
     power = "–" if np.isnan(decisive) else f"{decisive:.2f} at half a decade"
     return verdict.label, "; ".join([*legs, n]), power
 

@@ -22,6 +22,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 
 STAGGERED = "staggered"
+CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
     "-staggered-lead0.5": "planted lead of .5",
     "-staggered-lead0": "planted lead of 0",
@@ -63,13 +64,20 @@ class Arm:
         ]
         return pd.DataFrame(rows)
 
+    @property
+    def behaviour(self) -> pd.DataFrame:
+        """Where release was assigned level by level, a level is exchangeable by itself: a family of its own."""
+        rows = self.rows(self.reference.behaviour)
+        return rows.assign(family=rows["task"]) if self.is_released else rows
+
     @cached_property
-    def verdict(self) -> Verdict:
-        return precursors(self.rows(self.reference.geometry), self.rows(self.reference.behaviour))
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One a convention."""
+        return precursors(self.rows(self.reference.geometry), self.behaviour)
 
     @cached_property
     def runs(self) -> list[ReleasedRun]:
-        tables = self.rows(self.reference.geometry), self.rows(self.reference.behaviour)
+        tables = self.rows(self.reference.geometry), self.behaviour
         return released_runs(*tables, self.steps("released"), Question())
 
     @cached_property
@@ -102,13 +110,13 @@ def power_rows(found: list[Arm]) -> pd.DataFrame:
     """What each arm could have shown, from its behaviour alone."""
     rows = []
     for arm in found:
-        power = arm.verdict.power
-        halfway = [run.midpoints for run in power.screening.runs]
+        power = arm.verdicts[0].power
+        halfway = [run.midpoints for run in power.chosen.runs]
         spread = float(np.mean([np.std(middle) for middle in halfway])) if halfway else np.nan
         rates = power.rates.set_index("lead")["both"]
         rows.append(
             {
-                "arm": arm.name, "runs": len(arm.made), "levels that emerged in every run": len(power.screening.tasks),
+                "arm": arm.name, "runs": len(arm.made), "loss, last 100 steps": losses(arm), "levels that emerged in every run": len(power.screening.tasks), "of them tested": len(power.chosen.tasks),
                 "spread of halfway steps, decades": spread,
                 **{f"power at {lead:g}": float(rates.get(lead, np.nan)) for lead in (0.3, 0.5)},
             }
@@ -116,17 +124,25 @@ def power_rows(found: list[Arm]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def losses(arm: Arm) -> str:
+    """The range over runs."""
+    found = [made["loss"] for made in arm.made if "loss" in made]
+    return f"{min(found):.3f}–{max(found):.3f}" if found else "not recorded"
+
+
 def matched_rows(found: list[Arm]) -> pd.DataFrame:
-    """The task-matched lag of each arm, companion beside it."""
+    """The task-matched lag of each arm, in both conventions, companion beside it."""
     rows = []
     for arm in found:
-        verdict = arm.verdict
-        row: dict[str, object] = {"arm": arm.name}
-        for metric, leg in verdict.legs.items():
-            row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
-            row[f"{metric}: lag (90 % interval)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} … {leg.upper:+.2f})"
-        row["companion"] = "; ".join(f"{m} {leg.label}" for m, leg in verdict.companion.items()) or "–"
-        rows.append(row | {"verdict": verdict.label, "why": "; ".join(verdict.reasons)})
+        for verdict in arm.verdicts:
+            row: dict[str, object] = {"arm": arm.name, "RankMe": CONVENTIONS[verdict.measure]}
+            legs = verdict.finding.legs.items() if verdict.finding else ()
+            for metric, leg in legs:
+                row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
+                row[f"{metric}: lag (90 % interval)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} … {leg.upper:+.2f})"
+            companion = verdict.finding.companion if verdict.finding else None
+            row["companion: p, kept"] = f"{companion.p:.3f}, {companion.kept:.2f}" if companion else "–"
+            rows.append(row | {"verdict": verdict.label, "why": "; ".join(verdict.reasons)})
     return pd.DataFrame(rows)
 
 

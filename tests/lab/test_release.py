@@ -125,6 +125,9 @@ def test_participation_ratio_of_known_clouds() -> None:
     line = torch.arange(5.0)[:, None] * torch.ones(3)
     assert log_participation(line).exp().item() == pytest.approx(1.0, abs=1e-5)
     assert log_participation(torch.eye(6)).exp().item() == pytest.approx(5.0, rel=1e-5)
+    same = torch.ones(3, 4, requires_grad=True)  # three times the same problem, as PAR1 draws it
+    log_participation(same).backward()
+    assert same.grad is not None and not same.grad.any()
 
 
 def test_the_rate_stays_where_the_warm_up_took_it() -> None:
