@@ -19,7 +19,7 @@ SAME = {"pythia collapse": "collapse", "no lead": "lead"}
 @cache
 def shipped_rates() -> pd.DataFrame:
     """The rates that ship: rule, truth, what, runs, word, rate, se, draws."""
-    return pd.read_csv(data_folder() / "operating.csv")
+    return pd.read_csv(data_folder() / "operating.csv", keep_default_na=False)  # "null" is a word here
 
 
 def operating(rule: str, n_runs: int) -> str:
