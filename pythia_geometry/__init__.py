@@ -16,7 +16,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pythia_geometry.api import hub, local, measure, offline, probes, pythia, read, summary
+    from pythia_geometry.api import (
+        calibrate,
+        compare,
+        doctor,
+        hub,
+        local,
+        measure,
+        offline,
+        power,
+        precursors,
+        probes,
+        pythia,
+        read,
+        summary,
+    )
     from pythia_geometry.errors import PythiaGeometryError
     from pythia_geometry.runs.request import Request
 
@@ -24,15 +38,21 @@ _HOMES = {
     "PythiaGeometryError": "errors",
     "Request": "runs.request",
     **dict.fromkeys(("hub", "local", "measure", "offline", "probes", "pythia", "read", "summary"), "api"),
+    **dict.fromkeys(("calibrate", "compare", "doctor", "power", "precursors"), "api"),
 }
 
 __all__ = [
     "PythiaGeometryError",
     "Request",
+    "calibrate",
+    "compare",
+    "doctor",
     "hub",
     "local",
     "measure",
     "offline",
+    "power",
+    "precursors",
     "probes",
     "pythia",
     "read",

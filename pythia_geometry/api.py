@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from pythia_geometry.screens.walk import Bar
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.named import OFFLINE, find_suites
+from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
 
 
@@ -41,16 +43,23 @@ def pythia(name: str, seed: int = 0) -> Suite:
     return find_suites(name, (seed,) if seed else ())[0]
 
 
-def hub(repository: str) -> Suite:
-    """Any Hub repository whose branches name steps (`step1000`, `stage1-step1000-tokens5B`)."""
-    return find_suites(repository)[0]
+def hub(repository: str, seed: int | None = None, stage: str = "", pattern: str = "") -> Suite:
+    """Any Hub repository whose branches or tags name steps (`step1000`, `stage1-step1000-tokens5B`, `ckpt_356`).
+
+    Args:
+        repository: `organisation/name`.
+        seed: The run, where the names of its steps tell seeds apart.
+        stage: Stage of training, as after `--stage`.
+        pattern: How names are read, as after `--pattern`.
+    """
+    return find_suites(repository, () if seed is None else (seed,), Naming(stage, pattern))[0]
 
 
-def local(folder: str | Path) -> Suite:
-    """A folder of `step<N>/` checkpoints in the Hub's file layout."""
+def local(folder: str | Path, stage: str = "", pattern: str = "") -> Suite:
+    """A folder of checkpoints in the Hub's file layout: `step<N>/`, `checkpoint-<N>/` …; see `hub`."""
     from pythia_geometry.suites.local import LocalSuite
 
-    return LocalSuite(folder)
+    return LocalSuite(folder, Naming(stage, pattern))
 
 
 def offline() -> Suite:
@@ -119,6 +128,42 @@ def _steps(given: str | int | Iterable[int]) -> str:
     if not steps or not all(isinstance(step, int | np.integer) for step in steps):
         raise PythiaGeometryError(f"steps must be a selection such as 'log', a step, or several; got {given!r}")
     return ",".join(str(int(step)) for step in steps)
+
+
+def power(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """Whether the tasks of these runs could show a precursor: rates by lead. Settings as the options of `power`."""
+    from pythia_geometry.commands.answers import power_tables
+
+    return power_tables(runs, **settings)["power"]
+
+
+def precursors(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """Whether geometry leads behaviour, task by task: the verdict. Settings as the options of `precursors`."""
+    from pythia_geometry.commands.answers import precursor_tables
+
+    return precursor_tables(runs, **settings)["precursors"]
+
+
+def calibrate(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """How often each test calls a lead in made-up worlds, on Pythia's grids or on the steps and tasks of these runs."""
+    from pythia_geometry.commands.answers import calibration_tables
+
+    return calibration_tables(runs, **settings)["calibrate"]
+
+
+def compare(*runs: str | Path, **settings: Any) -> pd.DataFrame:
+    """What the lab and these runs say of the published claims, one row a claim and body of evidence."""
+    from pythia_geometry.commands.comparison import compare_tables
+
+    return compare_tables(runs, **settings)[0]["claims"]
+
+
+def doctor(suite: Suite, deep: bool = False) -> pd.DataFrame:
+    """Which steps of a suite can be trusted, a row a step."""
+    from pythia_geometry.commands.diagnosis import step_table
+    from pythia_geometry.suites.doctor.verdicts import diagnose
+
+    return step_table(diagnose(suite, deep))
 
 
 def read(folder: str | Path) -> Tables:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from pythia_geometry.commands.calibrate import calibrate_tests
+from pythia_geometry.commands.check import check_run
 from pythia_geometry.commands.compare import compare_claims
 from pythia_geometry.commands.doctor import doctor
 from pythia_geometry.commands.lab import lab
@@ -40,6 +41,7 @@ app.callback(invoke_without_command=True)(walk)
 app.add_typer(lab, name="lab")
 app.command("steps")(list_steps)
 app.command("doctor")(doctor)
+app.command("check")(check_run)
 app.command("probes")(list_probes)
 app.command("power")(show_power)
 app.command("precursors")(judge_precursors)

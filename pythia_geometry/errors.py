@@ -28,6 +28,10 @@ class MachineError(PythiaGeometryError):
     exit_code = EXIT_MACHINE
 
 
+class DamagedError(PythiaGeometryError):
+    """A file of a run folder does not hold what was written there. A walk computes its content again."""
+
+
 class OutputClosedError(PythiaGeometryError):
     """Whoever read the output, such as `head`, has gone."""
 

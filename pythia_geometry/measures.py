@@ -116,6 +116,18 @@ HEAD_UNITS = {
 }
 """Units and largest values of head measures that are no share of attention."""
 
+
+def _of_surface(name: str, unit: str, low: float = 0.0, scale: str = LINEAR, **settings: Any) -> Measure:
+    """A number of a loss surface. Its code needs torch, which loads when it is first taken."""
+
+    def compute(reading: Any, **settings: Any) -> Any:
+        from pythia_geometry.landscape.measured import SURFACE_MEASURES
+
+        return SURFACE_MEASURES[name](reading, **settings)
+
+    return Measure(name, SURFACE, compute, LANDSCAPE, unit, (low, INFINITE), scale, settings=settings)
+
+
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -131,6 +143,20 @@ MEASURES: dict[str, Measure] = {
         _cka("cka_previous", PREVIOUS),
         _cka("cka_last", LAST),
         *map(_of_heads, HEAD_MEASURES),
+        _of_surface("fisher_rank", "directions", scale=LOG),
+        _of_surface("fisher_rank_true", "directions", scale=LOG),
+        _of_surface("fisher_rank_leading", "directions", scale=LOG, leading=50_000),
+        _of_surface("covariance_rank", "directions", scale=LOG),
+        _of_surface("gradient_rank_unit", "directions", scale=LOG),
+        _of_surface("gradient_participation", "directions", scale=LOG),
+        _of_surface("gradient_cosine", "cosine", low=-1.0),
+        _of_surface("gradient_largest_share", "share"),
+        _of_surface("noise_scale", "examples", scale=LOG),
+        _of_surface("hessian_top", "nats per squared weight", low=-INFINITE),
+        _of_surface("hessian_bottom", "nats per squared weight", low=-INFINITE),
+        _of_surface("hessian_trace", "nats per squared weight", low=-INFINITE),
+        _of_surface("hessian_negative_share", "share"),
+        _of_surface("llc", "parameters", step=1e-4, n_beta=100.0, localisation=10.0),
     )
 }
 

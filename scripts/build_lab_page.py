@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 from lab_page import numbers, pictures
 
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
-from pythia_geometry.analysis.claims.rules import Evidence
 from pythia_geometry.analysis.events.collapse import TRANSIENT
 from pythia_geometry.analysis.events.layer_order import sign_test
 from pythia_geometry.commands.comparison import lab_evidence
-from pythia_geometry.report.figures import save
+from pythia_geometry.report.drawing import save
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = ROOT / "docs" / "lab.md", ROOT / "docs" / "figures"

@@ -128,7 +128,10 @@ def test_probes_by_name() -> None:
 
 
 def test_unknown_name_of_the_package_lists_those_it_has() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'walk'; it has PythiaGeometryError, Request, hub, local"):
+    with pytest.raises(
+        AttributeError,
+        match="no attribute 'walk'; it has PythiaGeometryError, Request, calibrate, compare, doctor, hub",
+    ):
         _ = pg.walk
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pythia_geometry.commands.options import Seed
+from pythia_geometry.commands.options import AsJson, Seed
 
 
 def calibrate_tests(
@@ -15,17 +16,19 @@ def calibrate_tests(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Made-up runs a world, in fifties.")] = 200,
     seed: Seed = 0,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder of finished chunks, continued.")] = "runs/calibration",
+    as_json: AsJson = False,
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder of finished chunks, continued, and of the tables.")
+    ] = "runs/calibration",
 ) -> None:
     """Print how often each test calls a lead in made-up worlds where the truth is known."""
-    from pythia_geometry.analysis.calibration.rates import calibrate, run_designs
-    from pythia_geometry.analysis.precursor.screening import screen_tasks
-    from pythia_geometry.analysis.precursor.tidy_tables import read_tables
-    from pythia_geometry.screens import precursors as screen
-    from pythia_geometry.screens.console import open_console
+    from rich.console import Console
 
-    designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
-    console = open_console()
-    with console.status("") as status:
-        table = calibrate(designs, draws=draws, seed=seed, folder=out, notify=status.update)
-    screen.show_calibration(console, table)
+    from pythia_geometry.commands.answers import calibration_tables
+    from pythia_geometry.commands.kept import deliver
+    from pythia_geometry.screens import precursors as screen
+
+    with Console(stderr=True).status("") as status:
+        tables = calibration_tables(runs or [], draws, seed, out, status.update)
+    settings = {"draws": draws, "seed": seed}
+    deliver(tables, settings, runs or [], Path(out), None if as_json else screen.show_calibration)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pythia_geometry.commands.options import AsJson, Position
 
 
 def compare_claims(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Run folders.")] = None,
     reference: Annotated[str, typer.Option("--reference", help="lab: the results that ship. none: without.")] = "lab",
+    position: Position = "last",
+    as_json: AsJson = False,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of the table and its rows.")] = "runs/claims",
 ) -> None:
-    """Judge the paper's claims C1 to C12: what the paper says, what the lab says, what each run says."""
-    from pythia_geometry.commands.comparison import compare
+    """Judge the claims C1 to C12 of arXiv 2602.15997: what it says, what the lab says, what each run says."""
+    from rich.console import Console
 
-    compare(runs or [], reference, out)
+    from pythia_geometry.commands.comparison import compare_tables, read_paths, write_pages
+    from pythia_geometry.commands.kept import deliver
+    from pythia_geometry.screens.claims import show_claims
+
+    folder, named = Path(out), runs or []
+    with Console(stderr=True).status("judging"):
+        tables, traced = compare_tables(named, reference, position)
+    write_pages(folder, tables, traced)
+    settings = {"reference": reference, "position": position}
+    show = None if as_json else partial(show_claims, folder=folder)
+    deliver(tables, settings, read_paths(named, reference), folder, show)

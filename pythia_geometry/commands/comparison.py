@@ -2,71 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
-from pythia_geometry.analysis.claims.rules import Evidence
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
-from pythia_geometry.lab.probes import ALGORITHMIC
-from pythia_geometry.lab.tasks import default_levels
-from pythia_geometry.screens.claims import as_markdown, show_claims
-from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.claims import as_markdown
+from pythia_geometry.shipped import data_folder
 from pythia_geometry.store.writing import disk_errors
+from pythia_geometry.suites.pythia import Size, parse_name
 
 LAB, NONE = "lab", "none"
-# Levels of one task share their timing, so a permutation must not swap them: one level of each, the paper's hard tasks.
-HARDEST = frozenset(level.name for level in default_levels() if level.level == level.task.n_default)
 
 
-def compare(runs: Sequence[str], reference: str, out: str) -> None:
-    """Judges every claim on each run and on the reference, prints the table and writes it with its rows.
+def compare_tables(
+    runs: Sequence[str | Path], reference: str = LAB, position: str = "last"
+) -> tuple[dict[str, pd.DataFrame], Mapping[tuple[str, str], pd.DataFrame]]:
+    """Judges every claim on each run and on the reference.
+
+    Args:
+        runs: Run folders.
+        reference: lab (the results that ship) or none.
+        position: Where activations were read.
+
+    Returns:
+        The tables by name, `claims` alone; and the rows behind each verdict by (claim, evidence).
 
     Raises:
         PythiaGeometryError: If a run cannot be read or there is nothing to compare.
-        MachineError: If `out` cannot be written.
     """
     if reference not in (LAB, NONE):
         raise PythiaGeometryError(f"--reference {reference}: expected {LAB} or {NONE}")
     evidence = [lab_evidence()] if reference == LAB else []
-    evidence += [run_evidence(run) for run in runs]
+    evidence += run_evidence(runs, position)
     if not evidence:
         raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
-    console = open_console()
-    with console.status("judging"):
-        table, traced = judge_claims(evidence)
-    show_claims(console, table)
-    folder = Path(out)
+    table, traced = judge_claims(evidence)
+    return {"claims": table}, traced
+
+
+def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
+    """What a comparison reads: run folders and the reference's tables."""
+    shipped: list[Path] = sorted((data_folder() / "reference").glob("*.parquet")) if reference == LAB else []
+    return [*runs, *shipped]
+
+
+def write_pages(
+    folder: Path, tables: Mapping[str, pd.DataFrame], traced: Mapping[tuple[str, str], pd.DataFrame]
+) -> None:
+    """Writes the table as a page and as CSV, and the rows behind each verdict.
+
+    Raises:
+        MachineError: If the folder cannot be written.
+    """
     with disk_errors(folder):
         (folder / "rows").mkdir(parents=True, exist_ok=True)
-        table.to_csv(folder / "claims.csv", index=False)
-        (folder / "claims.md").write_text(as_markdown(table), encoding="utf-8")
+        tables["claims"].to_csv(folder / "claims.csv", index=False)
+        (folder / "claims.md").write_text(as_markdown(tables["claims"]), encoding="utf-8")
         for (claim, name), rows in traced.items():
             rows.to_csv(folder / "rows" / f"{claim}-{name}.csv", index=False)
-    console.print(
-        f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
-        highlight=False, markup=False,
-    )  # fmt: skip
 
 
 def lab_evidence() -> Evidence:
     """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
     reference = read_reference()
-    models = [model for model in reference.geometry["model"].unique() if model.endswith(GPT2)]
-    sizes = {model: count_parameters(SCALES[model.partition("-")[0]]) for model in models}
-    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, exchangeable=HARDEST)
+    return Evidence(LAB, reference.geometry, reference.behaviour, sizes_of(reference.geometry))
 
 
-def run_evidence(run: str) -> Evidence:
-    """One run folder of the user's."""
+def run_evidence(runs: Sequence[str | Path], position: str = "last") -> list[Evidence]:
+    """The user's run folders: all Pythia runs together, since claims compare sizes; others each on its own."""
+    read = [_read(run) for run in runs]
+    pythia = [one for one in read if one.is_pythia]
+    bodies = [[one] for one in read if not one.is_pythia] + ([pythia] if pythia else [])
+    return [_joined(body, position) for body in bodies]
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run folder's tables."""
+
+    name: str
+    geometry: pd.DataFrame
+    behaviour: pd.DataFrame
+
+    @property
+    def is_pythia(self) -> bool:
+        """Whether a walk of Pythia made it."""
+        return "suite" in self.geometry and bool(self.geometry["suite"].astype(str).str.startswith("pythia").any())
+
+
+def _read(run: str | Path) -> _Run:
     geometry, behaviour = read_tables([run])
     for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
         if frame.empty:
             raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
-    is_pythia = "suite" in geometry and geometry["suite"].astype(str).str.startswith("pythia").any()
-    is_lab = "probe" in geometry and set(geometry["probe"]) <= {ALGORITHMIC, f"{ALGORITHMIC}:shuffled"}
-    tested = HARDEST if is_lab else frozenset()
-    return Evidence(Path(run).resolve().name, geometry, behaviour, is_pythia=bool(is_pythia), exchangeable=tested)
+    return _Run(Path(run).resolve().name, geometry, behaviour)
+
+
+def _joined(body: Sequence[_Run], position: str) -> Evidence:
+    geometry, behaviour = (
+        pd.concat([getattr(one, kind) for one in body], ignore_index=True) for kind in ("geometry", "behaviour")
+    )
+    name = body[0].name if len(body) == 1 else "pythia"
+    return Evidence(name, geometry, behaviour, sizes_of(geometry), body[0].is_pythia, position=position)
+
+
+def sizes_of(geometry: pd.DataFrame) -> dict[str, int]:
+    """Parameters of the models whose size is known by name and comparable: Pythia's, or the lab's GPT-2 models."""
+    found = {}
+    for model in map(str, geometry["model"].unique()):
+        run = parse_name(model)
+        if run is not None:
+            found[model] = _pythia_parameters(run.shape)
+        elif model.endswith(GPT2) and model.partition("-")[0] in SCALES:
+            found[model] = count_parameters(SCALES[model.partition("-")[0]])
+    return found
+
+
+def _pythia_parameters(shape: Size) -> int:
+    """Of a GPT-NeoX model: blocks of 12 d² + 13 d, a last norm, two embeddings."""
+    d = shape.width
+    return shape.n_layers * (12 * d * d + 13 * d) + 2 * d + 2 * shape.vocab_size * d

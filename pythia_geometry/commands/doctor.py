@@ -6,14 +6,21 @@ from typing import Annotated
 
 import typer
 
+from pythia_geometry.commands.options import Pattern, Stage
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="A model, as after --model.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="Models, as after --model; several are compared too.")
+    ],
+    stage: Stage = "",
+    pattern: Pattern = "",
     deep: Annotated[bool, typer.Option("--deep", help="Also read half a megabyte of every step's embedding.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the picture. [default: doctor/MODEL]")] = "",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder of the picture and the table. [default: doctor/MODEL]")
+    ] = "",
 ) -> None:
     """Say which steps of a model can be trusted, before a weight is downloaded.
 
@@ -21,5 +28,7 @@ def doctor(
     step can be trusted; 3: some are missing, wrong or suspect.
     """
     from pythia_geometry.commands.diagnosis import run_diagnosis
+    from pythia_geometry.suites.steps.numbering import Naming
 
-    raise typer.Exit(EXIT_OK if run_diagnosis(model, deep, as_json, out) else EXIT_GAPS)
+    naming = Naming(stage, pattern)
+    raise typer.Exit(EXIT_OK if run_diagnosis(models, naming, deep, as_json, out) else EXIT_GAPS)

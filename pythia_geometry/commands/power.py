@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from pythia_geometry.commands.options import Continuous, Draws, Runs, Seed
+from typing import Any
+
+from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Runs, Seed, Tasks
 
 
-def show_power(runs: Runs, continuous: Continuous = "log_prob", draws: Draws = 100, seed: Seed = 0) -> None:
+def show_power(
+    runs: Runs,
+    continuous: Continuous = "log_prob",
+    draws: Draws = 100,
+    seed: Seed = 0,
+    tasks: Tasks = "hardest",
+    as_json: AsJson = False,
+    out: Out = "",
+) -> None:
     """Say whether these tasks could show a precursor at all. Reads behaviour only."""
-    from pythia_geometry.analysis.precursor.power import power
-    from pythia_geometry.analysis.precursor.tidy_tables import Question, read_tables
+    from pythia_geometry.commands.answers import power_tables
+    from pythia_geometry.commands.kept import deliver
     from pythia_geometry.screens import precursors as screen
-    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.store.results import home_of
 
-    _, behaviour = read_tables(runs)
-    found = power(behaviour, Question(continuous=continuous), draws, seed)
-    screen.show_power(open_console(), found, continuous)
+    settings: dict[str, Any] = {"continuous": continuous, "draws": draws, "seed": seed, "tasks": tasks}
+    tables = power_tables(runs, **settings)
+    deliver(tables, settings, runs, home_of(runs, out, "runs/power"), None if as_json else screen.show_power)

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pythia_geometry.commands.options import Continuous, Draws, Position, Runs, Seed
+from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Position, Runs, Seed, Tasks
 
 
 def judge_precursors(
     runs: Runs,
-    measure: Annotated[str, typer.Option("--measure", help="Geometry; its logarithm is used.")] = "rankme_centred",
+    measure: Annotated[str, typer.Option("--measure", help="Geometry. [default: RankMe, both conventions]")] = "",
     position: Position = "last",
     continuous: Continuous = "log_prob",
     draws: Draws = 100,
     seed: Seed = 0,
+    tasks: Tasks = "hardest",
+    as_json: AsJson = False,
+    out: Out = "",
 ) -> None:
-    """Test whether geometry leads behaviour, task by task, all runs together."""
-    from pythia_geometry.analysis.precursor.rates import families, precursor_rates, task_ranks
-    from pythia_geometry.analysis.precursor.tidy_tables import Question, read_tables
-    from pythia_geometry.analysis.precursor.verdict import layer_scan, precursors
+    """Test whether geometry leads behaviour, task by task: each model on its own, its seeds together."""
+    from pythia_geometry.commands.answers import precursor_tables
+    from pythia_geometry.commands.kept import deliver
     from pythia_geometry.screens import precursors as screen
-    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.store.results import home_of
 
-    geometry, behaviour = read_tables(runs)
-    question, console = Question(measure, position, continuous), open_console()
-    verdict = precursors(geometry, behaviour, question, draws, seed)
-    screen.show_power(console, verdict.power, continuous)
-    screen.show_verdict(console, verdict)
-    if verdict.legs:
-        tested = verdict.power.screening.runs
-        found = families(geometry, tested, question)
-        screen.show_rates(console, precursor_rates(found, seed), task_ranks(found))
-        screen.show_layers(console, layer_scan(geometry, tested, question, seed))
+    settings: dict[str, Any] = {"measure": measure, "position": position, "continuous": continuous}
+    settings |= {"draws": draws, "seed": seed, "tasks": tasks}
+    tables = precursor_tables(runs, **settings)
+    deliver(tables, settings, runs, home_of(runs, out, "runs/precursors"), None if as_json else screen.show_precursors)

@@ -1,4 +1,4 @@
-"""`pythia-geom probes`: the probe sets, or three items of each task of one."""
+"""`pythia-geom probes`: the probe sets, or three items of each task of one, with what is probably wrong there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 
 def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after --probes.")] = "all") -> None:
-    """List probe sets and their tasks, or show three items of each task of one set."""
+    """List probe sets and their tasks, or three items of each task of one set or file, with its probable mistakes."""
     from pythia_geometry.extraction.probes import ALGORITHMIC, ALL, CORE, load_probes
 
     detailed = name not in (ALL, CORE)
@@ -19,3 +19,5 @@ def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after 
         for item in probe.items[:3] if detailed else ():
             rest = f"  not {', '.join(map(repr, item.distractors))}" if item.distractors else ""
             typer.echo(f"    {item.prompt!r} → {item.target!r}{rest}")
+        for warning in probe.warnings:
+            typer.echo(f"    Warning: {warning.text}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pythia_geometry.commands.options import PATTERN_HELP, STAGE_HELP
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
 
 WALK, MEASURE, RUNS, KEPT = (
@@ -21,6 +22,8 @@ Model = Annotated[
 ]
 Seeds = Annotated[str, WALK("--seeds", help="Seeds of a model: 3, 1-9, 0,3,5 or all (0: the original run).")]
 Steps = Annotated[str, WALK("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")]
+Stage = Annotated[str, WALK("--stage", help=STAGE_HELP)]
+Pattern = Annotated[str, WALK("--pattern", help=PATTERN_HELP)]
 Duplicates = Annotated[str, WALK("--duplicates", help="Steps that hold another step's weights: refuse or keep.")]
 Format = Annotated[
     str, WALK("--format", help="Weight files: safetensors, bin, or auto (bin where only it can be trusted).")
@@ -35,6 +38,10 @@ Probes = Annotated[
 Measures = Annotated[
     str, MEASURE("--measures", help="Names or groups with commas: representation (default), attention, weights, all.")
 ]
+Loss = Annotated[
+    str, MEASURE("--loss", help="Of which loss a surface is: auto (the suite's mixture, or --text), or probes.")
+]
+Text = Annotated[str, MEASURE("--text", help="A text file: its next-token loss is the surface.")]
 At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
 Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]
 Dtype = Annotated[str, MEASURE("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
@@ -61,8 +68,12 @@ def walk(
     model: Model = None,
     seeds: Seeds = "",
     steps: Steps = "all",
+    stage: Stage = "",
+    pattern: Pattern = "",
     probes: Probes = None,
     measures: Measures = "",
+    loss: Loss = "auto",
+    text: Text = "",
     at: At = "",
     out: Out = "",
     position: Position = "last",
@@ -99,8 +110,12 @@ def walk(
         models=tuple(model or (OFFLINE,)),
         seeds=tuple(parse_seeds(seeds)) if seeds else (),
         steps=steps,
+        stage=stage,
+        pattern=pattern,
         probes=tuple(name for given in probes or () for name in given.split(",")),
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        loss=loss,
+        text=text,
         at=at,
         position=position,
         dtype=dtype,

@@ -53,7 +53,7 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     if len(bad):
         are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
         console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
-    return bool(len(bad))
+    return bool(len(bad)) or bar.has_lost
 
 
 def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:

@@ -64,7 +64,7 @@ def base_spans(
         if twice := set(held) & set(tensors):
             raise CheckpointError(f"{checkpoint.label}: two shards hold {min(twice)}", CORRUPT)
         held.update(tensors)
-    matched = names.match(held, names.shapes, checkpoint)
+    matched = names.match_parts(held, names.shapes, checkpoint)
     for slot, name in matched.items():
         names.check_shape(slot, name, held[name].shape, checkpoint)
         if held[name].dtype not in _DTYPES:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe, Ids
@@ -119,24 +119,21 @@ def capture(
 
 
 def check_head(model: SuiteModel, encoded: EncodedProbe) -> None:
-    """Makes sure that the output head alone gives the model's logits, on one prompt.
+    """Makes sure that answers are scored by the module's own logits, on one prompt.
 
-    Some architectures scale or cap their logits (Granite, Cohere, Gemma 2); scored here, their
-    log-probabilities would be silently wrong.
+    An architecture that changes them in a way that is not known here would be silently wrong.
 
     Raises:
         PythiaGeometryError: If they differ.
     """
     ids = torch.tensor([encoded.items[0].prompt], device=model.device)
     with torch.inference_mode():
-        own = model.module(input_ids=ids, use_cache=False).logits.float()
-        ours = model.module.get_output_embeddings()(
-            model.base(input_ids=ids, use_cache=False).last_hidden_state
-        ).float()
+        own = model.module(input_ids=ids, use_cache=False).logits[0].float()
+        ours = model.logits(model.base(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
     if torch.isfinite(own).all() and not torch.allclose(own, ours, rtol=1e-2, atol=1e-3):
         raise PythiaGeometryError(
-            f"{type(model.module).__name__} changes its logits after the output head; its log-probabilities cannot "
-            "be read off here. Known to work: GPT-NeoX, GPT-2, Llama, OLMo"
+            f"{type(model.module).__name__} changes its logits after the output head in a way that is not known here; "
+            "its log-probabilities cannot be read off"
         )
 
 
@@ -188,7 +185,7 @@ class _Pooling:
         self.rows.append(self.pool(args[0] if args else kwargs["hidden_states"]))
 
     def _after_block(self, _: object, __: object, output: Any) -> None:
-        self.rows.append(self.pool(output[0] if isinstance(output, tuple) else output))
+        self.rows.append(self.pool(output[0] if isinstance(output, (tuple, list)) else output))
 
     def _narrow(self, _: object, args: tuple[Tensor, ...]) -> tuple[Tensor] | None:
         return (args[0][self.read_BT][None],) if self._narrows else None
@@ -220,7 +217,10 @@ class _Pooling:
 
     def pooled(self, main: Sequence[int], final_BTD: Tensor) -> NDArray[np.float32]:
         """Pooled activations [L, len(main), D] of the batch's main sequences."""
-        stacked_LBD = torch.stack([*self.rows, self.pool(final_BTD)])
+        final_BD = self.pool(final_BTD)
+        # opt-350m narrows its last state; zeros move no distance, angle or singular value
+        final_BD = nn.functional.pad(final_BD, (0, self.rows[-1].shape[-1] - final_BD.shape[-1]))
+        stacked_LBD = torch.stack([*self.rows, final_BD])
         return stacked_LBD[:, list(main)].cpu().numpy()
 
 
@@ -250,7 +250,7 @@ def _score(
             predicting += range(first, first + len(ids))
             tokens += ids
             lengths.append(len(ids))
-    logits_PV = model.module.get_output_embeddings()(final_BTD[rows, positions])
+    logits_PV = model.logits(final_BTD[rows, positions])
     greedy, log_probs = _read_off(logits_PV, np.array(predicting), np.array(tokens))
     starts = np.cumsum([0, *lengths[:-1]])
     totals, all_greedy = np.add.reduceat(log_probs, starts), np.minimum.reduceat(greedy, starts)

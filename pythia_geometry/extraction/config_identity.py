@@ -6,6 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from pythia_geometry.json_files import JsonError, parse_json
+
 SAYS_NOTHING = frozenset(
     (
         "_name_or_path",
@@ -24,8 +26,8 @@ def config_identity(config_file: Path) -> str:
     """Hash of the config without the keys that decide nothing; of its bytes where it is no JSON object."""
     content = config_file.read_bytes()
     try:
-        config = json.loads(content)
-    except ValueError:
+        config = parse_json(content, str(config_file), allow_nan=True)
+    except JsonError:
         return hashlib.sha256(content).hexdigest()[:16]
     if isinstance(config, dict):
         config = {key: value for key, value in config.items() if key not in SAYS_NOTHING}

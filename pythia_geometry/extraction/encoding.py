@@ -13,13 +13,17 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probe_files import Item
 from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.json_files import LFS_POINTER
 
 Ids = tuple[int, ...]
+
+CHARACTERS_A_TOKEN = 64
+"""A text with more characters than this for each token of the context is refused before it is tokenised."""
 
 
 @dataclass(frozen=True)
 class EncodedItem:
-    """An item as token ids. Prompt and answers are encoded apart (assumption A2); no BOS (A1)."""
+    """An item as token ids: the answers as they follow the prompt (assumption A2); no BOS (A1)."""
 
     prompt: Ids
     target: Ids
@@ -28,10 +32,17 @@ class EncodedItem:
 
 @dataclass(frozen=True)
 class EncodedProbe:
-    """A probe under one tokenizer."""
+    """A probe under one tokenizer.
+
+    Attributes:
+        probe: The probe.
+        items: Its rows as token ids.
+        spaces_matter: Whether the tokenizer reads white space, and does not only separate words by it.
+    """
 
     probe: Probe
     items: tuple[EncodedItem, ...]
+    spaces_matter: bool = True
 
     @cached_property
     def sha256(self) -> str:
@@ -44,6 +55,11 @@ class EncodedProbe:
         return sum(len(item.target) == 1 for item in self.items) / len(self.items)
 
     @property
+    def warnings(self) -> list[str]:
+        """What is probably a mistake in the probe, under this tokenizer."""
+        return [w.text for w in self.probe.warnings if self.spaces_matter or not w.about_spaces]
+
+    @property
     def n_tokens(self) -> int:
         """Tokens of the forward passes: prompt and target, and each distractor of several tokens."""
         return sum(
@@ -52,8 +68,27 @@ class EncodedProbe:
         )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a text stands, for messages, and how many words and tokens the model has."""
+
+    probe: Probe
+    item: Item
+    vocab_size: int
+    context: int
+
+    @property
+    def row(self) -> str:
+        """The probe and its row."""
+        return f"Probe {self.probe.name}, row {self.item.id!r}"
+
+
 class Encoder:
-    """The one tokenizer of a suite, read from its `tokenizer.json`."""
+    """The one tokenizer of a suite, read from its `tokenizer.json`.
+
+    Attributes:
+        notes: What of the file was not used: settings of a call (padding, truncation) that whoever saved it left in it.
+    """
 
     def __init__(self, tokenizer_file: Path) -> None:
         """Reads the file.
@@ -64,49 +99,115 @@ class Encoder:
         from tokenizers import Tokenizer
 
         try:
+            with tokenizer_file.open("rb") as stream:
+                is_pointer = stream.read(len(LFS_POINTER)) == LFS_POINTER
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        except Exception as error:  # the Rust side raises bare Exception
-            raise PythiaGeometryError(f"{tokenizer_file} is not a tokenizer.json: {error}") from error
+        except BaseException as error:  # the Rust side raises bare Exception, and panics
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            why = "it is a pointer of Git LFS. Fetch it: git lfs pull" if is_pointer else error
+            raise PythiaGeometryError(f"{tokenizer_file} is not a tokenizer.json: {why}") from error
         unknown: Any = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = self._tokenizer.token_to_id(unknown) if unknown else None
+        self.notes = self._without_call_settings()
+
+    def _without_call_settings(self) -> tuple[str, ...]:
+        """Switches off what belongs to a call and not to the tokenizer, as transformers does; says what it was."""
+        stored = {
+            "padding": self._tokenizer.padding is not None,
+            "truncation": self._tokenizer.truncation is not None,
+            "dropout": bool(getattr(self._tokenizer.model, "dropout", None)),
+        }
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        if stored["dropout"]:
+            self._tokenizer.model.dropout = None
+        found = [name for name, is_stored in stored.items() if is_stored]
+        return (f"tokenizer.json stores {' and '.join(found)}, not used here",) if found else ()
 
     def offsets(self, text: str) -> tuple[Ids, list[tuple[int, int]]]:
         """Token ids of a text, and which of its characters each stands for, as [start, stop)."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return tuple(encoding.ids), list(encoding.offsets)
 
-    def encode(self, probe: Probe, vocab_size: int) -> EncodedProbe:
+    def encode(self, probe: Probe, vocab_size: int, context: int = 0) -> EncodedProbe:
         """Token ids of a probe's items, shuffled where it is a control.
 
+        Args:
+            probe: The probe.
+            vocab_size: How many words the model knows.
+            context: How many tokens it reads; 0 where that is not known.
+
         Raises:
-            PythiaGeometryError: If a text has words that the tokenizer or the model does not know.
+            PythiaGeometryError: If a text has words that the tokenizer or the model does not know, is far too long, or
+                if an answer changes the tokens of its prompt.
         """
-        return EncodedProbe(probe, tuple(self._item(item, probe, vocab_size) for item in probe.items))
+        items = tuple(self._item(_Place(probe, item, vocab_size, context)) for item in probe.items)
+        place = _Place(probe, probe.items[0], vocab_size, context)
+        one, two = (self._encoding(f"{place.item.prompt}{gap}{place.item.prompt}", place).ids for gap in (" ", "  "))
+        return EncodedProbe(probe, items, one != two)
 
-    def _item(self, item: Item, probe: Probe, vocab_size: int) -> EncodedItem:
-        prompt = self._ids(item.prompt, probe, vocab_size)
-        if probe.is_shuffled:
-            prompt = shuffle_prompt(prompt, item.id)
-        target = self._ids(item.target, probe, vocab_size)
-        return EncodedItem(prompt, target, tuple(self._ids(d, probe, vocab_size) for d in item.distractors))
+    def _item(self, place: _Place) -> EncodedItem:
+        prompt = self._known(self._encoding(place.item.prompt, place), place.item.prompt, place)
+        target, *distractors = (self._answer(prompt, a, place) for a in (place.item.target, *place.item.distractors))
+        if place.probe.is_shuffled:
+            prompt = shuffle_prompt(prompt, place.item.id)
+        return EncodedItem(prompt, target, tuple(distractors))
 
-    def _ids(self, text: str, probe: Probe, vocab_size: int) -> Ids:
+    def _answer(self, prompt: Ids, answer: str, place: _Place) -> Ids:
+        """What follows the prompt's tokens where prompt and answer are one text.
+
+        Tokenizers of the SentencePiece kind put a space before every text, so an answer encoded by itself would have
+        two. Where white space only separates words, as in the lab, prompt and answer need not bring one.
+        """
+        text, n = place.item.prompt, len(prompt)
         try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair is no text
-            raise PythiaGeometryError(f"Probe {probe.name}: {text!r} is not valid Unicode text") from error
-        ids = tuple(encoding.ids)
+            whole = self._encoding(text + answer, place)
+        except PythiaGeometryError:  # a tokenizer of whole words without a word for unknown ones
+            whole = None
+        if whole is not None and tuple(whole.ids[:n]) == prompt:
+            return self._known(whole, text + answer, place, after=n)
+        apart = self._known(self._encoding(answer, place), answer, place)
+        one, two = (tuple(self._encoding(f"{text}{gap}{answer}", place).ids) for gap in (" ", "  "))
+        if one == two == prompt + apart:
+            return apart
+        raise PythiaGeometryError(
+            f"{place.row}: this suite's tokenizer reads the prompt's end as other tokens once {answer!r} follows, so "
+            "geometry and answer would be of two different texts (assumption A2). A space between prompt and answer "
+            'belongs at the beginning of the answer: "… is" and " Paris", not "… is " and "Paris"; an answer that goes '
+            "on inside a word cannot be scored"
+        )
+
+    def _known(self, encoding: Any, text: str, place: _Place, after: int = 0) -> Ids:
+        """The ids of a text, or of what comes after its first ones, if there are any and all are known."""
+        ids = tuple(encoding.ids[after:])
         if not ids:
-            raise PythiaGeometryError(f"Probe {probe.name}: {text!r} has no token under this suite's tokenizer")
-        strange = [i for i, token in enumerate(ids) if token >= vocab_size or token == self._unknown_id]
+            shown = text.removeprefix(place.item.prompt) if after else text
+            raise PythiaGeometryError(f"{place.row}: {shown!r} has no token under this suite's tokenizer")
+        strange = [i for i, token in enumerate(ids) if token >= place.vocab_size or token == self._unknown_id]
         if strange:
-            start, stop = encoding.offsets[strange[0]]
+            start, stop = encoding.offsets[after + strange[0]]
             raise PythiaGeometryError(
-                f"Probe {probe.name} does not fit this suite: its tokenizer does not know {text[start:stop]!r} in "
-                f"{text!r}. core (the default) and all are for language models; the lab's suites take "
+                f"Probe {place.probe.name} does not fit this suite: its tokenizer does not know {text[start:stop]!r} "
+                f"in {text!r}. core (the default) and all are for language models; the lab's suites take "
                 "--probes algorithmic; a file of your own must use words that the tokenizer knows"
             )
         return ids
+
+    def _encoding(self, text: str, place: _Place) -> Any:
+        if place.context and len(text) > place.context * CHARACTERS_A_TOKEN:
+            raise PythiaGeometryError(
+                f"{place.row} has a text of {len(text):,} characters; the model reads at most {place.context:,} tokens"
+            )
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair is no text
+            raise PythiaGeometryError(f"{place.row}: {text!r} is not valid Unicode text") from error
+        except BaseException as error:  # the Rust side raises bare Exception, and panics
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            cannot = f"this suite's tokenizer cannot read {text[:80]!r}: {error}"
+            raise PythiaGeometryError(f"{place.row}: {cannot}") from error
 
 
 def shuffle_prompt(prompt: Ids, item_id: str) -> Ids:

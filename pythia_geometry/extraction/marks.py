@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.json_files import JsonError, parse_json
 
 Span = tuple[int, int]
 Marks = Mapping[str, tuple[Span, ...]]
@@ -31,8 +31,8 @@ def read_marks(given: Any, prompt: str, where: str) -> Marks:
     """
     if isinstance(given, str) and given.strip():
         try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
+            given = parse_json(given, where)
+        except JsonError as error:
             raise PythiaGeometryError(f"{where}: marks are not valid JSON; {_EXPECTED}") from error
     if given is None or given == "" or given != given:  # a table's NaN
         return {}

@@ -1,15 +1,14 @@
 """One model instance for a whole suite: built once, weights swapped in place, layers found.
 
-What goes silently wrong with today's client libraries, and what is done here (docs/decisions/0002):
-a model built on the meta device keeps garbage in its rotary buffers, so buffers are built for real;
-without a dtype the checkpoint's own is taken, so it is always passed.
+Without a dtype transformers takes the checkpoint's own, so it is always passed (docs/decisions/0002). Where a step has
+another config than the step before, the module is built again around the same memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from inspect import signature
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.extraction.building import SDPA, allocate, empty_model, find_blocks, kernel_of, positionwise
+from pythia_geometry.extraction.config_identity import config_identity
+from pythia_geometry.extraction.configs import quantised_by, read_config
+from pythia_geometry.extraction.heads import head_of, module_logits
+from pythia_geometry.extraction.repacked import repack
 from pythia_geometry.extraction.tensor_names import TensorNames, names_of, weight_slots
 from pythia_geometry.extraction.weight_files import read_tensors
-from pythia_geometry.suites.checkpoint import CORRUPT, Checkpoint
+from pythia_geometry.suites.checkpoint import CORRUPT, UNSUPPORTED, Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 EMBED, FINAL_NORM = "embed", "final_norm"
-ATTENTION_KERNEL = "sdpa"
+ATTENTION_KERNEL = SDPA
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -63,9 +67,22 @@ def read_shape(config_file: Path) -> Shape:
     Raises:
         PythiaGeometryError: If transformers does not know such a config.
     """
-    config = _read_config(config_file)
-    context = int(getattr(config, "max_position_embeddings", 0) or 0)
-    return Shape(int(config.num_hidden_layers), int(config.hidden_size), int(config.vocab_size), context)
+    return _shape_of(read_config(config_file))
+
+
+def _shape_of(config: PretrainedConfig) -> Shape:
+    context = getattr(config, "max_position_embeddings", 0)
+    context = context if isinstance(context, int) and context > 0 else 0
+    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, context, kernel_of(config))
+
+
+def read_names(config_file: Path) -> TensorNames:
+    """The names of a checkpoint's tensors, without memory for a weight.
+
+    Raises:
+        PythiaGeometryError: If the config is unreadable or names code outside transformers.
+    """
+    return names_of(empty_model(read_config(config_file), torch.float32))
 
 
 class SuiteModel:
@@ -77,7 +94,7 @@ class SuiteModel:
             taken.
         blocks: Its transformer blocks, in order.
         last_mlp: The last block's MLP where it is known to treat every position by itself, else None.
-        shape: Blocks, width, vocabulary.
+        shape: Blocks, width, vocabulary, attention kernel.
     """
 
     def __init__(self, config_file: Path, dtype: str = "float32", device: str = "cpu", head: bool = True) -> None:
@@ -89,114 +106,130 @@ class SuiteModel:
         self.device = torch.device(device)
         self.dtype = dtype
         self.has_head = head
-        empty = _empty_model(_read_config(config_file), DTYPES[dtype])
+        config = read_config(config_file)
+        self._identity = config_identity(config_file)
+        self._take(config, empty_model(config, DTYPES[dtype]))
+
+    def _take(self, config: PretrainedConfig, empty: PreTrainedModel) -> None:
+        """Takes a module that was built, in the memory of the one before."""
+        held = dict(self.module.named_parameters()) if hasattr(self, "module") else {}
         self.names = names_of(empty)
-        self.module: PreTrainedModel = empty if head else empty.base_model  # type: ignore[assignment]
-        _allocate(self.module, DTYPES[dtype], self.device)
+        self.module: PreTrainedModel = empty if self.has_head else empty.base_model  # type: ignore[assignment]
+        allocate(self.module, DTYPES[self.dtype], self.device, held)
         self.base: nn.Module = self.module.base_model
-        self.shape = read_shape(config_file)
-        self.blocks = _find_blocks(self.base, self.shape.n_layers)
-        self.last_mlp = _positionwise(getattr(self.blocks[-1], "mlp", None))
-        prefix = "" if head else self.names.prefix
+        self.shape = _shape_of(config)
+        self.blocks = find_blocks(self.base, self.shape.n_layers)
+        self.last_mlp = positionwise(getattr(self.blocks[-1], "mlp", None))
+        prefix = "" if self.has_head else self.names.prefix
         self._slots = {prefix + name: slot for name, slot in weight_slots(self.module).items()}
+        self._quantised = quantised_by(config)
+        self._head: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def kernel(self) -> str:
+        """How attention is computed: `sdpa`, or `eager` where the architecture cannot be computed by it."""
+        return self.shape.kernel
 
     @property
     def n_parameters(self) -> int:
         """Parameters, tied ones once."""
         return sum(p.numel() for p in self.module.parameters())
 
-    def swap(self, weights: Path | Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    def logits(self, rows_PD: Tensor) -> Tensor:
+        """Logits [P, V] for hidden states [P, D] after the final norm, as the module itself makes them."""
+        if self._head is None:
+            self._head = head_of(self.module)
+        return (self._head or partial(module_logits, self.module))(rows_PD)
+
+    def swap(
+        self, weights: Path | Mapping[str, Tensor], checkpoint: Checkpoint, config_file: Path | None = None
+    ) -> None:
         """Replaces every weight by the checkpoint's.
 
         Args:
             weights: The folder of the weight files; or the base model's tensors by their names in the files, for a
                 model without a head.
             checkpoint: Whose weights they are.
+            config_file: The checkpoint's own `config.json`; without one, that of the step before holds on.
 
         Raises:
             CheckpointError: If the file is truncated, corrupt, would run code, or does not hold exactly
-                this model's tensors.
+                this model's tensors; or if its config is of another model, or of quantised weights.
         """
-        whole = isinstance(weights, Path)
-        tensors = read_tensors(weights, checkpoint) if isinstance(weights, Path) else weights
-        matched = self.names.match(tensors, self.names.shapes if whole else self._slots, checkpoint)
-        with torch.no_grad():
-            for slot, mine in self._slots.items():
-                tensor = tensors[matched[slot]]
-                self.names.check_shape(slot, matched[slot], tuple(tensor.shape), checkpoint)
-                _check_plain(matched[slot], tensor, checkpoint)
-                mine.copy_(tensor.to(self.device))  # first over the bus in the file's narrower dtype, then converted
-
-
-def read_names(config_file: Path) -> TensorNames:
-    """The names of a checkpoint's tensors, without memory for a weight.
-
-    Raises:
-        PythiaGeometryError: If the config is unreadable or names code outside transformers.
-    """
-    return names_of(_empty_model(_read_config(config_file), torch.float32))
-
-
-def _read_config(config_file: Path) -> PretrainedConfig:
-    from transformers import AutoConfig
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(str(config_file), trust_remote_code=False)
-    except Exception as error:  # transformers raises many kinds for a config that it cannot read
-        raise PythiaGeometryError(f"{config_file} is not a model config that transformers knows: {error}") from error
-    if not hasattr(config, "num_hidden_layers") or config.is_encoder_decoder:
-        raise PythiaGeometryError(f"{config_file}: {config.model_type} is not a decoder-only language model")
-    return config
-
-
-def _empty_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    """The module with parameters that take no memory, and real buffers."""
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with init_empty_weights(include_buffers=False):
-            module: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=ATTENTION_KERNEL, trust_remote_code=False
+        if config_file is not None:
+            self._follow(config_file, checkpoint)
+        if self._quantised:
+            raise CheckpointError(
+                f"{checkpoint.label} is quantised ({self._quantised}): its numbers are not the trained ones. "
+                "Walk the checkpoint that it was made from",
+                UNSUPPORTED,
             )
-    except (ValueError, TypeError) as error:
-        raise PythiaGeometryError(f"A {config.model_type} of this config cannot be built: {error}") from error
-    module.tie_weights()
-    return module
+        tensors, matched = self._match(weights, checkpoint)
+        try:
+            with torch.no_grad():
+                self._copy(tensors, matched, checkpoint)
+        except CheckpointError:
+            raise
+        except Exception as error:  # tensors that a damaged pickle made, of no memory or on no device
+            raise CheckpointError(f"{checkpoint.label}: its tensors could not be read: {error}", CORRUPT) from error
 
+    def _follow(self, config_file: Path, checkpoint: Checkpoint) -> None:
+        """Takes on what the step's own config says, where it says anything else than the step's before."""
+        try:
+            if (identity := config_identity(config_file)) == self._identity:
+                return
+            config = read_config(config_file)
+            empty = empty_model(config, DTYPES[self.dtype])
+        except (PythiaGeometryError, OSError) as error:
+            raise CheckpointError(f"{checkpoint.label}: {error}", UNSUPPORTED) from error
+        if differs := self._other_shape(names_of(empty), _shape_of(config)):
+            raise CheckpointError(
+                f"{checkpoint.label}: its config.json is of another model than the rest of the run: {differs}. Walk it "
+                f"by itself: --steps {checkpoint.step}, into another --out",
+                UNSUPPORTED,
+            )
+        self._take(config, empty)
+        self._identity = identity
 
-def _allocate(module: PreTrainedModel, dtype: torch.dtype, device: torch.device) -> None:
-    """Gives an empty module its memory, still without weights."""
-    for owner in module.modules():
-        for name, parameter in list(owner.named_parameters(recurse=False)):
-            empty = torch.empty(parameter.shape, dtype=dtype)
-            setattr(owner, name, nn.Parameter(empty, requires_grad=False))
-    module.tie_weights()
-    module.eval()
-    nn.Module.to(module, device)
+    def _other_shape(self, names: TensorNames, shape: Shape) -> str:
+        mine, its = self.names.shapes, names.shapes
+        for name in sorted(set(self.names.base) | set(names.base)):
+            if mine.get(name) != its.get(name):
+                return f"{name} has shape {its.get(name)}, not {mine.get(name)}"
+        return "" if shape.layers == self.shape.layers else f"it has {shape.n_layers} blocks"
 
+    def _match(
+        self, weights: Path | Mapping[str, Tensor], checkpoint: Checkpoint
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+        """The checkpoint's tensors, and under which names the module's are among them."""
+        if not isinstance(weights, Path):
+            return weights, self.names.match_parts(weights, self._slots, checkpoint)
+        tensors = read_tensors(weights, checkpoint)
+        try:
+            return tensors, self.names.match(tensors, self.names.shapes, checkpoint)
+        except CheckpointError as error:
+            if not self.names.repacked or error.status != CORRUPT:
+                raise
+        tensors = repack(empty_model(self.module.config, torch.float32), tensors, checkpoint)
+        return tensors, self.names.match(tensors, self.names.shapes, checkpoint)
 
-def _find_blocks(base: nn.Module, n_layers: int) -> nn.ModuleList:
-    for module in base.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
-            return module
-    raise PythiaGeometryError(f"{type(base).__name__} has no list of {n_layers} blocks to hook")
+    def _copy(self, tensors: Mapping[str, Tensor], matched: Mapping[str, str], checkpoint: Checkpoint) -> None:
+        for slot, mine in self._slots.items():
+            self._copy_one(mine, slot, tensors[matched[slot]], matched[slot], checkpoint)
+        for target, source in self.names.tied.items() if self.has_head else ():
+            owner, _, name = target.rpartition(".")
+            tied = self.module.get_parameter(source)
+            mine = tied
+            if target in matched and not torch.equal(tensors[matched[target]], tensors[matched[source]]):
+                held = self.module.get_parameter(target)  # the config says tied, the file has a head of its own
+                mine = torch.nn.Parameter(torch.empty_like(tied), requires_grad=False) if held is tied else held
+                self._copy_one(mine, target, tensors[matched[target]], matched[target], checkpoint)
+            setattr(self.module.get_submodule(owner), name, mine)
 
-
-def _positionwise(mlp: nn.Module | None) -> nn.Module | None:
-    """The module if it maps one tensor by linear maps and functions without parameters; a mixture of experts is not."""
-    from transformers.pytorch_utils import Conv1D
-
-    def is_plain(part: nn.Module) -> bool:
-        return isinstance(part, nn.Linear | Conv1D) or not any(True for _ in part.parameters())
-
-    if mlp is None or list(mlp.parameters(recurse=False)) or not all(map(is_plain, mlp.children())):
-        return None
-    if len(signature(mlp.forward).parameters) != 1:  # BLOOM's adds the residual stream
-        return None
-    return mlp
+    def _copy_one(self, mine: Tensor, slot: str, tensor: Tensor, name: str, checkpoint: Checkpoint) -> None:
+        self.names.check_shape(slot, name, tuple(tensor.shape), checkpoint)
+        _check_plain(name, tensor, checkpoint)
+        mine.copy_(tensor.to(self.device))  # first over the bus in the file's narrower dtype, then converted
 
 
 def _check_plain(name: str, tensor: Tensor, checkpoint: Checkpoint) -> None:

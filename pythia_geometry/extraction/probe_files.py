@@ -1,18 +1,27 @@
-"""Reads probe items from JSONL, CSV, Parquet or a dataset on the Hub, and says which row is wrong."""
+"""Reads probe items from JSONL, JSON, CSV, Parquet or a dataset on the Hub, and says which row is wrong."""
 
 from __future__ import annotations
 
-import json
+import ast
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.extraction.marks import Marks, read_marks
+from pythia_geometry.json_files import JsonError, json_rows, parse_json, read_text
 
 REQUIRED = ("prompt", "target")
+COLUMNS = (*REQUIRED, "id", "task", "distractors", "difficulty", "source", "marks")
+MOST_CHARACTERS = 1_000_000
+"""Of one text: several times the longest context there is."""
+
+_FORMAT = "The format, with an example: docs/own-probes.md"
+_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,20 @@ class Item:
     marks: Marks = field(default_factory=dict, hash=False)
 
 
-def read_items(name: str) -> list[Item] | None:
+@dataclass(frozen=True)
+class ProbeFile:
+    """What a file or dataset holds.
+
+    Attributes:
+        items: Its rows.
+        unread: Its columns that mean nothing here.
+    """
+
+    items: tuple[Item, ...]
+    unread: tuple[str, ...] = ()
+
+
+def read_probe_file(name: str) -> ProbeFile | None:
     """The items of a file or dataset; None where the name is neither.
 
     Raises:
@@ -49,18 +71,21 @@ def read_items(name: str) -> list[Item] | None:
     path = _expanded(name)
     if _is_file(path):
         rows = _file_rows(path)
-    elif path.suffix in (".jsonl", ".csv", ".parquet"):
+    elif path.suffix in _SUFFIXES:
         raise PythiaGeometryError(f"There is no probe file {name}")
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
         rows = _dataset_rows(name)
     else:
         return None
-    default_task = path.stem
-    items = [_item(row, where, index, default_task) for index, (where, row) in enumerate(rows)]
+    items: list[Item] = []
+    unread: dict[str, None] = {}
+    for index, (where, row) in enumerate(rows):
+        items.append(_item(row, where, index, path.stem))
+        unread.update(dict.fromkeys(column for column in row if column not in COLUMNS))
     if not items:
         raise PythiaGeometryError(f"{name} holds no rows. Expected at least 2, each with prompt and target")
     _check_ids(items, name)
-    return items
+    return ProbeFile(tuple(items), tuple(unread))
 
 
 def _expanded(name: str) -> Path:
@@ -79,27 +104,16 @@ def _is_file(path: Path) -> bool:
 
 def _file_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if path.suffix in (".jsonl", ".json"):
-        return _jsonl_rows(path)
+        return _json_objects(path)
     if path.suffix in (".csv", ".parquet"):
         return _table_rows(path)
-    raise PythiaGeometryError(f"{path}: probe files end in .jsonl, .csv or .parquet")
+    raise PythiaGeometryError(f"{path}: probe files end in .jsonl, .json, .csv or .parquet")
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise PythiaGeometryError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise PythiaGeometryError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from error
+def _json_objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for where, row in json_rows(path):
         if not isinstance(row, dict):
-            raise PythiaGeometryError(f"{where}: expected an object with prompt and target, got {line[:40]!r}")
+            raise PythiaGeometryError(f"{where}: expected an object with prompt and target, got {str(row)[:40]!r}")
         yield where, row
 
 
@@ -107,8 +121,13 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, keep_default_na=False, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # pandas and pyarrow parse errors are ValueErrors
+        if path.suffix == ".csv":
+            frame = pd.read_csv(StringIO(read_text(path)), keep_default_na=False, dtype=str)
+        else:
+            frame = pd.read_parquet(path)
+    except JsonError:
+        raise
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged table
         raise PythiaGeometryError(f"{path} could not be read as {path.suffix[1:]}: {error}") from error
     for number, row in enumerate(frame.to_dict(orient="records"), start=1):
         yield f"{path}, row {number}", {str(key): value for key, value in row.items()}
@@ -135,44 +154,71 @@ def _dataset_rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _item(row: Mapping[str, Any], where: str, index: int, default_task: str) -> Item:
     for key in REQUIRED:
         if not isinstance(row.get(key), str) or not row[key]:
-            columns = ", ".join(sorted(row))
-            raise PythiaGeometryError(f"{where}: {key!r} must be a text that is not empty; columns: {columns}")
-    return Item(
+            columns = ", ".join(sorted(map(str, row)))
+            raise PythiaGeometryError(
+                f"{where}: {key!r} must be a text that is not empty; columns: {columns[:200]}. {_FORMAT}"
+            )
+    item = Item(
         id=str(row["id"]) if row.get("id") not in (None, "") and row["id"] == row["id"] else f"row {index + 1}",
-        task=str(row.get("task") or default_task),
+        task=_name(row.get("task")) or default_task,
         prompt=row["prompt"],
         target=row["target"],
         distractors=_distractors(row, where),
         difficulty=_difficulty(row.get("difficulty"), where),
-        source=str(row.get("source", "")),
+        source=_name(row.get("source")),
         marks=read_marks(row.get("marks"), row["prompt"], where),
     )
+    if (longest := max(map(len, (item.prompt, item.target, *item.distractors)))) > MOST_CHARACTERS:
+        raise PythiaGeometryError(f"{where}: a text of {longest:,} characters; no model reads so much at once")
+    return item
+
+
+def _name(given: Any) -> str:
+    """A text that may be missing, as nothing or as a table's NaN."""
+    return "" if given is None or given != given else str(given)
 
 
 def _distractors(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """A list of texts; in a CSV cell, a JSON list."""
+    """A list of texts; in a CSV cell, a JSON list or the list that pandas writes."""
     given = row.get("distractors")
-    if isinstance(given, str) and given:
-        try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
-            raise PythiaGeometryError(f'{where}: distractors must be a JSON list such as [" a", " b"]') from error
-    given = () if given is None or (isinstance(given, str) and not given) else given
+    if isinstance(given, str):
+        given = _list_in_a_cell(given, where) if given.strip() else ()
+    given = () if given is None or (isinstance(given, float) and math.isnan(given)) else given
     is_list = hasattr(given, "__iter__") and not isinstance(given, (str, Mapping))
     if not is_list or not all(isinstance(d, str) and d for d in given):
         raise PythiaGeometryError(f"{where}: distractors must be a list of texts, got {given!r}")
     if row["target"] in given:
         raise PythiaGeometryError(f"{where}: the target {row['target']!r} is also a distractor")
+    if twice := next((d for k, d in enumerate(given) if d in list(given)[:k]), None):
+        raise PythiaGeometryError(
+            f"{where}: the distractor {twice!r} is given twice, which would change the chance level"
+        )
     return tuple(given)
+
+
+def _list_in_a_cell(cell: str, where: str) -> Any:
+    try:
+        return parse_json(cell, where)
+    except JsonError as error:
+        wrong = PythiaGeometryError(f'{where}: distractors must be a JSON list such as [" a", " b"]')
+        if re.search(r"""['"]\s*['"]""", cell[1:-1].replace("', '", "").replace('", "', "")):
+            raise wrong from error  # a numpy array's text: Python would join its neighbours into one
+    try:
+        return ast.literal_eval(cell.strip())
+    except Exception as error:  # it raises a kind for every way of being no list
+        raise wrong from error
 
 
 def _difficulty(given: object, where: str) -> float:
     if given is None or given == "":
         return math.nan
     try:
-        return float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+        number = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError) as error:
         raise PythiaGeometryError(f"{where}: difficulty must be a number, got {given!r}") from error
+    if math.isinf(number):
+        raise PythiaGeometryError(f"{where}: difficulty must be a number that is not infinite, got {given!r}")
+    return number
 
 
 def _check_ids(items: list[Item], name: str) -> None:

@@ -1,7 +1,8 @@
 """Probe sets: prompts with targets, grouped into tasks of fixed size.
 
 A *probe set* is a file (`syntax`); a *probe* is one task of it (`syntax/agreement_2`), the unit that is
-measured. `syntax:shuffled` is its control: the tokens of every prompt permuted, all but the last.
+measured. `syntax:shuffled` is its control: the tokens of every prompt permuted, all but the last. A task of it is
+called `syntax/agreement_2:shuffled`; `syntax:shuffled/agreement_2`, as tables join their columns, is read as the same.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probe_files import Item, read_items
+from pythia_geometry.extraction.probe_checks import ProbeWarning, warnings_of
+from pythia_geometry.extraction.probe_files import Item, ProbeFile, read_probe_file
+from pythia_geometry.json_files import read_json
 from pythia_geometry.shipped import data_folder
 
 SHUFFLED = ":shuffled"
@@ -32,11 +35,13 @@ class Probe:
         set_name: The set, with `:shuffled` where it is the control.
         task: The task.
         items: Its rows, in the file's order.
+        warnings: What is probably a mistake in them; of the sets that ship, nothing.
     """
 
     set_name: str
     task: str
     items: tuple[Item, ...]
+    warnings: tuple[ProbeWarning, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -77,8 +82,8 @@ def load_probes(names: Sequence[str]) -> list[Probe]:
     """The probes that a selection means, in order, each once.
 
     Args:
-        names: `core`, `all`, a set, `set/task`, each with an optional `:shuffled`; or a file (JSONL, CSV,
-            Parquet) or the name of a dataset on the Hub.
+        names: `core`, `all`, a set, `set/task`, each with an optional `:shuffled`; or a file (JSONL, JSON, CSV,
+            Parquet) or the name of a dataset on the Hub, with or without it.
 
     Raises:
         PythiaGeometryError: If a name is unknown or a file malformed.
@@ -115,23 +120,25 @@ def _folder() -> Path:
 def _named(name: str) -> Iterable[Probe]:
     if not name:
         raise PythiaGeometryError("--probes has an empty name. Expected core, all, or names: pythia-geom probes")
+    set_name, is_table_order, task = name.partition(f"{SHUFFLED}/")
+    name = f"{set_name}/{task}{SHUFFLED}" if is_table_order else name
     base, shuffled = name.removesuffix(SHUFFLED), name.endswith(SHUFFLED)
     if base == CORE:
-        names = json.loads((_folder() / "core.json").read_text())["core"]
-        return [p for task in names for p in _from_shipped(task, shuffled)]
+        return [p for task in read_json(_folder() / "core.json")["core"] for p in _from_shipped(task, shuffled)]
     if base == ALL:
         return [p for set_name in language_sets() for p in _from_shipped(set_name, shuffled)]
     if base.partition("/")[0] in shipped_sets():
         return _from_shipped(base, shuffled)
-    items = read_items(base)
-    if items is None:
+    read = read_probe_file(base)
+    if read is None:
         raise PythiaGeometryError(_unknown(base))
-    return _grouped(Path(base).stem if Path(base).exists() else base, items, shuffled)
+    own = Path(base).expanduser()
+    return _checked(_grouped(own.stem if own.exists() else base, read, shuffled), read)
 
 
 def _from_shipped(name: str, shuffled: bool) -> list[Probe]:
     set_name, slash, task = name.partition("/")
-    probes = _grouped(set_name, read_items(str(_folder() / f"{set_name}.jsonl")) or [], shuffled)
+    probes = _grouped(set_name, read_probe_file(str(_folder() / f"{set_name}.jsonl")) or ProbeFile(()), shuffled)
     if not slash:
         return probes
     chosen = [probe for probe in probes if probe.task == task]
@@ -146,14 +153,19 @@ def _unknown(name: str) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     return (
-        f"Unknown probe {name!r}. {hint}Expected {', '.join(known)}, set/task, a file ending in .jsonl, .csv or "
-        ".parquet, or a dataset as organisation/name. See: pythia-geom probes"
+        f"Unknown probe {name!r}. {hint}Expected {', '.join(known)}, set/task, a file ending in .jsonl, .json, .csv "
+        "or .parquet, or a dataset as organisation/name. See: pythia-geom probes"
     )
 
 
-def _grouped(set_name: str, items: Sequence[Item], shuffled: bool) -> list[Probe]:
+def _checked(probes: Sequence[Probe], read: ProbeFile) -> list[Probe]:
+    """A user's own probes, with what is probably wrong in them."""
+    return [replace(probe, warnings=warnings_of(probe.items, read.unread)) for probe in probes]
+
+
+def _grouped(set_name: str, read: ProbeFile, shuffled: bool) -> list[Probe]:
     tasks: dict[str, list[Item]] = {}
-    for item in items:
+    for item in read.items:
         tasks.setdefault(item.task, []).append(item)
     probes = [Probe(set_name + (SHUFFLED if shuffled else ""), t, tuple(rows)) for t, rows in tasks.items()]
     for probe in probes:

@@ -54,6 +54,32 @@ def deleted_sums(spectrum: Spectrum, share: float) -> tuple[Array, Array]:
     return np.asarray(sigma[0] * sums), np.asarray(sigma[0] * (entropies + np.log(sigma[0]) * sums))
 
 
+def deleted_eigenvalue_sums(spectrum: Spectrum, share: float) -> tuple[Array, Array]:
+    """Σλ and Σλ log λ over the eigenvalues λ = σ² after deleting each row, both [n]; NaN where nothing is left.
+
+    From λ log λ = ∫ (λ/(1 + t) − 1 + t/(λ + t)) dt, by the same rule and nodes as `deleted_sums`.
+
+    Args:
+        spectrum: Singular values [k] and leverages [n, k].
+        share: The factor c above.
+    """
+    eigenvalues = spectrum.sigma**2 / spectrum.sigma[0] ** 2
+    present = eigenvalues > _ROUNDING
+    eigenvalues, leverage = eigenvalues[present], share * spectrum.leverage[:, present]
+    t = np.exp(_NODES)
+    resolvent = 1.0 / (eigenvalues[:, None] + t)  # [k, nodes]
+    outside = np.clip(1.0 - leverage.sum(axis=1, keepdims=True), 0.0, None)
+    q = outside + leverage @ (t * resolvent)
+    slope = t * (leverage @ (eigenvalues[:, None] * resolvent**2))  # t q'
+    lost = leverage @ eigenvalues
+    gained = (t * (slope / q - lost[:, None] / (1 + t))).sum(axis=1)
+    total = eigenvalues.sum()
+    sums = np.where(total - lost > _GONE * total, total - lost, np.nan)
+    entropies = (eigenvalues * np.log(eigenvalues)).sum() + gained
+    scale = spectrum.sigma[0] ** 2
+    return np.asarray(scale * sums), np.asarray(scale * (entropies + np.log(scale) * sums))
+
+
 def deleted_moments(spectrum: Spectrum, share: float) -> tuple[Array, Array]:
     """Σλ and Σλ² after deleting each row, both [n]: tr(G − c zzᵀ) and ‖G − c zzᵀ‖²_F, exactly."""
     eigenvalues = spectrum.sigma**2

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -25,13 +26,13 @@ from pythia_geometry.lab.batches import draw_batch, write_tokenizer
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN, write_rows
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels
-from pythia_geometry.store.writing import lock
+from pythia_geometry.store.writing import lock, renamed, replacing, sync
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-STATE, SETTINGS, LOSSES = "state.pt", "training.json", "losses.csv"
+STATE, SETTINGS, LOSSES, FACTS_NAME = "state.pt", "training.json", "losses.csv", "suite.json"
 
 
 def is_finished(folder: Path) -> bool:
@@ -64,9 +65,11 @@ def writing(folder: Path, training: Training) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        _prepare(folder, training)
+        _refuse_others(folder, training)
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as stream:
             lock(stream, folder, "training")
+            _prepare(folder, training)
             yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -75,9 +78,9 @@ def writing(folder: Path, training: Training) -> Iterator[None]:
         ) from error
 
 
-def _prepare(folder: Path, training: Training) -> None:
-    settings = json.loads(json.dumps(asdict(training)))
-    record = folder / SETTINGS
+def _refuse_others(folder: Path, training: Training) -> None:
+    """Refuses a folder that holds another run, or something else."""
+    settings, record = _settings(training), folder / SETTINGS
     if record.exists():
         try:
             held = dict(json.loads(record.read_text()))
@@ -88,15 +91,28 @@ def _prepare(folder: Path, training: Training) -> None:
             raise PythiaGeometryError(
                 f"{folder} holds another run ({', '.join(different)}). Pass another --out, or type its own settings"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise PythiaGeometryError(f"{folder} is not empty and holds no lab run. Pass another --out")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare(folder: Path, training: Training) -> None:
+    """Writes the settings first: whatever stops the training later, they say whose folder this is.
+
+    The folder is held. Each file is there whole or not at all, and what a stopped call did not come to is written now.
+    """
+    _refuse_others(folder, training)  # again: another training may have begun here meanwhile
     if not is_finished(folder):
         _check_room(folder, training)
-    if not record.exists():
+    if not (folder / SETTINGS).exists():
+        with replacing(folder / SETTINGS) as temporary:
+            temporary.write_text(json.dumps(_settings(training), indent=2) + "\n")
+    if not (folder / FACTS_NAME).exists():
         _write_facts(folder, training)
-        record.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _settings(training: Training) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(training)))
+    return settings
 
 
 def _check_room(folder: Path, training: Training) -> None:
@@ -110,12 +126,15 @@ def _check_room(folder: Path, training: Training) -> None:
 
 
 def _write_facts(folder: Path, training: Training) -> None:
-    write_tokenizer(folder / "tokenizer.json")
+    """Tokenizer and probes, then `suite.json`, whose presence says that they are there."""
+    with replacing(folder / "tokenizer.json") as temporary:
+        write_tokenizer(temporary)
     shipped, probes = {level.name for level in default_levels()}, [ALGORITHMIC]
     if training.tasks:
         probes = [f"{ALGORITHMIC}/{level.name}" for level in training.levels if level.name in shipped]
     if own := [level for level in training.levels if level.name not in shipped]:
-        write_rows(own, folder / f"{OWN}.jsonl")
+        with replacing(folder / f"{OWN}.jsonl") as temporary:
+            write_rows(own, temporary)
         probes.append(f"{OWN}.jsonl")
     facts = {
         "suite": "lab",
@@ -125,7 +144,8 @@ def _write_facts(folder: Path, training: Training) -> None:
         "training_dtype": "float32",
         "probes": probes,
     }
-    (folder / "suite.json").write_text(json.dumps(facts, indent=2) + "\n")
+    with replacing(folder / FACTS_NAME) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def _tokens_per_step(training: Training) -> int:
@@ -147,7 +167,8 @@ def save_checkpoint(model: PreTrainedModel, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     half.half().save_pretrained(partial)
     (partial / "generation_config.json").unlink(missing_ok=True)
-    partial.rename(folder)
+    sync([*partial.iterdir(), partial])
+    renamed(partial, folder)
 
 
 def save_state(folder: Path, model: PreTrainedModel, optimizer: Any, step: int, losses: Sequence[float]) -> None:
@@ -158,9 +179,8 @@ def save_state(folder: Path, model: PreTrainedModel, optimizer: Any, step: int, 
     # Through memory: torch's own file writer reports a full disk as a bug of its own.
     content = io.BytesIO()
     torch.save(state, content)
-    partial = folder / "state.partial"
-    partial.write_bytes(content.getbuffer())
-    partial.replace(folder / STATE)
+    with replacing(folder / STATE) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
@@ -170,15 +190,21 @@ def restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimiz
     file = folder / STATE
     if not file.exists():
         return 0, []
-    state = torch.load(file, weights_only=True, map_location="cpu")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"]), list(state["losses"])
+    try:
+        state = torch.load(file, weights_only=True, map_location="cpu")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"]), list(state["losses"])
+    except (RuntimeError, ValueError, LookupError, TypeError, EOFError, UnpicklingError) as error:
+        raise PythiaGeometryError(
+            f"{file} is damaged. Remove it, and the same command trains again from the start; checkpoints that are "
+            "there are kept"
+        ) from error
 
 
 def finish(folder: Path, losses: Sequence[float]) -> None:
     """Writes the losses, whose file marks the end, and drops the state."""
-    partial = folder / "losses.partial"
-    partial.write_text("step,loss\n" + "".join(f"{i},{value:.6g}\n" for i, value in enumerate(losses)))
-    partial.replace(folder / LOSSES)
+    with replacing(folder / LOSSES) as temporary:
+        temporary.write_text("step,loss\n" + "".join(f"{i},{value:.6g}\n" for i, value in enumerate(losses)))
+    sync()
     (folder / STATE).unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-import vl_convert
 
 INK, FAINT = "#222222", "#d9d9d9"
 FONT = "Helvetica, Arial, sans-serif"
@@ -123,15 +122,6 @@ def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_a
     )
     dots = base.mark_circle(size=11, opacity=1).encode(x=x, y=alt.Y("value:Q", scale=scale), color=color)
     return alt.layer(band, line, dots).properties(width=680, height=150)
-
-
-def save(chart: Any) -> dict[str, bytes]:
-    """The chart as PNG and SVG, by file ending; needs no browser."""
-    spec = chart.to_dict()
-    return {
-        "png": vl_convert.vegalite_to_png(spec, scale=2),
-        "svg": vl_convert.vegalite_to_svg(spec).encode(),
-    }
 
 
 def _styled(chart: Any, title: str, subtitle: str) -> Any:

@@ -25,7 +25,7 @@ def timeline(diagnosis: Diagnosis) -> Any:
         diagnosis: From `doctor.diagnose`.
 
     Returns:
-        A chart that `figures.save` or a notebook renders.
+        A chart that `drawing.save` or a notebook renders.
     """
     steps = [s.step for s in diagnosis.steps]
     panels = [_strips(diagnosis, steps)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import DamagedError, MachineError
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.measures import Measure
@@ -18,8 +19,8 @@ from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
-from pythia_geometry.runs.work import RunWork, question_of
-from pythia_geometry.store.activations import cached_works, read_activations
+from pythia_geometry.runs.work import Alone, RunWork, question_of
+from pythia_geometry.store.activations import read_activations
 from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import FAILED, MISSING, OK, Checkpoint
@@ -30,6 +31,17 @@ WHOLE = "the checkpoint"
 
 Works = Mapping[str, Mapping[str, str]]
 Arrays = dict[str, NDArray[np.floating]]
+
+
+class LostActivationsError(MachineError):
+    """A checkpoint's cached activations were damaged: its probes need a new forward pass."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(
+            f"The cached activations of {checkpoint.label} are damaged as often as they are written: the disk does not "
+            "keep what it is given. Pass an --out on another disk"
+        )
+        self.checkpoint = checkpoint
 
 
 @dataclass
@@ -86,10 +98,9 @@ class Ledger:
         chosen = self.request.forward_measures
         return [m for m in chosen if self.work.measure(checkpoint, encoded, m) not in self.done]
 
-    def todo_alone(self, checkpoint: Checkpoint) -> list[Measure]:
-        """Chosen measures of the checkpoint alone that are not done."""
-        chosen = self.work.measures_alone(checkpoint)
-        return [m for m in chosen if self.work.measure(checkpoint, None, m) not in self.done]
+    def todo_alone(self, checkpoint: Checkpoint) -> list[Alone]:
+        """Measures of the checkpoint alone that are not done."""
+        return [one for one in self.work.alone(checkpoint) if self.work.of_alone(checkpoint, one) not in self.done]
 
     # -- what the tables show ----------------------------------------------------------------------------
 
@@ -110,7 +121,7 @@ class Ledger:
 
     def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:
         """What the tables show of the checkpoint alone."""
-        ids = {m.name: self.work.measure(checkpoint, None, m) for m in self.work.measures_alone(checkpoint)}
+        ids = {one.key: self.work.of_alone(checkpoint, one) for one in self.work.alone(checkpoint)}
         works = {"capture": self.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
         return {**works, **{name: one for name, one in ids.items() if one in self.done}}
 
@@ -172,8 +183,7 @@ class Ledger:
 
     def cached_probes(self, checkpoint: Checkpoint) -> set[str]:
         """Names of the probes whose cached activations come from the forward pass that is asked for."""
-        file = self.file(checkpoint)
-        works = cached_works(file) if file.exists() else {}
+        works = self.folder.cached_works(self.file(checkpoint))
         return {
             encoded.probe.name
             for encoded in self.run.probes
@@ -181,9 +191,17 @@ class Ledger:
         }
 
     def read(self, checkpoint: Checkpoint) -> Arrays:
-        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out."""
+        """Cached activations [L, N, D] by probe name; those that are missing or stale are left out.
+
+        Raises:
+            LostActivationsError: If they are not what was written; they are removed then.
+        """
         fresh = self.cached_probes(checkpoint)
-        held = read_activations(self.file(checkpoint)) if fresh else {}
+        try:
+            held = read_activations(self.file(checkpoint)) if fresh else {}
+        except DamagedError as error:
+            self.folder.drop(self.file(checkpoint), error)
+            raise LostActivationsError(checkpoint) from error
         return {name: array for name, array in held.items() if name in fresh}
 
     def cached_precision(self, array: NDArray[np.floating]) -> str:

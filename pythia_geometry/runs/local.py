@@ -6,13 +6,13 @@ of the walk cannot tell it from what an earlier walk left. A thread fetches the 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from pythia_geometry.runs.fetching.files import empty_downloads
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.manifest import updated_manifest
@@ -42,7 +42,8 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         MachineError: If the disk or the network gives out, or a shard is still being walked; what was finished
             is kept.
     """
-    folder = RunFolder(out)
+    watcher = progress or Silent()
+    folder = RunFolder(out, watcher.damaged)
     capture_elsewhere = _executor(plan)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
     with (
@@ -52,16 +53,19 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
     ):
         gather(folder, walked_on=shards_of(plan))
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
-            shutil.rmtree(folder.downloads, ignore_errors=True)
+            empty_downloads(folder.downloads)
         folder.write_manifest(updated_manifest(folder.manifest(), plan))
-        ledgers = [Ledger(run, plan.request, folder, progress or Silent()) for run in plan.runs]
+        ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
         ahead = [one for ledger in ledgers for one in wanted(ledger, elsewhere)]
         with weights_ahead(ahead, plan.span_sources, folder.downloads, plan.disk_budget) as fetcher:
             for ledger in ledgers:
                 loader = Loader(ledger.run, plan.request, fetcher, ledger.progress)
                 RunWalk(Measuring(ledger, loader, measurer), Held(ledger, loader), elsewhere).all()
-        return folder.write_tables()
+        tables = folder.write_tables()
+        for label, count in folder.lost.items():
+            watcher.lost(label, count)
+        return tables
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:

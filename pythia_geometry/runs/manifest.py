@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
@@ -119,15 +120,58 @@ def _newest(held: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def _check_sources(old: Mapping[str, Any], plan: Plan) -> None:
-    """One name, one origin: two folders of one name would otherwise become one curve."""
-    origins = {name: facts["origin"] for name, facts in old.get("runs", {}).items()}
+    """One name, one run: two runs of one name would otherwise become one curve.
+
+    A run is known by its origin; one on this disk also by its weights, since folders are moved.
+    """
+    planned: dict[str, str] = {}
     for run in plan.runs:
-        held = origins.setdefault(run.name, run.suite.origin)
-        if held != run.suite.origin:
-            raise PythiaGeometryError(
-                f"Two runs are called {run.name}: {held} and {run.suite.origin}. Give one another name in its "
-                "suite.json, or walk it into another --out"
-            )
+        here = run.suite.origin
+        facts = old.get("runs", {}).get(run.name, {"origin": here})
+        if (there := planned.setdefault(run.name, here)) != here:
+            raise _two_runs(run.name, there, here, "")
+        there = facts.get("origin", "")  # unknown where the manifest was made again
+        if there == here:
+            continue
+        if there and not (Path(there).is_absolute() and Path(here).is_absolute()):
+            raise _two_runs(run.name, there, here, "")
+        agree = agreement(old.get("weights", {}), run)
+        if there and False in agree.values():
+            steps = ", ".join(str(step) for step, is_same in agree.items() if not is_same)
+            raise _two_runs(run.name, there, here, f", with other weights at step {steps}")
+        if not any(agree.values()) and (there or agree):
+            known = "with other weights" if agree else "and they share no step by which they could be known as one"
+            raise _two_runs(run.name, there or "what this run folder holds", here, f", {known}")
+
+
+def _two_runs(name: str, there: str, here: str, why: str) -> PythiaGeometryError:
+    return PythiaGeometryError(
+        f"Two runs are called {name}: {there} and {here}{why}. Give one another name in its suite.json, or walk it "
+        "into another --out"
+    )
+
+
+def agreement(held: Mapping[str, Any], run: RunPlan) -> dict[int, bool]:
+    """By step, whether a run has the weights that a manifest records; of the chosen steps, or else of two others."""
+    found = _agreement(held, run.checkpoints)
+    if not found:
+        recorded = [step for step in run.suite.steps() if f"{run.name}@step{step}" in held]
+        found = _agreement(held, run.suite.find([*recorded[:1], *recorded[1:][-1:]]) if recorded else ())
+    return found
+
+
+def _agreement(held: Mapping[str, Any], checkpoints: Sequence[Checkpoint]) -> dict[int, bool]:
+    found = {}
+    for checkpoint in checkpoints:
+        facts = held.get(checkpoint.label, {})
+        if facts.get("sha256"):  # of a manifest that was made again
+            pairs = [(facts["sha256"], checkpoint.weight_sha256)]
+        else:
+            pairs = [(facts.get("files", {}).get(f.name), f.sha256) for f in checkpoint.files]
+        known = [(there, here) for there, here in pairs if there and here]
+        if known:
+            found[checkpoint.step] = all(there == here for there, here in known)
+    return found
 
 
 def _run_facts(run: RunPlan) -> dict[str, Any]:

@@ -12,19 +12,24 @@ from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.marked_prompts import marked_prompts
 from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
-from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, Measure
+from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
 from pythia_geometry.store.inputs import IDS, READING
 from pythia_geometry.suites.checkpoint import OK, REFUSED, Checkpoint, run_name
+from pythia_geometry.suites.duplicates import mark_across
 from pythia_geometry.suites.named import find_suites
-from pythia_geometry.suites.steps import parse_steps
+from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
+
+EXAMPLES = 128
+"""Examples of a text's or a mixture's loss."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,10 @@ class RunPlan:
         shape: Blocks, width, vocabulary.
         configs: By step, the identity of its config: of what `config.json` says that can decide a number.
         at: Steps at which dear measures are taken.
+        losses: Of which losses surfaces are taken; empty where no measure reads one.
         prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
+        remarks: What of the tokenizer's file is not used.
     """
 
     suite: Suite
@@ -48,8 +55,10 @@ class RunPlan:
     shape: Shape
     configs: Mapping[int, str] = field(default_factory=dict)
     at: frozenset[int] = frozenset()
+    losses: tuple[EncodedLoss, ...] = ()
     prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -139,8 +148,16 @@ def make_plan(request: Request) -> Plan:
     Raises:
         PythiaGeometryError: If a model, step or probe does not exist.
     """
-    suites = [suite for model in request.models for suite in find_suites(model, request.seeds)]
-    return Plan(request, tuple(_plan_run(suite, request) for suite in suites))
+    suites = [suite for model in request.models for suite in find_suites(model, request.seeds, request.naming)]
+    return Plan(request, _apart(tuple(_plan_run(suite, request) for suite in suites), request))
+
+
+def _apart(runs: tuple[RunPlan, ...], request: Request) -> tuple[RunPlan, ...]:
+    """The runs, with the checkpoints marked whose weights two of them serve."""
+    if request.duplicates == KEEP:
+        return runs
+    marked = mark_across([run.checkpoints for run in runs])
+    return tuple(replace(run, checkpoints=tuple(found)) for run, found in zip(runs, marked, strict=True))
 
 
 def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> Plan:
@@ -161,14 +178,33 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
-    encoded = tuple(encoder.encode(probe, shape.vocab_size) for probe in probes)
+    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
-    same = config_identity(config)
-    configs = {checkpoint.step: same for checkpoint in found}
+    configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, prompts, spans)
+    losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
+
+
+def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
+    """The identity of a step's config; empty where it cannot be had, which its walk will say."""
+    try:
+        return config_identity(suite.config_file(checkpoint))
+    except PythiaGeometryError:
+        return ""
+
+
+def _losses(
+    request: Request, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
+) -> tuple[EncodedLoss, ...]:
+    """The losses whose surfaces are measured."""
+    if request.loss == PROBES:
+        return tuple(map(of_probe, probes))
+    if request.text:
+        return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
+    return (of_nothing(),)
 
 
 def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> None:

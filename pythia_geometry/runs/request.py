@@ -9,13 +9,15 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
 from pythia_geometry.extraction.device_names import find_devices, names_several
+from pythia_geometry.extraction.losses import PROBES, TEXT
 from pythia_geometry.extraction.models import DTYPES
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
 from pythia_geometry.runs.readings import READINGS
-from pythia_geometry.suites.layout import BIN
+from pythia_geometry.suites.layout.weights import BIN
 from pythia_geometry.suites.named import OFFLINE
 from pythia_geometry.suites.served import AUTO, CHOICES
+from pythia_geometry.suites.steps.numbering import Naming
 
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
 LOCAL, RAY = "local", "ray"
@@ -28,10 +30,14 @@ class Request:
 
     Attributes:
         models: Each as after `--model`.
-        seeds: Seeds of a Pythia size; empty for the runs as named.
+        seeds: Seeds of a Pythia size, or of a repository whose names tell them apart; empty for the runs as named.
         steps: Selection as after `--steps`.
+        stage: Stage of training whose steps are walked; empty for the first.
+        pattern: Regular expression of the names of steps; empty for the known conventions.
         probes: Selection as after `--probes`; empty for the suite's own default.
         measures: Names of measures and of groups of them; empty for those that a walk takes by default.
+        loss: The loss of a surface: `auto` (a suite's own training mixture, else `text`), `text` or `probes`.
+        text: A text file whose next-token loss is the surface.
         at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
         position: Where activations are read: `last` prompt token or the `mean`.
         dtype: Forward-pass precision.
@@ -51,8 +57,12 @@ class Request:
     models: tuple[str, ...] = (OFFLINE,)
     seeds: tuple[int, ...] = ()
     steps: str = "all"
+    stage: str = ""
+    pattern: str = ""
     probes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    loss: str = AUTO
+    text: str = ""
     at: str = ""
     position: str = LAST
     dtype: str = "float32"
@@ -72,6 +82,7 @@ class Request:
         Raises:
             PythiaGeometryError: If one is outside it.
         """
+        _ = self.naming
         _one_of("--position", self.position, POSITIONS)
         _one_of("--dtype", self.dtype, tuple(DTYPES))
         _one_of("--duplicates", self.duplicates, (REFUSE, KEEP))
@@ -81,6 +92,9 @@ class Request:
         _one_of("--fetch", self.fetch, (FILES, RANGES))
         if self.fetch == RANGES:
             self._check_ranges()
+        _one_of("--loss", self.loss, (AUTO, TEXT, PROBES))
+        if self.loss == TEXT and not self.text:
+            raise PythiaGeometryError("--loss text needs a text: add --text FILE")
         chosen_measures(self.measures)
         if self.executor == RAY and (opening := [m.name for m in self.chosen if READINGS[m.reads].opens_model]):
             raise PythiaGeometryError(
@@ -112,6 +126,15 @@ class Request:
         ):
             if given:
                 raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
+
+    @property
+    def naming(self) -> Naming:
+        """How the names of steps are read.
+
+        Raises:
+            PythiaGeometryError: If the pattern cannot be used.
+        """
+        return Naming(self.stage, self.pattern)
 
     @property
     def devices(self) -> tuple[str, ...]:

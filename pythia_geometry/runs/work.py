@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.losses import EncodedLoss
 from pythia_geometry.extraction.probes import Probe
-from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, WEIGHTS, Measure
 from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS, Reading
@@ -34,6 +35,18 @@ def identity(place: Checkpoint, **decides: Any) -> str:
     where = (place.run, place.step, place.weight_sha256)
     text = json.dumps([where, decides], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class Alone(NamedTuple):
+    """A measure of a checkpoint alone, and the loss that its surface is of, where it reads one."""
+
+    measure: Measure
+    loss: EncodedLoss | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in the record of what the tables show."""
+        return f"{self.measure.name} {self.loss.kind} {self.loss.task}" if self.loss else self.measure.name
 
 
 class Todo(NamedTuple):
@@ -128,10 +141,17 @@ class RunWork:
         of_forward = (m for m in MEASURES.values() if READINGS[m.reads].from_forward)
         return (self.measure(checkpoint, encoded, measure) for measure in of_forward)
 
-    def measures_alone(self, checkpoint: Checkpoint) -> list[Measure]:
-        """Chosen measures of the checkpoint alone, at this step."""
+    def alone(self, checkpoint: Checkpoint) -> list[Alone]:
+        """What is measured of the checkpoint alone at this step."""
         alone = (m for m in self.request.opening_measures if not READINGS[m.reads].per_probe and not m.against)
-        return [m for m in alone if self.run.is_taken(m, checkpoint)]
+        taken = [m for m in alone if self.run.is_taken(m, checkpoint)]
+        return [Alone(m, loss) for m in taken for loss in (self.run.losses if m.reads == SURFACE else (None,))]
+
+    def of_alone(self, checkpoint: Checkpoint, one: Alone) -> str:
+        """Identity of a measure of the checkpoint alone."""
+        what = {"measure": one.measure.name, "version": one.measure.version, "settings": one.measure.settings_text}
+        loss = {"loss": one.loss.sha256} if one.loss else {}
+        return self._of_checkpoint(checkpoint, READINGS[one.measure.reads], **what, **loss)
 
     def opened(self, checkpoint: Checkpoint) -> str:
         """What all measures of the checkpoint alone are of: where it changes, none of them is shown any more."""
@@ -149,7 +169,7 @@ class RunWork:
         for checkpoint in self.run.usable:
             held = recorded(checkpoint.label)
             missing = {e.probe.name for e in self.run.probes if not self._is_finished(checkpoint, e, done, held)}
-            if missing or any(self.measure(checkpoint, None, m) not in done for m in self.measures_alone(checkpoint)):
+            if missing or any(self.of_alone(checkpoint, one) not in done for one in self.alone(checkpoint)):
                 lacking.append(checkpoint)
             probes |= missing
         return Todo(tuple(lacking), frozenset(probes))

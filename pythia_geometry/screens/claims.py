@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from pythia_geometry.analysis.claims.table import read_sources
+from pythia_geometry.screens.console import open_console
+
 COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
 
 
-def show_claims(console: Console, table: pd.DataFrame) -> None:
-    """One block a claim: what the paper says, then one line for each body of evidence."""
+def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Console | None = None) -> None:
+    """One block a claim: what the paper says, then one line for each body of evidence; where the rows lie."""
+    console = console or open_console()
     shown = Table(box=None, pad_edge=False, header_style="dim", show_lines=False)
     shown.add_column("claim", max_width=34)
     shown.add_column("says", no_wrap=True)
     shown.add_column("verdict", no_wrap=True)
     shown.add_column("value, interval, n", ratio=1)
-    for (claim, text), rows in table.groupby(["id", "claim"], sort=False):
+    for (claim, text), rows in tables["claims"].groupby(["id", "claim"], sort=False):
         first = rows.iloc[0]
-        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", f"v1 {first['v1']}; v3 {first['v3']}; v4 {first['v4']}")
+        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", str(first["says"]))
         for row in rows.itertuples():
             colour = COLOURS.get(str(row.verdict), "dim")
             shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
         shown.add_row("", "", "", "")
     console.print(shown, highlight=False)
+    for source in read_sources():
+        console.print(f"{source.id}: {source.cite}. {source.title}.", style="dim", highlight=False, markup=False)
+    console.print(
+        f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
+        highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def as_markdown(table: pd.DataFrame) -> str:
     """The same as a page."""
-    lines = ["| claim | paper v1 | v3 | v4 | evidence | verdict | value, interval, n |", "|" + "---|" * 7]
+    lines = ["| claim | source | says | evidence | verdict | value, interval, n |", "|" + "---|" * 6]
     for row in table.itertuples():
-        cells = (f"{row.id} {row.claim}", row.v1, row.v3, row.v4, row.evidence, row.verdict, row.value)
+        cells = (f"{row.id} {row.claim}", row.source, row.says, row.evidence, row.verdict, row.value)
         lines.append("| " + " | ".join(str(cell).replace(" | ", "<br>") for cell in cells) + " |")
-    return "\n".join([*lines, ""])
+    cites = [f"{source.id}: {source.cite}. {source.title}." for source in read_sources()]
+    return "\n".join([*lines, "", *cites, ""])

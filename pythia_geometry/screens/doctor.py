@@ -61,11 +61,11 @@ def _conclusion(diagnosis: Diagnosis) -> list[str]:
     lines += list(diagnosis.notes)
     if diagnosis.others:
         shown = ", ".join(diagnosis.others[:5]) + (" …" if len(diagnosis.others) > 5 else "")
-        lines.append(f"branches that are no step of this run: {shown}")
+        lines.append(f"branches, tags or folders that are no step of this run: {shown}")
     if diagnosis.inside:
         lines += [f"not tested: {why}" for why in diagnosis.inside.continuity.untested]
     else:
-        lines.append("By the listing alone; --deep reads half a megabyte of each step and compares neighbours.")
+        lines.append(f"By {diagnosis.by} alone; --deep reads half a megabyte of each step and compares neighbours.")
     return lines
 
 

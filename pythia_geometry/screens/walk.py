@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pythia_geometry.runs.progress import damaged_line, lost_line
 from pythia_geometry.screens.table import show_table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Bar:
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total = console, total
         self.count, self.began = 0, time.monotonic()
+        self.has_lost = False
         self.bar = Progress(
             TextColumn("{task.fields[checkpoint]}", style="bold", markup=False),
             TextColumn("{task.fields[stage]}", style="dim", markup=False),
@@ -64,6 +66,18 @@ class Bar:
         elif not self.console.is_terminal:
             self.console.print(f"{self.count}/{self.total} {checkpoint}", highlight=False, markup=False)
 
+    def damaged(self, file: str, why: str) -> None:
+        """Names a damaged file."""
+        self._say("damaged", damaged_line(file, why))
+
+    def lost(self, checkpoint: str, count: int) -> None:
+        """Names work that is gone."""
+        self.has_lost = True
+        self._say("lost", lost_line(checkpoint, count))
+
+    def _say(self, what: str, line: str) -> None:
+        self.console.print(f"[yellow]{what}[/] {escape(line)}", highlight=False, soft_wrap=True)
+
 
 COUNTS = ("checkpoints", "gaps", "to do", "new tasks", "prompts", "tokens")
 COSTS = ("download", "activations", "forward")
@@ -93,8 +107,11 @@ def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Pa
         console.print(
             f"Targets of several tokens, in {multi} of the tasks, are scored whole.", style="dim", highlight=False
         )
+    warned = dict.fromkeys(f"{p.probe.name}, {text}" for run in plan.runs for p in run.probes for text in p.warnings)
+    for text in warned:
+        console.print(f"Warning: {text}", style="yellow", highlight=False, markup=False)
     for run in plan.runs:
-        for note in run.suite.notes:
+        for note in (*run.suite.notes, *run.remarks):
             console.print(f"{run.name}: {note}", style="dim", highlight=False, markup=False)
         remarkable = [c for c in run.usable if c.detail]
         for checkpoint in remarkable[:MAX_REMARKS]:

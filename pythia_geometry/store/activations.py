@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import DamagedError
+from pythia_geometry.store.seals import seal, verify
 from pythia_geometry.store.writing import replacing
 
 FLOAT16_MAX = 65_504.0
@@ -27,6 +30,7 @@ def add_activations(file: Path, probes: Mapping[str, NDArray[np.floating]], work
         works: By probe name, the forward pass that made the array.
 
     Raises:
+        DamagedError: If what the file already holds is not what was written; nothing was changed.
         OSError: If the disk gives out; the file is as it was.
     """
     held = file.exists()
@@ -36,6 +40,7 @@ def add_activations(file: Path, probes: Mapping[str, NDArray[np.floating]], work
     dtype = np.float16 if largest <= FLOAT16_MAX else np.float32
     with replacing(file) as temporary:
         _write(temporary, arrays, works, dtype)
+        seal(temporary)
 
 
 def read_activations(file: str | Path, layers: Sequence[int] | None = None) -> dict[str, NDArray[np.floating]]:
@@ -47,8 +52,16 @@ def read_activations(file: str | Path, layers: Sequence[int] | None = None) -> d
 
     Returns:
         float16 arrays; float32 where float16 would have overflowed.
+
+    Raises:
+        DamagedError: If the file is gone or is not what was written.
     """
-    parquet = pq.ParquetFile(file)
+    verify(Path(file))
+    with _readable(file):
+        return _arrays(pq.ParquetFile(file), layers)
+
+
+def _arrays(parquet: pq.ParquetFile, layers: Sequence[int] | None) -> dict[str, NDArray[np.floating]]:
     groups = range(parquet.num_row_groups) if layers is None else layers
     by_probe: dict[str, list[NDArray[np.floating]]] = {}
     for group in groups:
@@ -63,9 +76,23 @@ def read_activations(file: str | Path, layers: Sequence[int] | None = None) -> d
 
 
 def cached_works(file: str | Path) -> dict[str, str]:
-    """By the names of the probes that a file holds, the forward passes they come from; reads no activations."""
-    table = pq.ParquetFile(file).read_row_group(0, columns=["probe", "work"])
-    return dict(zip(table["probe"].to_pylist(), table["work"].to_pylist(), strict=True))
+    """By the names of the probes that a file holds, the forward passes they come from; reads no activations.
+
+    Raises:
+        DamagedError: If the file cannot be read. That its activations are whole is found out when they are read.
+    """
+    with _readable(file):
+        table = pq.ParquetFile(file).read_row_group(0, columns=["probe", "work"])
+        return dict(zip(table["probe"].to_pylist(), table["work"].to_pylist(), strict=True))
+
+
+@contextmanager
+def _readable(file: str | Path) -> Iterator[None]:
+    """Says in one word what Parquet's reader meets in a file that is none."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, ArithmeticError, MemoryError, pa.ArrowException) as error:
+        raise DamagedError(f"{Path(file).name} cannot be read") from error
 
 
 def _write(

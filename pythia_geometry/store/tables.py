@@ -102,10 +102,8 @@ def write_table(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    frame = frame.reindex(columns=list(columns))
-    for name in (name for name in LATER if name in columns):
-        frame[name] = frame[name].fillna("")
-    return frame.astype(dict(columns))
+    frame = frame.reindex(columns=list(columns)).astype(dict(columns))
+    return frame.assign(**{name: frame[name].fillna("") for name in LATER if name in columns})
 
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

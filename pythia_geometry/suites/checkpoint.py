@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from threading import Event
 
 OK, MISSING, DUPLICATE, CORRUPT, FAILED = "ok", "missing", "duplicate", "corrupt", "failed"
-WRONG, SUSPECT = "wrong", "suspect"
+WRONG, SUSPECT, CHANGED = "wrong", "suspect", "changed"
+UNSUPPORTED = "unsupported"
 """What the `checkpoints` table can say of a step."""
 
 REFUSED = (DUPLICATE, WRONG, SUSPECT)
@@ -41,9 +42,11 @@ class Checkpoint:
         commit: Resolved commit; None for a local folder.
         files: Weight files of the one chosen format.
         extra_files: Other files a loader needs (the shard index).
-        status: ok, missing, corrupt, failed, or one of `REFUSED`: duplicate (another step's weights), wrong
+        status: ok, missing, corrupt, failed, changed (since it was listed), unsupported (whole, and of a kind that is
+            not read: quantised weights, an adapter), or one of `REFUSED`: duplicate (another step's weights), wrong
             (shards of two checkpoints), suspect.
         detail: Why, where the status is not ok; or why it is read from another format than usual.
+        called: The suite's own name of the step, such as `ckpt_356`; `step<N>` where empty.
     """
 
     suite: str
@@ -58,6 +61,7 @@ class Checkpoint:
     extra_files: tuple[str, ...] = field(default=(), compare=False)
     status: str = OK
     detail: str = ""
+    called: str = field(default="", compare=False)
 
     @property
     def run(self) -> str:
@@ -66,8 +70,13 @@ class Checkpoint:
 
     @property
     def label(self) -> str:
-        """How messages name this checkpoint: `pythia-160m@step512`."""
-        return f"{self.run}@step{self.step}"
+        """How messages and file names name this checkpoint: `pythia-160m@step512`, `Amber@ckpt_356`."""
+        return f"{self.run}@{self.name}"
+
+    @property
+    def name(self) -> str:
+        """How the suite calls the step."""
+        return self.called or f"step{self.step}"
 
     @property
     def weight_sha256(self) -> str:

@@ -1,4 +1,7 @@
-"""Two steps with the same weights: a branch that serves the wrong checkpoint makes a flat curve."""
+"""Two steps with the same weights: a branch that serves the wrong checkpoint makes a flat curve.
+
+Whoever cannot be convicted is not accused: where nothing tells which of two is the wrong one, both are suspect.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ def mark_duplicates(
 ) -> list[Checkpoint]:
     """Marks every checkpoint whose weights, or one shard of them, belong elsewhere.
 
-    Whole weights: the last step of a group keeps them (assumption A17), because the published fault is
-    final-era weights served at early steps (EleutherAI/pythia issue 205). A group that shares its weights
-    with `main` belongs to the last step of the whole run. Where the last step of the run shares its weights
-    with earlier steps while `main` serves others, it is suspect too. Step 0 = step 1 is expected and left alone.
+    Whole weights: a group that shares its weights with `main`, or with the last step of the whole run, belongs to
+    that last step (assumption A17), because the published fault is final-era weights served at early steps
+    (EleutherAI/pythia issue 205). Where the last step shares its weights with earlier steps while `main` serves
+    others, it is suspect too. Of earlier steps that share theirs, nothing tells whose they are: all are suspect.
+    Step 0 = step 1 is expected and left alone.
 
     Single shards: a shard of `main` at an earlier step makes that step wrong (issue 206). Where two earlier
     steps share a shard and differ in others, one of them mixes two checkpoints, the hashes do not say which,
@@ -76,18 +80,21 @@ class _Scene:
         main_sha256 = self.main.weight_sha256 if self.main else ""
         if checkpoint.weight_sha256 == main_sha256 and checkpoint.step != self.last_step:
             return _same(checkpoint, "main")
-        if {c.step for c in group} != FIRST_UPDATE:
-            owner = max(group, key=lambda c: c.step)
-            if checkpoint is not owner:
-                return _same(checkpoint, f"step{owner.step}")
-            if len(group) > 1 and checkpoint.step == self.last_step and main_sha256:
+        others = [c for c in group if c is not checkpoint]
+        if others and {c.step for c in group} != FIRST_UPDATE:
+            last = next((c for c in group if c.step == self.last_step), None)
+            if last is None:
+                return _undecided(checkpoint, others)
+            if checkpoint is not last:
+                return _same(checkpoint, last.name)
+            if main_sha256:
                 return self._doubtful_end(checkpoint, group)
         return self._mark_shards(checkpoint)
 
     def _doubtful_end(self, checkpoint: Checkpoint, group: Sequence[Checkpoint]) -> Checkpoint:
         if self.main is None or checkpoint.weight_sha256 == self.main.weight_sha256:
             return checkpoint
-        earlier = ", ".join(f"step{c.step}" for c in group[:3] if c is not checkpoint)
+        earlier = ", ".join(c.name for c in group[:3] if c is not checkpoint)
         return replace(
             checkpoint, status=SUSPECT,
             detail=f"{checkpoint.label} shares its weights (sha256 {checkpoint.weight_sha256[:8]}…) with "
@@ -99,11 +106,17 @@ class _Scene:
             others = [c for c in self.shards.get(file.sha256, []) if c.weight_sha256 != checkpoint.weight_sha256]
             is_final = file.sha256 in self.final
             if is_final and checkpoint.step != self.last_step:
-                return _mixed(checkpoint, file, "main" if self.main else f"step{self.last_step}", WRONG)
+                return _mixed(checkpoint, file, "main" if self.main else self._last_name, WRONG)
             # The last step may share its own shards with whoever holds them wrongly.
             if others and not is_final and {checkpoint.step, *(c.step for c in others)} != FIRST_UPDATE:
-                return _mixed(checkpoint, file, f"step{others[-1].step}", SUSPECT)
+                return _mixed(checkpoint, file, others[-1].name, SUSPECT)
         return checkpoint
+
+    @cached_property
+    def _last_name(self) -> str:
+        """How the suite calls the run's last step."""
+        everyone = (c for group in self.wholes.values() for c in group)
+        return next((c.name for c in everyone if c.step == self.last_step), f"step{self.last_step}")
 
     @cached_property
     def final(self) -> frozenset[str]:
@@ -120,6 +133,49 @@ def _same(checkpoint: Checkpoint, same_as: str) -> Checkpoint:
         "its curve would be flat."
     )
     return replace(checkpoint, status=DUPLICATE, detail=detail)
+
+
+def _undecided(checkpoint: Checkpoint, others: Sequence[Checkpoint]) -> Checkpoint:
+    named = ", ".join(c.name for c in others[:3]) + (" …" if len(others) > 3 else "")
+    detail = (
+        f"{checkpoint.label} holds the same weights as {named} (sha256 {checkpoint.weight_sha256[:8]}…), and nothing "
+        "tells whose they are."
+    )
+    return replace(checkpoint, status=SUSPECT, detail=detail)
+
+
+def mark_across(runs: Sequence[Sequence[Checkpoint]]) -> list[list[Checkpoint]]:
+    """Marks every checkpoint whose weights another run serves too: two seeds or two names cannot have trained the same.
+
+    Nothing tells whose they are, so all are suspect. First steps may be the same (`FIRST_UPDATE`): runs may start
+    alike. Stages of one repository may meet.
+
+    Args:
+        runs: The checkpoints of each run, in one weight format.
+
+    Returns:
+        The same, in the same order; those marked carry a status and say why.
+    """
+    groups = _by_whole([c for run in runs for c in run if c.weight_sha256])
+    return [[_across(c, groups[c.weight_sha256]) if c.weight_sha256 else c for c in run] for run in runs]
+
+
+def _across(checkpoint: Checkpoint, group: Sequence[Checkpoint]) -> Checkpoint:
+    others = elsewhere(checkpoint, group)
+    if checkpoint.status != OK or not others or {checkpoint.step, *(c.step for c in others)} <= FIRST_UPDATE:
+        return checkpoint
+    named = ", ".join(c.label for c in others[:3]) + (" …" if len(others) > 3 else "")
+    detail = (
+        f"{checkpoint.label} holds the same weights as {named} (sha256 {checkpoint.weight_sha256[:8]}…): two runs "
+        "cannot have trained the same, and nothing tells whose they are."
+    )
+    return replace(checkpoint, status=SUSPECT, detail=detail)
+
+
+def elsewhere(checkpoint: Checkpoint, group: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Those of a group that are of another run; another stage of one repository is none."""
+    mine = (checkpoint.source, checkpoint.seed)
+    return [c for c in group if c.run != checkpoint.run and (c.source, c.seed) != mine]
 
 
 def _mixed(checkpoint: Checkpoint, file: WeightFile, other: str, status: str) -> Checkpoint:

@@ -24,3 +24,9 @@ class Fault:
     steps: tuple[int, ...] = ()
     shared: bool = False
     in_listing: bool = True
+
+    @property
+    def told(self) -> str:
+        """The fault in one line, with its source."""
+        at = f" at {len(self.steps)} steps" if self.steps else ""
+        return f"{self.what}{at} ({self.source})"

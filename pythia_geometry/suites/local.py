@@ -1,9 +1,8 @@
-"""A folder of `step<N>/` checkpoints, each in the Hub's own file layout, as a suite."""
+"""A folder of checkpoints, one folder a step, each in the Hub's own file layout, as a suite."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -13,18 +12,23 @@ from threading import Event
 from typing import Any
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
+from pythia_geometry.json_files import read_json
 from pythia_geometry.suites.checkpoint import (
+    CHANGED,
     CONFIG_NAME,
     CORRUPT,
     MISSING,
     NEVER,
     TOKENIZER_NAME,
+    UNSUPPORTED,
     Checkpoint,
     WeightFile,
 )
 from pythia_geometry.suites.faults import Fault
-from pythia_geometry.suites.layout import WeightLayout, parse_step, read_span
+from pythia_geometry.suites.layout.kinds import is_pointer
+from pythia_geometry.suites.layout.weights import WeightLayout, read_span
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
+from pythia_geometry.suites.steps.numbering import Naming, Numbered, Revision, number_steps
 
 FACTS_NAME = "suite.json"
 
@@ -32,30 +36,46 @@ FACTS_NAME = "suite.json"
 class LocalSuite:
     """Checkpoints on this machine.
 
-    The folder holds `step<N>/` (or any names that `parse_step` reads), each with `config.json` and weights,
-    and one `tokenizer.json` beside them or inside every step. An optional `suite.json` states what weights
+    The folder holds `step<N>/`, `checkpoint-<N>/` (or any names that `suites/steps/names.py` reads), each with weights,
+    and `config.json` and `tokenizer.json` beside them or inside the steps. An optional `suite.json` states what weights
     cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection, which may name a
     probe file in the folder).
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    parts: None = None  # whole files lie here: nothing is saved by reading parts of them
+    lists_hashes = False
+
+    def __init__(self, folder: str | Path, naming: Naming | None = None, seed: int | None = None) -> None:
         """Reads the folder's names; opens no weights.
+
+        Args:
+            folder: Where the step folders lie.
+            naming: How their names are read.
+            seed: The run, where names tell seeds apart.
 
         Raises:
             PythiaGeometryError: If the folder does not exist or holds no step folders.
         """
         self.folder = Path(folder).expanduser().resolve()
         self.origin = str(self.folder)
-        self.address = shlex.quote(str(self.folder))
-        self._folders = _step_folders(self.folder)
+        naming = naming or Naming()
+        self.address = shlex.quote(str(self.folder)) + naming.words
+        self._numbered = _numbered(self.folder, naming, seed or 0)
+        self._folders = {step: self.folder / revision.name for step, (revision, _) in self._numbered.steps.items()}
+        self._states: dict[Path, tuple[int, ...]] = {}  # of the weight files, when they were hashed
         facts = _read_facts(self.folder / FACTS_NAME)
         self.suite: str = facts.get("suite", "local")
         self.model: str = facts.get("name", self.folder.name)
-        self.seed: int = facts.get("seed", 0)
+        if self._numbered.stage:
+            self.model += f"-{self._numbered.stage}"
+        tells_seeds = any(label.seed for _, label in self._numbered.steps.values())
+        if seed is not None and not tells_seeds:
+            raise PythiaGeometryError(f"--seeds needs a Pythia size; {self.folder} is a local suite of one seed")
+        self.seed: int = (seed or 0) if tells_seeds else facts.get("seed", 0)
         self.default_probes: tuple[str, ...] = tuple(map(self._own, facts.get("probes", ("core",))))
         self._tokens_per_step: int | None = facts.get("tokens_per_step")
         dtype = facts.get("training_dtype")
-        self.notes: tuple[str, ...] = (f"trained in {dtype}",) if dtype else ()
+        self.notes: tuple[str, ...] = ((f"trained in {dtype}",) if dtype else ()) + self._numbered.notes
         self.faults: tuple[Fault, ...] = ()
         self.schedule: frozenset[int] = frozenset()
 
@@ -74,19 +94,42 @@ class LocalSuite:
 
     def served(self, steps: Sequence[int]) -> Served:
         """Hashes the weights of the named steps in every format."""
-        return Served(tuple(self._branch(step) for step in steps), self.steps()[-1])
+        others = self._numbered.others
+        return Served(tuple(self._branch(step) for step in steps), self.steps()[-1], others=others)
+
+    def step_name(self, step: int) -> str:
+        """The folder's kind of name."""
+        return self._numbered.name(step)
 
     def _branch(self, step: int) -> Branch:
-        folder = self._folders.get(step, self.folder / f"step{step}")
-        tokens = None if self._tokens_per_step is None else step * self._tokens_per_step
-        blank = Checkpoint(self.suite, self.model, self.seed, step, tokens, self.folder.name, folder.name)
-        if step not in self._folders:
-            return Branch(replace(blank, status=MISSING, detail=f"{self.folder} has no folder step{step}"))
+        name = self.step_name(step)
+        revision, label = self._numbered.steps.get(step, (Revision(name, "", ""), None))
+        folder = self.folder / revision.name
+        tokens = label.tokens if label else None
+        tokens = tokens if self._tokens_per_step is None else step * self._tokens_per_step
+        blank = Checkpoint(
+            self.suite, self.model, self.seed, step, tokens, self.folder.name, revision.name, called=name
+        )
+        if label is None:
+            return Branch(replace(blank, status=MISSING, detail=f"{self.folder} has no folder {name}"))
+        if folder.is_symlink() and not folder.exists():
+            return Branch(replace(blank, status=MISSING, detail=f"{folder} is a link to nothing"))
         try:
-            names = {p.name for p in folder.iterdir() if p.is_file()}
+            names = {p.name + "/" * p.is_dir() for p in folder.iterdir() if p.exists()}
         except OSError as error:
             return Branch(replace(blank, status=CORRUPT, detail=f"{folder} could not be read: {error.strerror}"))
-        return branch_of(blank, names, str(folder), lambda layout: _hashed(folder, layout))
+        return branch_of(blank, names, str(folder), lambda layout: self._hashed(folder, layout))
+
+    def _hashed(self, folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
+        try:
+            names = layout.files
+            if layout.index is not None:
+                names = layout.named((folder / layout.index).read_bytes(), str(folder))
+            paths = [folder / name for name in names]
+            self._states.update({path: _state(path) for path in paths})  # before: what changes meanwhile is noticed
+            return tuple(map(_hashed_file, paths))
+        except OSError as error:
+            raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
 
     def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
         """Part of a file; all of it without a span.
@@ -104,31 +147,53 @@ class LocalSuite:
         """The step's own folder; nothing is copied."""
         return self._folders[checkpoint.step]
 
-    def config_file(self) -> Path:
-        """The last step's `config.json`.
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Compares each file's size, times and inode with those it was hashed under; hashes it again where they differ.
+
+        Raises:
+            CheckpointError: If the weights are not those that were listed.
+        """
+        for file in checkpoint.files:
+            path = folder / file.name
+            try:
+                is_same = _state(path) == self._states.get(path) or _hashed_file(path).sha256 == file.sha256
+            except OSError:
+                is_same = False
+            if not is_same:
+                raise CheckpointError(
+                    f"{path} has changed since this walk began, and what was read of it was thrown away. Type the same "
+                    "command again when nothing writes there any more",
+                    CHANGED,
+                )
+
+    def config_file(self, checkpoint: Checkpoint | None = None) -> Path:
+        """The step's own `config.json`, or else the suite's: the last step's, the one beside the steps, any step's.
 
         Raises:
             PythiaGeometryError: If there is none.
         """
-        path = self._folders[self.steps()[-1]] / CONFIG_NAME
-        if not path.is_file():
+        newest_first = [self._folders[step] for step in reversed(self.steps())]
+        own = [] if checkpoint is None else [self._folders.get(checkpoint.step, self.folder), self.folder]
+        path = _first_with(CONFIG_NAME, [*own, newest_first[0], self.folder, *newest_first[1:]])
+        if path is None:
+            path = newest_first[0] / CONFIG_NAME
             raise PythiaGeometryError(f"{path} is missing: it states the model's architecture and shape")
         return path
 
     def tokenizer_file(self) -> Path:
-        """The suite's tokenizer, or else the last step's.
+        """The suite's tokenizer, or else the newest step's that has one.
 
         Raises:
             PythiaGeometryError: If there is none.
         """
-        last = self._folders[self.steps()[-1]]
-        for folder in (self.folder, last):
-            if (folder / TOKENIZER_NAME).is_file():
-                return folder / TOKENIZER_NAME
-        raise PythiaGeometryError(
-            f"{self.folder} has no {TOKENIZER_NAME}. Put one there (or into every step folder): "
-            "AutoTokenizer.from_pretrained(…).save_pretrained(folder) writes it"
-        )
+        newest_first = [self._folders[step] for step in reversed(self.steps())]
+        path = _first_with(TOKENIZER_NAME, [self.folder, *newest_first])
+        if path is None:
+            raise PythiaGeometryError(
+                f"{self.folder} has no {TOKENIZER_NAME}. Put one there (or into every step folder): "
+                "AutoTokenizer.from_pretrained(…).save_pretrained(folder) writes it"
+            )
+        return path
 
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """Nothing: the files are here."""
@@ -139,24 +204,29 @@ class LocalSuite:
         return 0
 
 
-def _step_folders(folder: Path) -> dict[int, Path]:
+def _first_with(name: str, folders: Sequence[Path]) -> Path | None:
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _numbered(folder: Path, naming: Naming, seed: int) -> Numbered:
+    """The step folders, links to nothing among them."""
     if not folder.is_dir():
         raise PythiaGeometryError(f"{folder} is not a folder. Expected one that holds step0/, step100/, …")
-    labelled = [(parse_step(child.name), child) for child in sorted(folder.iterdir()) if child.is_dir()]
-    known = [(label, child) for label, child in labelled if label is not None]
-    first_stage = min((label.stage for label, _ in known), default=0)  # assumption A5
-    found: dict[int, Path] = {}
-    for label, child in known:
-        if label.stage != first_stage:
-            continue
-        if label.step in found:
-            raise PythiaGeometryError(
-                f"{found[label.step]} and {child.name} both name step {label.step}. Keep one of them"
-            )
-        found[label.step] = child
-    if not found:
+    try:
+        children = sorted(folder.iterdir())
+    except OSError as error:
+        raise PythiaGeometryError(f"{folder} could not be read: {error.strerror}") from error
+    revisions = [
+        Revision(child.name, str(child.resolve()), "folder")
+        for child in children
+        if child.is_dir() or (child.is_symlink() and not child.exists())
+    ]
+    found = number_steps(revisions, naming, str(folder), seed)
+    if not found.steps:
+        named = ", ".join(r.name for r in revisions[:5])
         raise PythiaGeometryError(
             f"{folder} holds no step folders. Expected step0/, step100/, …, each with config.json and model.safetensors"
+            + (rf"; it holds {named}. Names of another kind: --pattern 'run-(?P<step>\d+)'" if named else "")
         )
     return found
 
@@ -164,12 +234,7 @@ def _step_folders(folder: Path) -> dict[int, Path]:
 def _read_facts(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise PythiaGeometryError(f"{path} is not valid JSON: line {error.lineno}: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise PythiaGeometryError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    facts = read_json(path)
     if not isinstance(facts, dict):
         raise PythiaGeometryError(f'{path} must hold one JSON object, such as {{"name": "my-run"}}')
     for key, (is_right, expected) in _FACTS.items():
@@ -201,15 +266,18 @@ _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _hashed(folder: Path, layout: WeightLayout) -> tuple[WeightFile, ...]:
-    names = layout.resolve(folder)
-    try:
-        return tuple(_hashed_file(folder / name) for name in names)
-    except OSError as error:
-        raise CheckpointError(f"{folder} could not be read: {error.strerror}", CORRUPT) from error
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs after a file was replaced or written into."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _hashed_file(path: Path) -> WeightFile:
     with path.open("rb") as stream:
+        if is_pointer(stream.read(100)):
+            raise CheckpointError(
+                f"{path} is a pointer of Git LFS and not the weights. Fetch them: git lfs pull", UNSUPPORTED
+            )
+        stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return WeightFile(path.name, path.stat().st_size, digest)

@@ -12,6 +12,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import ORGANISATION, SIZES, checked, parse_name
+from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
 
 OFFLINE = "offline"
@@ -19,34 +20,35 @@ _SEED = re.compile(r"[0-9]{1,3}")
 _LAB_RUN = re.compile(r"lab/(\w+)-(gpt2|neox)(-.*)?")
 
 
-def find_suites(name: str, seeds: Sequence[int] = ()) -> list[Suite]:
+def find_suites(name: str, seeds: Sequence[int] = (), naming: Naming | None = None) -> list[Suite]:
     """The suites that one `--model` means, one for each seed.
 
     Args:
         name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
         seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
-            `lab/nano-gpt2-seed0` and `-seed1`). Empty means the run as named.
+            `lab/nano-gpt2-seed0` and `-seed1`), or of a repository or folder whose names of steps tell seeds apart
+            (`step1250-seed-default` is seed 0). Empty means the run as named.
+        naming: How the names of steps are read.
 
     Raises:
         PythiaGeometryError: If nothing of this name can exist.
     """
+    of_seeds: Sequence[int | None] = seeds or (None,)
     numbered = [f"{name}-seed{seed}" for seed in seeds]
     if seeds and all(map(_is_folder, numbered)):
-        return [LocalSuite(folder) for folder in numbered]
+        return [LocalSuite(folder, naming) for folder in numbered]
     if name == OFFLINE or _is_folder(name):
-        if seeds:
-            raise PythiaGeometryError(f"--seeds needs a Pythia size; {name} is a local suite of one seed")
-        return [LocalSuite(data_folder() / "suites" / OFFLINE if name == OFFLINE else name)]
+        folder = data_folder() / "suites" / OFFLINE if name == OFFLINE else name
+        return [LocalSuite(folder, naming, seed) for seed in of_seeds]
     # The Hub client takes a second to import: only here.
     from pythia_geometry.suites.hub.suite import HubSuite
 
     run = parse_name(name)
     if run is not None:
         chosen = [checked(replace(run, seed=seed)) for seed in seeds] if seeds else [run]
-        return [HubSuite(r.repository, r) for r in chosen]
-    if seeds:
-        raise PythiaGeometryError(f"--seeds needs a Pythia size, such as --model pythia-160m; got {name!r}")
-    return [HubSuite(_repository(name))]
+        return [HubSuite(r.repository, r, naming=naming) for r in chosen]
+    repository = _repository(name)
+    return [HubSuite(repository, naming=naming, seed=seed) for seed in of_seeds]
 
 
 def _is_folder(name: str) -> bool:

@@ -10,7 +10,7 @@ Sources:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.suites.faults import Fault
@@ -33,7 +33,8 @@ class Size:
         n_heads: Attention heads a block.
         vocab_size: Rows of the embedding; the tokenizer has 50,277 [card].
         training_dtype: Mixed-precision type of training [issue 171].
-        deduped: Whether a twin trained on the deduplicated Pile exists, and v0 models of both [card].
+        deduped: Whether a twin trained on the deduplicated Pile exists [card].
+        v0: Whether v0 models exist [card].
         seeds: How many more full training runs exist (PolyPythias) [card].
     """
 
@@ -43,12 +44,13 @@ class Size:
     vocab_size: int = 50_304
     training_dtype: str = "float16"
     deduped: bool = True
+    v0: bool = True
     seeds: int = 0
 
 
 SIZES = {
-    "14m": Size(6, 128, 4, deduped=False, seeds=9),
-    "31m": Size(6, 256, 8, deduped=False, seeds=9),
+    "14m": Size(6, 128, 4, v0=False, seeds=9),
+    "31m": Size(6, 256, 8, v0=False, seeds=9),
     "70m": Size(6, 512, 8, seeds=9),
     "160m": Size(12, 768, 12, seeds=9),
     "410m": Size(24, 1024, 16, seeds=9),
@@ -58,6 +60,12 @@ SIZES = {
     "6.9b": Size(32, 4096, 32, vocab_size=50_432),
     "12b": Size(36, 5120, 40, vocab_size=50_688),
 }
+
+OLD_SIZES = {
+    "19m": "70m", "125m": "160m", "350m": "410m", "800m": "1b",
+    "1.3b": "1.4b", "2.7b": "2.8b", "6.7b": "6.9b", "13b": "12b",
+}  # fmt: skip
+"""What the sizes were called before January 2023, which counted no embeddings twice [readme]."""
 
 # v0 runs of these sizes used 4M tokens a step; their branch labels count 2M-token steps [readme, issue 39].
 V0_DOUBLE_BATCH = ("160m", "410m", "1.4b")
@@ -70,7 +78,7 @@ def _thousands(*numbers: int) -> tuple[int, ...]:
     return tuple(1_000 * n for n in numbers)
 
 
-_LINEAGE = "later steps do not descend from its step 0"
+_REPLACED = "another training run under the same name since 27 February 2026; the run of before is now"
 
 FAULTS = (
     Fault(
@@ -97,6 +105,8 @@ FAULTS = (
     Fault(
         "pythia-160m-weight-seed2", "later steps do not descend from its step 0", "issue 203", (0,), in_listing=False
     ),
+    Fault("pythia-14m", f"{_REPLACED} pythia-14m-deduped", "model card", in_listing=False),
+    Fault("pythia-31m", f"{_REPLACED} pythia-31m-deduped", "model card", in_listing=False),
     Fault("pythia-6.9b", "initialised differently from the other sizes, by accident", "readme, errata"),
     Fault("pythia-12b", "initialised differently from the other sizes, by accident", "readme, errata"),
 )
@@ -167,9 +177,7 @@ class PythiaRun:
     def notes(self) -> tuple[str, ...]:
         """What a reader of this run's results must know."""
         trained = f"trained in {self.training_dtype} mixed precision (issue 171)"
-        told = (f"{f.what} at {len(f.steps)} steps" if f.steps else f.what for f in self.faults)
-        sources = (f.source for f in self.faults)
-        return (trained, *(f"{what} ({source})" for what, source in zip(told, sources, strict=True)))
+        return (trained, *(fault.told for fault in self.faults))
 
     @property
     def training_dtype(self) -> str:
@@ -207,12 +215,16 @@ def checked(run: PythiaRun, text: str = "") -> PythiaRun:
         PythiaGeometryError: If no such Pythia model exists.
     """
     text = text or run.name
+    if run.size in OLD_SIZES:
+        today = replace(run, size=OLD_SIZES[run.size]).name
+        raise PythiaGeometryError(
+            f"{text} is the name of before January 2023. That size is pythia-{OLD_SIZES[run.size]} now (the models of "
+            f"that time are pythia-{OLD_SIZES[run.size]}-v0). Type: --model {today}"
+        )
     if run.size not in SIZES:
         raise PythiaGeometryError(f"There is no Pythia of size {run.size!r}. Sizes: {', '.join(SIZES)}")
-    if (run.deduped or run.v0) and not run.shape.deduped:
-        raise PythiaGeometryError(
-            f"{text}: Pythia {run.size} has no deduped and no v0 models; it comes as pythia-{run.size}"
-        )
+    if (run.deduped and not run.shape.deduped) or (run.v0 and not run.shape.v0):
+        raise PythiaGeometryError(f"{text}: Pythia {run.size} has no v0 models; it comes as pythia-{run.size}")
     seeds = DECOUPLED_SEEDS.get(run.size, 0) if run.vary else run.shape.seeds
     if run.seed > seeds or (run.seed and (run.deduped or run.v0)) or (run.vary and not run.seed):
         raise PythiaGeometryError(f"{text} does not exist. {_seed_help(run.size)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import MISSING, OK, REFUSED, Checkpoint, WeightFile
-from pythia_geometry.suites.duplicates import mark_duplicates
-from pythia_geometry.suites.layout import FORMATS, WeightLayout, weight_layouts
+from pythia_geometry.suites.duplicates import elsewhere, mark_across, mark_duplicates
+from pythia_geometry.suites.layout.weights import FORMATS, WeightLayout, weight_layouts
 
 AUTO = "auto"
 CHOICES = (AUTO, *FORMATS)
@@ -65,6 +65,33 @@ class Served:
         return replace(self, branches=branches)
 
 
+def judged_across(runs: Sequence[Served]) -> tuple[list[Served], dict[str, str]]:
+    """Several runs, judged, with the weights marked that two of them serve (`mark_across`).
+
+    Returns:
+        The runs; and by the checkpoint's label, with which first steps of other runs a trusted one shares its weights.
+    """
+    marked = [[dict(branch.weights) for branch in run.branches] for run in runs]
+    alike: dict[str, str] = {}
+    for form in FORMATS:
+        having = [[weights for weights in run if form in weights] for run in marked]
+        before = [[weights[form] for weights in run] for run in having]
+        everyone = [c for run in before for c in run if c.weight_sha256]
+        for weights, found in zip(having, mark_across(before), strict=True):
+            for one, checkpoint in zip(weights, found, strict=True):
+                one[form] = checkpoint
+        for checkpoint in everyone:
+            same = elsewhere(checkpoint, [c for c in everyone if c.weight_sha256 == checkpoint.weight_sha256])
+            if same:
+                named = ", ".join(c.label for c in same[:3])
+                alike[checkpoint.label] = f"the same weights as {named}: the runs start alike"
+    rebuilt = [
+        replace(run, branches=tuple(replace(b, weights=w) for b, w in zip(run.branches, weights, strict=True)))
+        for run, weights in zip(runs, marked, strict=True)
+    ]
+    return rebuilt, alike
+
+
 def branch_of(
     blank: Checkpoint, names: Collection[str], where: str, files: Callable[[WeightLayout], tuple[WeightFile, ...]]
 ) -> Branch:
@@ -72,7 +99,7 @@ def branch_of(
 
     Args:
         blank: The step.
-        names: File names at the top of the revision.
+        names: Names at the top of the revision; those of folders end in `/`.
         where: The revision, for messages.
         files: Sizes and hashes of a format's files; may raise `CheckpointError`.
     """

@@ -1,4 +1,4 @@
-"""What every suite of checkpoints can do."""
+"""What every suite of checkpoints can do, and what only some can: it is asked of the suite, not of its class."""
 
 from __future__ import annotations
 
@@ -7,16 +7,47 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from pythia_geometry.suites.checkpoint import NEVER, Checkpoint
+from pythia_geometry.suites.checkpoint import NEVER, Checkpoint, WeightFile
 from pythia_geometry.suites.faults import Fault
 from pythia_geometry.suites.served import Served
+
+
+class PartOfFile(Protocol):
+    """A weight file of which parts can be read."""
+
+    name: str
+    """As messages name it."""
+    size: int
+
+    def read(self, start: int, stop: int, wish: Event = NEVER) -> bytes:
+        """A small part."""
+        ...
+
+    def read_into(self, start: int, into: memoryview, stop: Event = NEVER) -> None:
+        """Fills `into` with the bytes from `start` on; unchecked."""
+        ...
+
+
+class Parts(Protocol):
+    """Weights that lie far away, and of which parts can be had without the rest."""
+
+    def remote_file(self, checkpoint: Checkpoint, file: WeightFile) -> PartOfFile:
+        """A weight file to read parts of; reads nothing."""
+        ...
+
+    def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
+        """Where this machine holds all of the checkpoint's files; None where one is not there."""
+        ...
+
+    def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
+        """The same, checked."""
+        ...
 
 
 class Suite(Protocol):
     """One training run whose checkpoints can be listed and opened."""
 
     suite: str
-    model: str
     seed: int
     default_probes: tuple[str, ...]
     origin: str
@@ -27,8 +58,27 @@ class Suite(Protocol):
     """Steps that ought to exist; empty where nothing is known."""
     faults: tuple[Fault, ...]
     """Published faults of this run."""
-    notes: tuple[str, ...]
-    """Facts that a reader of the results must know (training dtype, published faults)."""
+    lists_hashes: bool
+    """Whether somebody else says what the weights' sha256 is, before they are read."""
+
+    @property
+    def model(self) -> str:
+        """Run without its seed."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts that a reader of the results must know (training dtype, stages left out, published faults)."""
+        ...
+
+    @property
+    def parts(self) -> Parts | None:
+        """How parts of the weights are read; None where whole files lie at hand."""
+        ...
+
+    def step_name(self, step: int) -> str:
+        """How the suite calls a step, there or not: `step512`, `ckpt_356`, `checkpoint-500`."""
+        ...
 
     def steps(self) -> list[int]:
         """Every step that this run is known to have, ascending."""
@@ -63,8 +113,24 @@ class Suite(Protocol):
         """
         ...
 
-    def config_file(self) -> Path:
-        """The one `config.json` of the whole suite."""
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Makes sure that weights which were just read are those that were listed.
+
+        Args:
+            checkpoint: The checkpoint.
+            folder: What `fetch` gave, for it or for another one with the same weights.
+
+        Raises:
+            CheckpointError: With status `changed` where another program has written there since.
+        """
+        ...
+
+    def config_file(self, checkpoint: Checkpoint | None = None) -> Path:
+        """The step's own `config.json`, or the suite's where it has none or none is named.
+
+        Raises:
+            CheckpointError: If the step's cannot be had.
+        """
         ...
 
     def tokenizer_file(self) -> Path:

@@ -21,7 +21,7 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 from pythia_geometry.analysis.claims.table import judge_claims
-from pythia_geometry.analysis.claims.rules import Evidence
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.events.collapse import collapses
 from pythia_geometry.analysis.behaviour.table import read_table
 from pythia_geometry.analysis.events.layer_order import layer_order, votes

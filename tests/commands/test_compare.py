@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry import cli
-from pythia_geometry.analysis.claims.rules import NOT_TESTABLE, UNDECIDED
+from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH, UNDECIDED
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
@@ -60,12 +61,27 @@ def test_every_claim_gets_a_verdict_and_its_rows(command: Command, offline_run: 
     assert table["id"].tolist() == [f"C{i}" for i in range(1, 13)]
     assert set(table["evidence"]) == {"offline"}
     verdicts = dict(zip(table["id"], table["verdict"], strict=True))
-    assert verdicts["C3"] == UNDECIDED and verdicts["C11"] == verdicts["C5"] == NOT_TESTABLE
+    assert verdicts["C3"] == UNDECIDED and verdicts["C11"] == verdicts["C5"] == NOT_ENOUGH
     rows = pd.read_csv("claims/rows/C1-offline.csv")
     assert set(rows["task"]) == {"MOD1", "COPY1", "PAR1", "SORT1"} and set(rows["phase"]) == {"whole"}
     page = Path("claims/claims.md").read_text()
-    assert page.count("\n") == 14 and "32/32 task × model" in page
-    assert "32/32 task × model" in said.out and "not testable here" in said.out
+    assert page.count("\n") == 17 and "arXiv 2606.25010" in page and "32/32 task × model" in page
+    assert "32/32 task × model" in said.out and "not enough evidence" in said.out
+
+
+def test_what_was_not_walked_is_named_with_what_to_type(command: Command, offline_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "centred"
+    request = Request(probes=("algorithmic/MOD1",), steps="0-200:4,last", measures=("rankme_centred",))
+    walk(make_plan(request), folder)
+    said = command("compare", str(folder), "--reference", "none", "--json")
+    rows = {row["id"]: row for row in json.loads(said.out)["tables"]["claims"]}
+    assert said.code == 0
+    for claim in ("C1", "C2", "C3", "C7", "C8", "C9"):
+        assert rows[claim]["verdict"] == NOT_ENOUGH
+        assert rows[claim]["value"].startswith("needs rankme") and "walk --measures rankme" in rows[claim]["value"]
+    said = command("compare", str(offline_run), "--reference", "none", "--json", "--position", "mean")
+    rows = {row["id"]: row for row in json.loads(said.out)["tables"]["claims"]}
+    assert "at position 'mean', walk --measures rankme,rankme_centred --position mean" in rows["C1"]["value"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from pythia_geometry import cli
 from pythia_geometry.shipped import data_folder
+from pythia_geometry.store.results import read_result
 from pythia_geometry.suites.pythia import STEPS, parse_name
 from tests.hub.environment import client_environment
 from tests.hub.server import LocalHub
@@ -73,7 +74,10 @@ def test_sound_suite_exits_0_and_says_where_the_picture_is(
     folder = suite.parent / "doctor" / "mine"
     assert (folder / "timeline.png").read_bytes().startswith(PNG)
     assert "Which steps can be trusted" in (folder / "timeline.svg").read_text()
-    assert sorted(p.name for p in folder.iterdir()) == ["timeline.png", "timeline.svg"]
+    assert sorted(p.name for p in folder.iterdir()) == ["results", "timeline.png", "timeline.svg"]
+    steps = read_result(folder, "doctor").frame
+    assert list(steps["step"]) == [0, 2, 40, 200, 1050, 3120, 7740, 16000] and set(steps["verdict"]) == {"trust"}
+    assert steps["sha256"].str.contains("safetensors ok: [0-9a-f]{64}").all()
 
 
 def test_copied_step_exits_3_and_is_one_line_with_its_reason(
@@ -82,10 +86,38 @@ def test_copied_step_exits_3_and_is_one_line_with_its_reason(
     shutil.copy(suite / "step1050" / "model.safetensors", suite / "step40" / "model.safetensors")
     said = doctor(capfd, monkeypatch, "mine", "--out", "pictures")
     assert said.code == 3
-    (line,) = [line for line in said.out.splitlines() if line.split()[:2] == ["40", "wrong"]]
-    assert "holds the same weights as step1050" in line
+    for step, other in ((40, 1050), (1050, 40)):  # nothing tells which of the two is the wrong one
+        (line,) = [line for line in said.out.splitlines() if line.split()[:2] == [str(step), "suspect"]]
+        assert f"holds the same weights as step{other}" in line
     assert "pictures/timeline.png" in said.out
     assert not (suite.parent / "doctor").exists()
+
+
+def test_several_models_are_compared_with_each_other(
+    suite: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(suite, suite.parent / "yours")
+    for name in ("model.safetensors", "config.json"):
+        shutil.copy(suite / "step2" / name, suite.parent / "yours" / "step0" / name)
+    said = doctor(capfd, monkeypatch, "mine", "yours", "--json", "--out", "pictures")
+    assert said.code == 3
+    mine, yours = json.loads(said.out)
+    assert (mine["run"], yours["run"]) == ("mine", "yours")
+    assert {s["verdict"] for s in mine["steps"] if s["step"] > 0} == {"suspect"}
+    assert any("yours@step2" in reason for reason in mine["steps"][1]["reasons"])
+    assert {p.parent.name for p in (suite.parent / "pictures").rglob("*.png")} == {"mine", "yours"}
+
+
+def test_little_address_space_costs_the_picture_and_nothing_else(suite: Path) -> None:
+    code = "import sys\nfrom pythia_geometry.cli import main\nsys.argv = ['pythia-geom', 'doctor', 'mine']\nmain()"
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v 10000000 && exec "$0" -c "$1"', sys.executable, code],
+        capture_output=True, text=True, check=False, cwd=suite.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "trust                 8  0-16000" in done.stdout
+    assert "By the sha256 of the files alone" in done.stdout
+    assert "ulimit -v unlimited" in " ".join(done.stderr.split())
 
 
 def test_deep_finds_swapped_steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import pythia_geometry as pg
 from pythia_geometry import cli
 from pythia_geometry.analysis.calibration import rates as calibration
 from pythia_geometry.analysis.calibration.rates import calibrate
 from pythia_geometry.analysis.worlds.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS
 from pythia_geometry.screens.precursors import show_calibration
+from pythia_geometry.store.results import read_result
 from pythia_geometry.store.run_folder import RunFolder
 from tests.analysis.made_up import behaviour_table, make, tables
 
@@ -58,6 +61,21 @@ def test_power_reads_behaviour_only(command: Command, files: list[str]) -> None:
         assert expected in out
 
 
+@pytest.mark.parametrize("name", ["power", "precursors"])
+def test_screen_json_and_kept_table_are_the_same_rows(command: Command, files: list[str], name: str) -> None:
+    code, out, _ = command(name, *files, "--draws", "4", "--json", "--out", "mine")
+    found = json.loads(out)
+    assert code == 0 and found["settings"]["draws"] == 4 and set(found["inputs"]) == set(files)
+    assert all(len(sha) == 64 for sha in found["inputs"].values())
+    for table, rows in found["tables"].items():
+        kept = read_result("mine", table)
+        assert kept.rows() == rows and kept.settings == found["settings"]
+    assert command(name, *files, "--draws", "4")[0] == 0
+    again = read_result(f"runs/{name}", name).frame
+    pd.testing.assert_frame_equal(again, read_result("mine", name).frame)
+    pd.testing.assert_frame_equal(again, getattr(pg, name)(*files, draws=4))
+
+
 def test_power_of_few_tasks_says_untestable(command: Command, tmp_path: Path) -> None:
     behaviour_table(make("SYNC", tasks=3)).to_csv(tmp_path / "b.csv", index=False)
     code, out, _ = command("power", "b.csv")
@@ -89,7 +107,7 @@ def test_calibration_is_shown_with_its_errors(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(calibration, "CHUNK", 4)
     screen = StringIO()
     found = calibrate({"27": Design(GRID_27, 5)}, [WORLDS["SYNC"]], draws=4)
-    show_calibration(Console(width=250, file=screen), found)
+    show_calibration({"calibrate": found}, Console(width=250, file=screen))
     assert "27 steps, usual tests" in screen.getvalue()
     assert " ± " in screen.getvalue()
     assert "4 made-up runs a world" in screen.getvalue()
@@ -136,5 +154,6 @@ def test_a_run_folder_is_read(command: Command, tmp_path: Path) -> None:
     assert code == 0
     assert "p/t2" in out
     assert "3 tasks emerged in every run" in out
+    assert read_result("run", "precursors").frame["verdict"].tolist() == ["untestable"]
     (tmp_path / "run" / "manifest.json").write_text("{")
     assert command("precursors", "run")[0] == 2

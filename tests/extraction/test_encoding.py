@@ -74,7 +74,9 @@ def test_token_that_the_model_has_no_row_for_is_refused(encoder: Encoder) -> Non
 
 
 def test_text_without_a_token_is_refused(encoder: Encoder) -> None:
-    with pytest.raises(PythiaGeometryError, match="Probe set/task: ' ' has no token under this suite's tokenizer"):
+    with pytest.raises(
+        PythiaGeometryError, match="Probe set/task, row 'id0': ' ' has no token under this suite's tokenizer"
+    ):
         encoder.encode(probe_of(("a", " ", ())), len(WORDS))
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, PretrainedConfig
 
+from pythia_geometry.extraction.building import positionwise
 from pythia_geometry.extraction.capture import LAST, MEAN, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel, _positionwise
+from pythia_geometry.extraction.models import SuiteModel
 from tests.extraction.small_models import TINY, checkpoint, encoded, twin, twin_layers
 from tests.hub.checkpoints import write_checkpoint
 
@@ -107,8 +108,8 @@ def test_mlp_that_adds_the_residual_stream_itself_is_left_alone(tmp_path: Path) 
         def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:  # as BLOOM's
             return residual + self.linear(hidden)  # type: ignore[no-any-return]
 
-    assert _positionwise(Adding()) is None
-    assert _positionwise(torch.nn.Sequential(Adding().linear)) is not None
+    assert positionwise(Adding()) is None
+    assert positionwise(torch.nn.Sequential(Adding().linear)) is not None
 
 
 def test_experts_look_at_all_positions_so_they_are_left_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probe_files import Item, read_items
+from pythia_geometry.extraction.probe_files import Item, read_probe_file
 
 Row = Mapping[str, Any]
 GOOD: Row = {"prompt": "Two and two is", "target": " four"}
@@ -26,9 +26,9 @@ def jsonl(folder: Path, *rows: Row | str) -> str:
 
 
 def items_of(name: str) -> list[Item]:
-    items = read_items(name)
-    assert items is not None
-    return items
+    read = read_probe_file(name)
+    assert read is not None
+    return list(read.items)
 
 
 FULL: Row = {
@@ -90,7 +90,7 @@ def test_csv_cells_may_be_empty(tmp_path: Path) -> None:
 def test_bad_line_is_named_by_its_number(tmp_path: Path, row: Row | str, message: str) -> None:
     name = jsonl(tmp_path, GOOD, "", GOOD, row)
     with pytest.raises(PythiaGeometryError) as caught:
-        read_items(name)
+        read_probe_file(name)
     assert str(caught.value).startswith(f"{name}, line 4: {message}")
 
 
@@ -112,7 +112,7 @@ def test_bad_row_of_a_table_is_named_by_its_number(tmp_path: Path, suffix: str, 
     else:
         frame.to_parquet(path)
     with pytest.raises(PythiaGeometryError) as caught:
-        read_items(str(path))
+        read_probe_file(str(path))
     assert str(caught.value).startswith(f"{path}, row 2: {message}")
 
 
@@ -124,17 +124,17 @@ def test_bad_row_of_a_table_is_named_by_its_number(tmp_path: Path, suffix: str, 
         ("a.csv", b"prompt,target\n", "holds no rows"),
         ("a.csv", b"", "could not be read as csv: "),
         ("a.csv", b'prompt,target\n"a', "could not be read as csv: "),
-        ("a.csv", b"prompt,target\n\xff\xfe,b\n", "could not be read as csv: "),
+        ("a.csv", b"prompt,target\n\xff\xfe,b\n", "is not UTF-8 text"),
         ("a.parquet", b"", "could not be read as parquet: "),
         ("a.parquet", b"PAR1 but no more", "could not be read as parquet: "),
         ("a.jsonl", b'{"prompt": "\xff"}', "is not UTF-8 text: invalid start byte at byte 12"),
-        ("a.txt", b"a\tb", "probe files end in .jsonl, .csv or .parquet"),
+        ("a.txt", b"a\tb", "probe files end in .jsonl, .json, .csv or .parquet"),
     ],
 )
 def test_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PythiaGeometryError) as caught:
-        read_items(str(tmp_path / name))
+        read_probe_file(str(tmp_path / name))
     assert str(caught.value).startswith(str(tmp_path / name))
     assert message in str(caught.value)
 
@@ -142,15 +142,15 @@ def test_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: b
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.csv", "a.parquet"):
         with pytest.raises(PythiaGeometryError, match=f"There is no probe file {tmp_path / name}"):
-            read_items(str(tmp_path / name))
-    assert read_items("syntaxx") is None
-    assert read_items("./no/such") is None
+            read_probe_file(str(tmp_path / name))
+    assert read_probe_file("syntaxx") is None
+    assert read_probe_file("./no/such") is None
 
 
 def test_same_id_twice_is_refused(tmp_path: Path) -> None:
     name = jsonl(tmp_path, {**GOOD, "id": "x"}, {**GOOD, "id": 1}, {**GOOD, "id": "1"})
     with pytest.raises(PythiaGeometryError) as caught:
-        read_items(name)
+        read_probe_file(name)
     assert str(caught.value) == f"{name}: the id '1' stands twice; ids must be unique in a file"
 
 

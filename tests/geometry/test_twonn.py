@@ -23,7 +23,7 @@ def test_agrees_with_a_double_loop_far_from_the_origin(distance: float) -> None:
     assert twonn(z).value == pytest.approx(two_nearest.twonn(z), rel=1e-9)
 
 
-@pytest.mark.parametrize("spread", [1e-4, 3e-8])
+@pytest.mark.parametrize("spread", [1e-2, 1e-4])
 def test_agrees_with_a_double_loop_in_tight_groups_of_four(spread: float) -> None:
     rng = np.random.default_rng(1)
     z = np.repeat(rng.normal(size=(6, 20)), 4, axis=0) + spread * rng.normal(size=(24, 20))
@@ -48,6 +48,18 @@ def test_with_twins_the_jackknife_leaves_out_distinct_rows() -> None:
 def test_distinct_rows_leave_nothing_to_say() -> None:
     estimate = twonn(clouds.isotropic(np.random.default_rng(5), 20, 3))
     assert (estimate.n, estimate.reason) == (20, "")
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_rows_that_repeat_another_up_to_rounding_count_once(copies: int, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(150, 12)) @ rng.normal(size=(12, 64))
+    rows = [z, *(z[:30] * (1 + 1e-7 * rng.normal(size=(30, 64))) for _ in range(copies))]
+    once, again = twonn(z + offset), twonn(np.vstack(rows) + offset)
+    assert again.value == pytest.approx(once.value, rel=1e-5)
+    assert again.error == pytest.approx(once.error, rel=1e-3)
+    assert (again.n, again.reason) == (150, f"{30 * copies} rows that repeat another up to rounding removed")
 
 
 def test_zero_and_minus_zero_are_twins() -> None:

@@ -38,7 +38,8 @@ def refs(repository: Repository) -> Json:
     branches = [
         {"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in repository.branches.items()
     ]
-    return {"branches": branches, "tags": [], "converts": [], "pullRequests": []}
+    tags = [{"name": name, "ref": f"refs/tags/{name}", "targetCommit": oid} for name, oid in repository.tags.items()]
+    return {"branches": branches, "tags": tags, "converts": [], "pullRequests": []}
 
 
 def tree(commit: Commit, folder: str, recursive: bool, expand: bool) -> list[Json] | None:

@@ -88,7 +88,8 @@ class Repository:
     """A model repository in memory whose branches serve commits.
 
     ``branches`` (name to commit id) is an ordinary dict: delete a key and the branch is gone from the Hub,
-    assign one and a branch moves or is repaired. Its commits stay reachable by id.
+    assign one and a branch moves or is repaired. Its commits stay reachable by id. ``tags`` likewise; ``tag`` makes a
+    branch one.
 
     Args:
         name: Organisation and model, as in ``EleutherAI/pythia-14m``.
@@ -103,6 +104,7 @@ class Repository:
     def __init__(self, name: str = "EleutherAI/pythia-14m") -> None:
         self.name = name
         self.branches: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
         self.commits: dict[str, Commit] = {}
 
     def commit(
@@ -136,6 +138,11 @@ class Repository:
         self.branches[branch] = commit.oid
         return commit
 
+    def tag(self, *branches: str) -> None:
+        """Make tags of branches, which are no branches from then on."""
+        for name in branches:
+            self.tags[name] = self.branches.pop(name)
+
     def resolve(self, revision: str) -> Commit | None:
         """The commit of a branch name or a commit id, or None."""
-        return self.commits.get(self.branches.get(revision, revision))
+        return self.commits.get(self.branches.get(revision) or self.tags.get(revision, revision))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+import pythia_geometry.lab.suite_folder as suite_folder
 import pythia_geometry.lab.train as train_module
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import IGNORE, draw_batch, grouped
@@ -196,3 +198,31 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     weights = [load_file(f / "step12" / "model.safetensors") for f in (one, two)]
     for name in weights[0]:
         assert (weights[0][name].float() - weights[1][name].float()).abs().max() < 1e-4, name
+
+
+@pytest.mark.parametrize("at", ["lock", "write_tokenizer", "_tokens_per_step"])
+def test_a_run_stopped_in_its_first_second_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    def stop(*arguments: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(suite_folder, at, stop)
+        train(SHORT, tmp_path)
+    (tmp_path / SHORT.name / ".tmp-suite.json").write_text("{")  # as a kill leaves it
+    folder = train(SHORT, tmp_path)
+    assert (folder / "step24").is_dir()
+    assert json.loads((folder / "suite.json").read_text())["name"] == "smoke-gpt2"
+    with pytest.raises(PythiaGeometryError, match="holds another run"):
+        train(Training("smoke", "gpt2", seed=3, steps=30), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half of a zip file"])
+def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
+    def stop(progress: Progress) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(SHORT, tmp_path, stop)
+    (tmp_path / SHORT.name / "state.pt").write_bytes(content)
+    with pytest.raises(PythiaGeometryError, match="state.pt is damaged"):
+        train(SHORT, tmp_path)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.report.figures import curves, heat_map, save
+from pythia_geometry.report.drawing import save
+from pythia_geometry.report.figures import curves, heat_map
 from pythia_geometry.store.tables import Tables
 from tests.report.tables import make_tables
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.report.figures import save
+from pythia_geometry.report.drawing import save
 from pythia_geometry.report.timeline import COLOURS, timeline
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.suites.doctor.verdicts import VERDICTS, diagnose

@@ -18,7 +18,8 @@ from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
-from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
+from pythia_geometry.store.records import write_record
+from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes, write_step
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def suite(tmp_path: Path) -> SuiteOnDisk:
 
 def test_two_folders_of_one_name_never_become_one_curve(suite: SuiteOnDisk, tmp_path: Path) -> None:
     other = tiny_suite(tmp_path / "elsewhere", steps=(0, 2)).folder
+    write_step(other, 2, seed=7)
     suite.walk(tmp_path / "run", steps="0,2")
     with pytest.raises(PythiaGeometryError, match="Two runs are called"):
         walk(make_plan(Request(models=(str(other),), probes=(str(suite.probes),))), tmp_path / "run")
@@ -83,8 +85,8 @@ def test_the_manifest_remembers_every_kind_of_walk(suite: SuiteOnDisk, tmp_path:
 def test_a_run_folder_of_another_format_is_refused(suite: SuiteOnDisk, tmp_path: Path) -> None:
     suite.walk(tmp_path / "run", steps="0")
     file = tmp_path / "run" / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 0}))
-    with pytest.raises(PythiaGeometryError, match="was written in format 0"):
+    write_record(file, {**json.loads(file.read_text()), "format": 3})
+    with pytest.raises(PythiaGeometryError, match="was written in format 3; this version reads formats 1 and 2"):
         suite.walk(tmp_path / "run", steps="0")
 
 

@@ -13,7 +13,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.runs.plan import default_out, make_plan, measured_flops_per_second, plan_suite
 from pythia_geometry.runs.request import Request
 from pythia_geometry.suites.local import LocalSuite
-from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes
+from tests.suites_on_disk import SuiteOnDisk, rows, tiny_suite, write_probes, write_step
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +114,18 @@ def test_run_folder_is_named_after_the_runs(tmp_path: Path, suite: SuiteOnDisk) 
 
 def test_rate_of_matrix_products_is_plausible() -> None:
     assert 1e8 < measured_flops_per_second("cpu", "float32") < 1e14
+
+
+def test_weights_that_two_runs_of_one_walk_serve_are_walked_in_neither(tmp_path: Path) -> None:
+    first, second = (tiny_suite(tmp_path, (0, 8, 16), name) for name in ("one", "other"))
+    for step in (8, 16):
+        write_step(second.folder, step, seed=900 + step)
+    second.weights(16).write_bytes(first.weights(8).read_bytes())
+    plan = make_plan(first.request(models=(str(first.folder), str(second.folder))))
+    assert [[(c.step, c.status) for c in run.checkpoints] for run in plan.runs] == [
+        [(0, "ok"), (8, "suspect"), (16, "ok")],  # step 0 is the same in both: runs may start alike
+        [(0, "ok"), (8, "ok"), (16, "suspect")],
+    ]
+    assert "holds the same weights as other@step16" in plan.runs[0].checkpoints[1].detail
+    kept = make_plan(first.request(models=(str(first.folder), str(second.folder)), duplicates="keep"))
+    assert all(c.status == "ok" for run in kept.runs for c in run.checkpoints)

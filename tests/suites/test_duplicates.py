@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
-from pythia_geometry.suites.duplicates import mark_duplicates
+from pythia_geometry.suites.duplicates import mark_across, mark_duplicates
 from pythia_geometry.suites.pythia import STEPS, parse_name
 
 LAST = 143000
@@ -46,14 +47,25 @@ def test_step_one_may_equal_step_zero() -> None:
 
 
 def test_other_pairs_may_not() -> None:
-    assert marked({0: "a", 2: "a"}) == {0: "step2", 2: ""}
-    assert marked({1: "a", 2: "a"}) == {1: "step2", 2: ""}
-    assert marked({0: "a", 1: "a", 2: "a"}) == {0: "step2", 1: "step2", 2: ""}
+    assert marked({0: "a", 2: "a"}) == {0: "?", 2: "?"}
+    assert marked({1: "a", 2: "a"}) == {1: "?", 2: "?"}
+    assert marked({0: "a", 1: "a", 2: "a"}) == {0: "?", 1: "?", 2: "?"}
 
 
-def test_the_latest_step_by_number_keeps_the_weights() -> None:
-    weights = {90000: "a", 143000: "b", 8000: "a", 512: "a", 1000: "b"}
-    assert marked(weights) == {90000: "", 143000: "", 8000: "step90000", 512: "step90000", 1000: "step143000"}
+@pytest.mark.parametrize("main", ["", "m", "b"])
+def test_of_earlier_steps_that_share_weights_nobody_is_convicted(main: str) -> None:
+    weights = {90000: "a", 8000: "a", 512: "a", 1000: "c"}
+    assert marked(weights, main=main) == {90000: "?", 8000: "?", 512: "?", 1000: ""}
+    found = mark_duplicates([point(8000, "aa"), point(512, "aa")], LAST, main_of(main))
+    assert [c.detail for c in found] == [
+        f"pythia-2.8b@step{one} holds the same weights as step{other} (sha256 aaaaaaaa…), and nothing tells whose they are."
+        for one, other in ((8000, 512), (512, 8000))
+    ]
+
+
+def test_the_last_step_of_the_run_keeps_the_weights() -> None:
+    weights = {90000: "b", 143000: "b", 8000: "a", 1000: "b"}
+    assert marked(weights) == {90000: "step143000", 143000: "", 8000: "", 1000: "step143000"}
 
 
 def test_weights_of_main_belong_to_the_last_step_of_the_run() -> None:
@@ -111,7 +123,8 @@ def test_first_shard_of_the_final_model_is_found_as_in_issue_206(main: Checkpoin
 
 def test_shards_all_alike_are_a_duplicate() -> None:
     points = [sharded(1000, "a", "b"), sharded(2000, "a", "b"), sharded(3000, "c", "d")]
-    assert statuses(points) == ["duplicate", "ok", "ok"]
+    assert statuses(points) == ["suspect", "suspect", "ok"]
+    assert statuses([*points, sharded(LAST, "a", "b")]) == ["duplicate", "duplicate", "ok", "ok"]
 
 
 def test_one_shared_shard_of_two_earlier_steps_makes_both_suspect() -> None:
@@ -133,11 +146,48 @@ def test_arrangement_of_issue_205(chosen: tuple[int, ...]) -> None:
     assert run is not None
     as_main, second = (set(fault.steps) for fault in run.faults)
     weights = {step: "m" if step in as_main else "s" if step in second else f"w{step}" for step in chosen}
-    owner = max(set(chosen) & second, default=LAST)
-    expected = dict.fromkeys(as_main, "main") | dict.fromkeys(second - {owner}, f"step{owner}")
-    if owner == LAST and len(set(chosen) & second) > 1:
+    shared = set(chosen) & second
+    whose = "step143000" if LAST in shared else "?"  # nothing decides among earlier steps
+    expected = dict.fromkeys(as_main, "main") | (dict.fromkeys(second - {LAST}, whose) if len(shared) > 1 else {})
+    if LAST in shared and len(shared) > 1:
         expected[LAST] = "?"
     found = marked(weights, main="m")
     assert found == {step: expected.get(step, "") for step in chosen}
     if set(chosen) == set(STEPS):
-        assert (sum(not same for same in found.values()), owner) == (154 - 86, LAST)
+        assert sum(not same for same in found.values()) == 154 - 86
+
+
+def of_run(model: str, weights: Mapping[int, str], seed: int = 0, source: str = "") -> list[Checkpoint]:
+    return [
+        replace(point(s, w), model=model, seed=seed, source=source or f"{model}-{seed}") for s, w in weights.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        of_run("pythia-2.8b", {0: "q", 8000: "a"}, seed=3),
+        of_run("another-name", {0: "q", 9000: "a"}),
+        of_run("pythia-2.8b", {0: "a"}, seed=1, source="one repository of several seeds"),
+    ],
+)
+def test_weights_of_two_seeds_or_names_make_both_suspect(other: list[Checkpoint]) -> None:
+    mine = of_run("pythia-2.8b", {0: "z", 8000: "a", 9000: "b"})
+    first, second = mark_across([mine, other])
+    assert [c.status for c in first] == ["ok", "suspect", "ok"]
+    assert "suspect" in [c.status for c in second]
+    assert (
+        f"holds the same weights as {other[-1].label} (sha256 aaaaaaaa…): two runs cannot have trained the same"
+        in first[1].detail
+    )
+
+
+def test_runs_may_start_alike_and_stages_of_one_repository_meet() -> None:
+    runs = [of_run("a", {0: "z", 1: "z", 5: "x"}), of_run("b", {0: "z", 1: "z", 5: "y"})]
+    assert mark_across(runs) == runs
+    stages = [of_run("a", {0: "p", 5: "x"}, source="r"), of_run("a-stage2", {0: "x", 5: "y"}, source="r")]
+    assert mark_across(stages) == stages
+    one = of_run("a", {0: "z", 5: "x"})
+    assert mark_across([one, one]) == [one, one]
+    unknown = [of_run("a", {5: ""}), of_run("b", {5: ""})]
+    assert mark_across(unknown) == unknown

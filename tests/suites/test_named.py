@@ -63,8 +63,7 @@ def test_seeds_are_one_suite_each_in_the_order_asked() -> None:
         ("pythia-70m", (10,), "pythia-70m-seed10 does not exist"),
         ("pythia-1b", (0, 1), "pythia-1b-seed1 does not exist. Pythia 1b was trained with one seed"),
         ("pythia-70m-deduped", (1,), "pythia-70m-deduped-seed1 does not exist"),
-        ("offline", (1,), "--seeds needs a Pythia size; offline is a local suite of one seed"),
-        ("allenai/OLMo-1B", (1,), "--seeds needs a Pythia size, such as --model pythia-160m"),
+        ("offline", (1,), "--seeds needs a Pythia size, or steps whose names tell seeds apart"),
         ("pythia-15m", (), "There is no Pythia of size '15m'"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.suites.faults import Fault
-from pythia_geometry.suites.pythia import FAULTS, SIZES, STEPS, TOKENS_PER_STEP, PythiaRun, parse_name
+from pythia_geometry.suites.pythia import FAULTS, OLD_SIZES, SIZES, STEPS, TOKENS_PER_STEP, PythiaRun, parse_name
 from tests.hub.checkpoints import pythia_config
 
 SHAPES = {  # arXiv:2304.01373, table 1; 14m and 31m from their cards
@@ -51,7 +51,8 @@ def run(name: str) -> PythiaRun:
 def test_sizes_are_those_of_the_paper() -> None:
     assert {name: (s.n_layers, s.width, s.n_heads) for name, s in SIZES.items()} == SHAPES
     assert {name for name, size in SIZES.items() if size.seeds == 9} == set(WITH_SEEDS)
-    assert {name for name, size in SIZES.items() if not size.deduped} == {"14m", "31m"}
+    assert all(size.deduped for size in SIZES.values())
+    assert {name for name, size in SIZES.items() if not size.v0} == {"14m", "31m"}
     assert {name: s.vocab_size for name, s in SIZES.items() if s.vocab_size != 50304} == {
         "6.9b": 50432,
         "12b": 50688,
@@ -123,12 +124,9 @@ def test_other_names_are_left_to_others(text: str) -> None:
             "pythia-15m",
             "There is no Pythia of size '15m'. Sizes: 14m, 31m, 70m, 160m, 410m, 1b, 1.4b, 2.8b, 6.9b",
         ),
-        ("EleutherAI/pythia-13b", "There is no Pythia of size '13b'. Sizes: 14m"),
-        ("pythia-14m-deduped", "pythia-14m-deduped: Pythia 14m has no deduped and no v0 models; it comes as"),
-        (
-            "pythia-31m-v0",
-            "pythia-31m-v0: Pythia 31m has no deduped and no v0 models; it comes as pythia-31m",
-        ),
+        ("EleutherAI/pythia-13b", "EleutherAI/pythia-13b is the name of before January 2023. That size is pythia-12b"),
+        ("pythia-14m-deduped-v0", "pythia-14m-deduped-v0: Pythia 14m has no v0 models; it comes as"),
+        ("pythia-31m-v0", "pythia-31m-v0: Pythia 31m has no v0 models; it comes as pythia-31m"),
         ("pythia-160m-seed10", f"pythia-160m-seed10 does not exist. {SEEDS_160M}"),
         ("pythia-410m-seed10", "pythia-410m-seed10 does not exist. pythia-410m has seeds 1-9, for the plain"),
         ("pythia-160m-data-seed4", f"pythia-160m-data-seed4 does not exist. {SEEDS_160M}"),
@@ -185,7 +183,7 @@ def test_fault_names_a_run_its_steps_and_its_source(fault: Fault) -> None:
     assert run(fault.run).name == fault.run
     assert fault in run(fault.run).faults
     assert set(fault.steps) <= set(STEPS)
-    assert re.fullmatch(r"issues? \d+(, \d+)*|readme, errata", fault.source)
+    assert re.fullmatch(r"issues? \d+(, \d+)*|readme, errata|model card", fault.source)
     assert fault.what
 
 
@@ -203,6 +201,26 @@ def test_fault_names_a_run_its_steps_and_its_source(fault: Fault) -> None:
 )
 def test_published_fault_is_known(name: str, step: int, source: str) -> None:
     assert [fault.source for fault in run(name).faults if step in fault.steps] == [source]
+
+
+@pytest.mark.parametrize("size", ["14m", "31m"])
+def test_sizes_whose_run_was_replaced_say_so_and_have_their_old_run(size: str) -> None:
+    assert run(f"pythia-{size}-deduped").repository == f"EleutherAI/pythia-{size}-deduped"
+    assert run(f"pythia-{size}-deduped").faults == ()
+    (fault,) = run(f"pythia-{size}").faults
+    assert "since 27 February 2026" in fault.told
+    assert f"pythia-{size}-deduped" in fault.told
+    assert run(f"pythia-{size}-seed3").faults == ()
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_SIZES.items())
+@pytest.mark.parametrize("name", ["pythia-{}", "EleutherAI/pythia-{}", "{}", "pythia-{}-deduped"])
+def test_old_size_is_answered_with_the_new_name(old: str, new: str, name: str) -> None:
+    with pytest.raises(PythiaGeometryError) as caught:
+        parse_name(name.format(old))
+    deduped = "-deduped" if "deduped" in name else ""
+    assert f"That size is pythia-{new} now" in str(caught.value)
+    assert str(caught.value).endswith(f"Type: --model pythia-{new}{deduped}")
 
 
 def test_notes_tell_precision_and_faults_with_their_sources() -> None:

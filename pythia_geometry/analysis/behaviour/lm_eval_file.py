@@ -6,23 +6,17 @@ format has changed with the harness: parts are asked for and done without.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.suites.layout import parse_step
-from pythia_geometry.suites.pythia import parse_name
+from pythia_geometry.json_files import JsonError, read_json
+from pythia_geometry.suites.pythia import OLD_SIZES, parse_name
+from pythia_geometry.suites.steps.names import parse_step
 
-OLD_SIZES = {
-    "19m": "70m", "125m": "160m", "350m": "410m", "800m": "1b",
-    "1.3b": "1.4b", "2.7b": "2.8b", "6.7b": "6.9b", "13b": "12b",
-}  # fmt: skip
-"""Names until January 2023, when only the v0 models existed; matched by shape [first README of EleutherAI/pythia]."""
 _OLD_NAME = re.compile(r"(?:EleutherAI/)?pythia-(?P<v1>v1(?:\.1)?-)?(?P<size>[\d.]+[mb])(?:-bf16)?(?P<rest>.*)", re.I)
-_TRAINER = re.compile(r"(?:checkpoint|ckpt|iter|global_step)[-_]?(\d{1,12})")  # folders of a Trainer and its like
 
 Row = dict[str, object]
 Results = Mapping[str, Any]
@@ -35,8 +29,8 @@ def load_results(file: Path) -> Results:
         PythiaGeometryError: If it cannot be read, or is something else.
     """
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(file, allow_nan=True)
+    except JsonError as error:
         raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected results of lm-eval") from error
     for part in ("results", "config"):
         if not isinstance(data, dict) or not isinstance(data.get(part), dict):
@@ -111,10 +105,8 @@ def _label(given: Mapping[str, str], folder: str, file: Path) -> int:
 
 
 def _step_in(name: str) -> int | None:
-    if (label := parse_step(name)) is not None:
-        return label.step
-    match = _TRAINER.fullmatch(name)
-    return int(match[1]) if match else None
+    label = parse_step(name)
+    return label.step if label else None
 
 
 def todays_name(name: str) -> str:

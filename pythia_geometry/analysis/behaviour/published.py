@@ -7,7 +7,6 @@ one model, sample counts that are not stored, WSC, settings that change between 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pythia_geometry.analysis.behaviour.lm_eval import read_files
 from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
 from pythia_geometry.analysis.tables import CURVE, RUN
 from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.writing import disk_errors
 
 COMMIT = "4d0c90183683435b20890cabca52783c3b820d3c"
@@ -111,9 +111,9 @@ def fetch_published(
 def _listed(url: str) -> dict[str, str]:
     """Git hash of every published result by its path."""
     try:
-        listing: dict[str, Any] = json.loads(_get(url))
+        listing: dict[str, Any] = parse_json(_get(url), url)
         hashes = {entry["path"]: entry["sha"] for entry in listing["tree"] if entry["path"].endswith(".json")}
-    except (ValueError, KeyError, TypeError) as error:
+    except (JsonError, KeyError, TypeError) as error:
         raise MachineError(f"{url} is no list of files: {error!r}. Try again later") from error
     if listing.get("truncated"):
         raise MachineError(f"{url} lists only a part of the files. Pass a folder with {ROOT} of a clone instead")

@@ -1,214 +1,166 @@
-"""Does geometry rank tasks by when they emerge, coarsely and finely? Source: the protocol notes, A.3.
-
-Behaviour is known as intervals of the grid, so two tasks have an order only where their intervals do not overlap. A
-task that never emerged is later than every one that did, and has no order with another that did not.
-"""
+"""Does geometry say which tasks are hard: coarsely, finely, and where their order reverses between models?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations, permutations
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.analysis.claims.evidence import FINAL_NORM, UNCENTRED, Evidence, Needs
+from pythia_geometry.analysis.claims.ranking import Timed, coarse_difficulty, swap_test, timed_concordance
+from pythia_geometry.analysis.claims.ruling import (
+    DOES_NOT,
+    IN_PART,
+    LEVEL,
+    NOT_SEEN,
+    REPLICATES,
+    SEEN,
+    UNDECIDED,
+    Effect,
+    Rule,
+    Ruling,
+    Truth,
+    not_enough,
+)
+from pythia_geometry.analysis.precursor.multiplicity import holm
 
-MAX_EXACT = 9  # tasks; 362,880 orders
-DRAWS = 2000
-MIN_TASKS = 4
-COLUMNS = ["task", "predictor", "after", "by"]
-
-
-@dataclass(frozen=True)
-class Coarse:
-    """How well a predictor ranks tasks by emergence.
-
-    Attributes:
-        rho: Spearman's ρ between predictor and onset; tasks that never emerged share the last rank.
-        low: 5 % quantile over bootstraps of tasks.
-        high: 95 % quantile.
-        p: Two-sided permutation p: exact up to nine tasks, 2,000 random orders beyond.
-        rho_emerged: The same ρ over the tasks that emerged alone.
-        n: Tasks.
-        n_emerged: Tasks that emerged.
-    """
-
-    rho: float
-    low: float
-    high: float
-    p: float
-    rho_emerged: float
-    n: int
-    n_emerged: int
+LEAST = -0.57  # the weakest ρ that the paper reports
+FINE = (0.35, 0.65)
+MIN_SWAPS, MIN_RUNS = 10, 3
+MADE_UP_TASKS = 24
 
 
-def coarse_difficulty(tasks: pd.DataFrame, seed: int = 0) -> Coarse:
-    """Spearman's ρ of predictor and onset.
-
-    How it misleads: tasks of one run share its weights, and easy families differ from hard ones in prompt length and
-    answer type, which move geometry by themselves. A high ρ says that families differ, not that geometry foretells.
-
-    Args:
-        tasks: One row a task: task, predictor, after, by (the onset's interval; NaN where it never emerged).
-        seed: Of bootstrap and permutations.
-
-    Returns:
-        NaN in every number for fewer than four tasks, or where predictor or onset is the same for all.
-
-    Raises:
-        PythiaGeometryError: If a column is missing or a predictor is not a number.
-    """
-    _check(tasks)
-    x, y = tasks["predictor"].to_numpy(dtype=float), _onset_ranks(tasks)
-    emerged = tasks["by"].notna().to_numpy()
-    nan = float("nan")
-    if len(tasks) < MIN_TASKS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Coarse(nan, nan, nan, nan, nan, len(tasks), int(emerged.sum()))
-    rng = np.random.default_rng(seed)
-    own = float(_spearman(x, y))
-    drawn = rng.integers(len(x), size=(DRAWS, len(x)))
-    low, high = np.nanquantile(_spearman(x[drawn], y[drawn]), [0.05, 0.95])
-    others = _spearman(x, y[_orders(len(y), rng)])
-    p = float((np.abs(others) >= abs(own) - 1e-12).mean())
-    of_emerged = float(_spearman(x[emerged], y[emerged])) if emerged.sum() >= MIN_TASKS else nan
-    return Coarse(own, float(low), float(high), p, of_emerged, len(x), int(emerged.sum()))
+def coarse(evidence: Evidence) -> Ruling:
+    """C7, in the model with the most runs (the largest of those)."""
+    model = _judged(evidence)
+    runs = evidence.floors(model)
+    found = coarse_difficulty(runs)
+    rows = pd.concat(runs)
+    if np.isnan(found.rho):
+        return not_enough(
+            f"needs four families of tasks whose floors and onsets differ, has {found.n_families} "
+            f"({found.n_emerged} of {found.n} tasks emerged)",
+            rows,
+        )
+    value = (
+        f"ρ {found.rho:+.2f} ({found.low:+.2f} to {found.high:+.2f}), p {found.p:.2g}; {model}, {found.n} tasks in "
+        f"{found.n_families} families, {found.n_runs} runs"
+    )
+    effect = Effect(f"ρ of floor and onset, {model}", found.rho, found.low, found.high, found.n_runs, 0.2)
+    return Ruling(_coarse_word(found.rho, found.low, found.p, found.n_runs), value, rows, effect)
 
 
-@dataclass(frozen=True)
-class Concordance:
-    """Pairs of tasks whose order geometry gets right.
-
-    Attributes:
-        right: Pairs with the predictor's order as behaviour's.
-        wrong: Pairs with the opposite order.
-        ties: Pairs with equal predictors.
-        strict: right / all: ties count as failures, so chance is under one half where there are ties.
-        fair: (right + ties / 2) / all: chance is one half.
-    """
-
-    right: int
-    wrong: int
-    ties: int
-
-    @property
-    def strict(self) -> float:
-        """Share right, ties as failures."""
-        return self.right / self.total if self.total else float("nan")
-
-    @property
-    def fair(self) -> float:
-        """Share right, ties as halves."""
-        return (self.right + self.ties / 2) / self.total if self.total else float("nan")
-
-    @property
-    def total(self) -> int:
-        """Pairs that have an order."""
-        return self.right + self.wrong + self.ties
+def _coarse_word(rho: float, low: float, p: float, n_runs: int) -> str:
+    ranks, is_weaker = p <= LEVEL and rho < 0, low > LEAST
+    if n_runs < MIN_RUNS:
+        return SEEN if ranks else NOT_SEEN if is_weaker else UNDECIDED
+    return (IN_PART if is_weaker else REPLICATES) if ranks else DOES_NOT if is_weaker else UNDECIDED
 
 
-def concordance(tasks: pd.DataFrame, higher_is_later: bool) -> Concordance:
-    """Concordance over all pairs of tasks whose onsets do not overlap. Pass the tasks of one class.
-
-    Args:
-        tasks: As for `coarse_difficulty`.
-        higher_is_later: Whether a larger predictor should mean a later onset.
-
-    Raises:
-        PythiaGeometryError: If a column is missing or a predictor is not a number.
-    """
-    _check(tasks)
-    counts = {1: 0, -1: 0, 0: 0}
-    for first, second in _ordered_pairs(tasks):
-        gap = second["predictor"] - first["predictor"]
-        counts[int(np.sign(gap)) * (1 if higher_is_later else -1)] += 1
-    return Concordance(counts[1], counts[-1], counts[0])
-
-
-@dataclass(frozen=True)
-class Swaps:
-    """What geometry says of pairs of tasks whose order is reversed between two models.
-
-    Attributes:
-        n: Pairs that reverse beyond the grid's resolution.
-        both: Share in which geometry has the order right in both models; chance is a quarter.
-        mean: Share right over pairs and models; chance is one half, and a predictor that does not change with the
-            model scores exactly one half.
-    """
-
-    n: int
-    both: float
-    mean: float
+def fine(evidence: Evidence) -> Ruling:
+    """C8, in C7's model; classes are the earlier and the later half of the tasks that emerged in every run."""
+    model = _judged(evidence)
+    halves = _halves(evidence.floors(model))
+    found = {name: timed_concordance(runs, higher_is_later=False) for name, runs in halves.items()}
+    marked = pd.concat([rows.assign(half=name) for name, runs in halves.items() for rows in runs])
+    if any(np.isnan(one.fair) for one in found.values()):
+        return not_enough("needs pairs of tasks whose onsets are apart, in both halves", marked)
+    n_runs = evidence.runs(model)
+    value = ", ".join(
+        f"{name} half {c.fair:.2f} ({c.low:.2f} to {c.high:.2f}), p {c.p:.2g}, {c.n_pairs} pairs"
+        for name, c in found.items()
+    )
+    last = found["later"]
+    effect = Effect(f"concordance of the later half, {model}", last.fair, last.low, last.high, n_runs, 0.15)
+    return Ruling(_fine_word(list(found.values()), n_runs), f"{value}; {model}, {n_runs} runs", marked, effect)
 
 
-def swap_test(a: pd.DataFrame, b: pd.DataFrame, higher_is_later: bool) -> Swaps:
-    """The order-swap test between two models.
-
-    The paper's 26 % is chance under `both`; print both numbers.
-
-    Args:
-        a: Tasks of one model, as for `coarse_difficulty`.
-        b: Tasks of the other.
-        higher_is_later: Whether a larger predictor should mean a later onset.
-
-    Raises:
-        PythiaGeometryError: If a column is missing or a predictor is not a number.
-    """
-    _check(a)
-    _check(b)
-    in_b = {(x["task"], y["task"]): (x, y) for x, y in _ordered_pairs(b)}
-    right = []
-    for x, y in _ordered_pairs(a):
-        if (swapped := in_b.get((y["task"], x["task"]))) is not None:
-            gaps = (y["predictor"] - x["predictor"], swapped[1]["predictor"] - swapped[0]["predictor"])
-            right.append([(gap > 0) if higher_is_later else (gap < 0) for gap in gaps])
-    if not right:
-        return Swaps(0, float("nan"), float("nan"))
-    return Swaps(len(right), float(np.mean([all(pair) for pair in right])), float(np.mean(right)))
+def _fine_word(found: list[Timed], n_runs: int) -> str:
+    differs = min(holm([one.p for one in found])) <= LEVEL
+    is_blind = all(FINE[0] <= one.low and one.high <= FINE[1] for one in found)
+    if n_runs < MIN_RUNS:
+        return NOT_SEEN if differs else SEEN if is_blind else UNDECIDED
+    return DOES_NOT if differs else REPLICATES if is_blind else UNDECIDED
 
 
-def _check(tasks: pd.DataFrame) -> None:
-    if missing := [column for column in COLUMNS if column not in tasks]:
-        raise PythiaGeometryError(f"Tasks need the columns {', '.join(COLUMNS)}; {missing[0]!r} is missing")
-    if tasks["predictor"].isna().any():
-        bad = tasks.loc[tasks["predictor"].isna(), "task"].iloc[0]
-        raise PythiaGeometryError(f"Task {bad} has no predictor. Leave out tasks whose geometry was not measured")
+def _halves(runs: list[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
+    """Earlier and later half of the tasks that emerged in every run, by the median over runs of when they had."""
+    onset = (
+        pd.concat(runs).groupby("task", sort=False)["by"].agg(lambda by: by.median() if by.notna().all() else np.nan)
+    )
+    order = onset.dropna().sort_values(kind="stable").index
+    cut = len(order) // 2
+    return {
+        name: [rows[rows["task"].isin(kept)].reset_index(drop=True) for rows in runs]
+        for name, kept in (("earlier", order[:cut]), ("later", order[cut:]))
+    }
 
 
-def _ordered_pairs(tasks: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.Series]]:
-    """Pairs (earlier, later) whose onsets do not overlap."""
-    for (_, one), (_, other) in combinations(tasks.iterrows(), 2):
-        if _before(one, other):
-            yield one, other
-        elif _before(other, one):
-            yield other, one
+def swaps(evidence: Evidence) -> Ruling:
+    """C9, between the smallest and the largest model of the evidence, on medians over their seeds."""
+    sized = [model for model in evidence.models if model in evidence.parameters]
+    small, large = sized[0], sized[-1]
+    of_small, of_large = evidence.middle(small), evidence.middle(large)
+    found = swap_test(of_small, of_large, higher_is_later=False)
+    rows = pd.concat([of_small.assign(model=small), of_large.assign(model=large)])
+    seeds = f"{small} ({evidence.runs(small)} runs) and {large} ({evidence.runs(large)} runs)"
+    if found.responsive < MIN_SWAPS:
+        return not_enough(
+            f"needs {MIN_SWAPS} pairs of tasks that reverse between {seeds} and whose geometry reverses too, has "
+            f"{found.responsive} of {found.n}: a geometry that ignores size says nothing here",
+            rows,
+        )
+    value = (
+        f"geometry follows in {found.follows:.2f} ({found.low:.2f} to {found.high:.2f}), p {found.p:.2g}, of "
+        f"{found.responsive} pairs in which it reverses, of {found.n} that behaviour reverses; right in both "
+        f"{found.both:.2f} of all; {seeds}"
+    )
+    effect = Effect(
+        "share of reversing pairs that geometry follows", found.follows, found.low, found.high, evidence.runs(), 0.15
+    )
+    word = DOES_NOT if found.p <= LEVEL and found.follows > 0.5 else REPLICATES if found.high < FINE[1] else UNDECIDED
+    if min(evidence.runs(small), evidence.runs(large)) < MIN_RUNS and word != UNDECIDED:
+        return Ruling(UNDECIDED, f"{value}; fewer than {MIN_RUNS} runs of a size: would read {word!r}", rows, effect)
+    return Ruling(word, value, rows, effect)
 
 
-def _before(one: pd.Series, other: pd.Series) -> bool:
-    """Whether one emerged before the other by the grid; never-emerged comes after all that emerged."""
-    if pd.isna(one["by"]):
-        return False
-    return bool(pd.isna(other["by"]) or one["by"] <= other["after"])
+def _judged(evidence: Evidence) -> str:
+    return max(evidence.models, key=lambda m: (evidence.runs(m), evidence.parameters.get(m, 0)))
 
 
-def _onset_ranks(tasks: pd.DataFrame) -> NDArray[np.float64]:
-    onset = tasks["by"].to_numpy(dtype=float)
-    return np.asarray(rankdata(np.where(np.isnan(onset), np.inf, onset)), dtype=float)
+def _drawn(rho: float, n_runs: int, rng: np.random.Generator) -> list[pd.DataFrame]:
+    """Floors and onsets of 24 tasks in eight families, whose Gaussian ranks correlate so; runs share most of both."""
+    family = np.repeat(np.arange(MADE_UP_TASKS // 3), 3)
+    shared = 0.8 * rng.normal(size=(2, MADE_UP_TASKS // 3))[:, family] + 0.6 * rng.normal(size=(2, MADE_UP_TASKS))
+    runs = []
+    for _ in range(n_runs):
+        x, noise = shared + 0.3 * rng.normal(size=shared.shape)
+        by = 1000 * np.exp(rho * x + np.sqrt(1 - rho**2) * noise)
+        about = {"task": [f"t{k}" for k in range(MADE_UP_TASKS)], "family": [f"f{k}" for k in family]}
+        runs.append(pd.DataFrame(about | {"predictor": x, "after": by * 0.9, "by": by}))
+    return runs
 
 
-def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's ρ along the last axis, NaN where one side is constant."""
-    a, b = (ranks - ranks.mean(axis=-1, keepdims=True) for ranks in (rankdata(x, axis=-1), rankdata(y, axis=-1)))
-    spread = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    with np.errstate(invalid="ignore"):
-        return np.asarray((a * b).sum(axis=-1) / np.where(spread > 0, spread, np.nan))
+def _coarse_truth(name: str, rho: float) -> Truth:
+    def said(n_runs: int, rng: np.random.Generator) -> str:
+        found = coarse_difficulty(_drawn(rho, n_runs, rng), int(rng.integers(2**31)))
+        return _coarse_word(found.rho, found.low, found.p, n_runs)
+
+    return Truth(name, f"ρ {rho:g} over 24 tasks in eight families", said)
 
 
-def _orders(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All orders of n tasks [n!, n], or the identity and random ones."""
-    if n <= MAX_EXACT:
-        return np.array(list(permutations(range(n))))
-    return np.array([np.arange(n), *(rng.permutation(n) for _ in range(DRAWS - 1))])
+def _fine_truth(name: str, rho: float) -> Truth:
+    def said(n_runs: int, rng: np.random.Generator) -> str:
+        halves = _halves(_drawn(rho, n_runs, rng))
+        return _fine_word(
+            [timed_concordance(runs, False, int(rng.integers(2**31))) for runs in halves.values()], n_runs
+        )
+
+    return Truth(name, f"ρ {rho:g} over 24 tasks in eight families", said)
+
+
+_TASKS = Needs((UNCENTRED,), FINAL_NORM, ("accuracy",))
+RULES = {
+    "coarse": Rule(_TASKS, coarse, (_coarse_truth("null", 0.0), _coarse_truth("the paper's effect", -0.7))),
+    "fine": Rule(_TASKS, fine, (_fine_truth("the paper's effect", 0.0), _fine_truth("geometry times tasks", -0.9))),
+    "swaps": Rule(Needs((UNCENTRED,), FINAL_NORM, ("accuracy",), sizes=2), swaps),
+}

@@ -1,4 +1,4 @@
-"""Does a floor depend on the size of the model? Source: the protocol notes, A.3."""
+"""Does a floor depend on the size of the model? docs/definitions.md, Tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import linregress
+from scipy.stats import t as student
 
 from pythia_geometry.errors import PythiaGeometryError
 
@@ -21,8 +23,8 @@ class Scaling:
 
     Attributes:
         slope: d ln value / d log10 parameters, within tasks.
-        low: 5 % quantile of the slope over bootstraps of tasks.
-        high: 95 % quantile.
+        low: 5 % bound of the slope: the lower of bootstraps of tasks and of Student's interval over runs.
+        high: 95 % bound, the higher of the two.
         task_share: η², the share of the variance of ln value that the task explains.
         verdict: invariant (the 90 % interval lies inside ± .10, the two one-sided tests of equivalence), depends on
             size (it lies outside), undecided, or untestable (one size, or fewer than three tasks).
@@ -44,7 +46,7 @@ class Scaling:
 def scaling(values: pd.DataFrame, seed: int = 0) -> Scaling:
     """The slope of ln value on log10 parameters, and whether it is flat.
 
-    How it misleads: tasks of one run share its weights, so an interval over tasks is narrower than one over runs.
+    How it misleads: with fewer than three runs the interval is over tasks alone, which share their run's weights.
     A floor near 1 cannot fall, and one set by the number of prompts cannot rise, whatever the model does: compare
     with the same number for the starting value, or for shuffled prompts.
 
@@ -70,12 +72,33 @@ def scaling(values: pd.DataFrame, seed: int = 0) -> Scaling:
         nan = float("nan")
         return Scaling(nan, nan, nan, nan, UNTESTABLE, table.shape[1], len(table), n_runs)
     slopes = _slopes(x, y)
+    means = _run_means(values, list(table.index))
     rng = np.random.default_rng(seed)
     drawn = slopes[rng.integers(len(slopes), size=(DRAWS, len(slopes)))].mean(axis=1)
+    by_runs = over_runs(np.log10(means["parameters"].to_numpy(dtype=float)), means["y"].to_numpy(dtype=float))
     low, high = (float(q) for q in np.quantile(drawn, [0.05, 0.95]))
+    low, high = np.nanmin([low, by_runs[0]]), np.nanmax([high, by_runs[1]])
     is_flat, is_steep = max(-low, high) < MARGIN, low > MARGIN or high < -MARGIN
     verdict = INVARIANT if is_flat else DEPENDS if is_steep else UNDECIDED
-    return Scaling(float(slopes.mean()), low, high, _task_share(y), verdict, table.shape[1], len(table), n_runs)
+    return Scaling(
+        float(slopes.mean()), float(low), float(high), _task_share(y), verdict, table.shape[1], len(table), n_runs
+    )
+
+
+def over_runs(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """90 % interval of the slope over runs [R] by Student's t; NaN for fewer than three runs or one size."""
+    if len(x) < 3 or np.ptp(x) == 0:
+        return float("nan"), float("nan")
+    fitted = linregress(x, y)
+    half = float(student.ppf(0.95, len(x) - 2)) * float(fitted.stderr)
+    return float(fitted.slope) - half, float(fitted.slope) + half
+
+
+def _run_means(values: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    """Mean of ln value over the tasks that every size has, a row a run: parameters, y."""
+    kept = values[values["task"].isin(tasks)].assign(y=lambda rows: np.log(rows["value"]))
+    whole = kept.groupby(["parameters", "model", "seed"])["y"].agg(["mean", "size"])
+    return whole[whole["size"] >= len(tasks)]["mean"].rename("y").reset_index()
 
 
 def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -175,14 +175,25 @@ def onsets(
     if chosen.empty:
         return pd.DataFrame(columns=[*keys, *FOUND])
     check_columns(chosen, ("step", "value"), "onsets")
+    by_name = {name: ways.get(name, UP if is_known(name) else "") for name in held}
+    usable = _usable(chosen, chosen[kind].astype(str).map(by_name))
+    check_numbers(chosen[usable].drop(columns="reason", errors="ignore"), "onsets")
     rows = []
+    chosen = chosen.assign(**{_USABLE: usable}).sort_values("step", kind="stable")
     for key, points in chosen.groupby(keys, sort=True, dropna=False):
         about = dict(zip(keys, key, strict=True))
-        way = ways.get(str(about[kind]), UP if is_known(str(about[kind])) else "")
-        rows += [
-            about | {"direction": way} | found for found in _of_curve(points.sort_values("step"), about, way, rules)
-        ]
+        way = by_name[str(about[kind])]
+        rows += [about | {"direction": way} | found for found in _of_curve(points, about, way, rules)]
     return pd.DataFrame(rows, columns=[*keys, *FOUND])
+
+
+_USABLE = "_usable"
+
+
+def _usable(table: pd.DataFrame, way: pd.Series) -> pd.Series:
+    """Rows without a reason, or whose only reason was that their direction is not known, which now is."""
+    told = (table["reason"] == NO_DIRECTION).fillna(False).astype(bool) if "reason" in table else False
+    return (unmarked(table) | told) & (way != "")
 
 
 def _identity(table: pd.DataFrame) -> list[str]:
@@ -204,17 +215,13 @@ def _directions(given: Direction | None, held: Sequence[str]) -> dict[str, str]:
 def _of_curve(
     points: pd.DataFrame, about: Mapping[str, Any], way: str, rules: Sequence[str]
 ) -> list[dict[str, object]]:
-    usable = unmarked(points)
-    if way:  # it was not known which way is better, and now it is
-        usable = usable | (points.get("reason", pd.Series("", points.index)) == NO_DIRECTION).fillna(False).astype(bool)
-    used = points[usable]
-    name = " ".join(str(part) for part in about.values() if not pd.isna(part) and part != "")
+    used = points[points[_USABLE]]
     reason = "" if way else f"its direction is not stated: pass direction='{UP}' or '{DOWN}'"
-    if used.empty:
+    if way and used.empty:
         reason = "; ".join(dict.fromkeys(points["reason"].dropna().astype(str)))
     if reason:
         return [vars(Onset(rule, UNTESTABLE, reason=reason)) | {"note": ""} for rule in rules]
-    check_numbers(used.assign(reason=""), name)
+    name = " ".join(str(part) for part in about.values() if not pd.isna(part) and part != "")
     curves, error, level = as_curves(used, name, way)
     sources = used["source"].to_numpy() if "source" in used else None
     sign = -1.0 if way == DOWN else 1.0

@@ -1,31 +1,34 @@
 """Could these tasks show a lead at all? Asked of the user's own behaviour curves before geometry is looked at.
 
 Real behaviour, made-up geometry: geometry that recovers L decades before each task's own midpoint, the earlier of
-accuracy's and log-probability's, is drawn on the run's own steps (worlds.py), and the primary test is run on it. Where
-it would be found in less than half of the draws at L = .5, a negative result means nothing: `untestable`.
+accuracy's and log-probability's, is drawn on the run's own steps, with shuffled prompts of which it keeps nothing, and
+the whole question is asked of it. Where both legs would lead in less than half of the draws at half a decade, a
+negative result means nothing: `untestable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.events.rules import share_error
-from pythia_geometry.analysis.precursor.screening import MIN_TASKS, BehaviourRun, Screening, screen_tasks
-from pythia_geometry.analysis.precursor.task_matched_lag import LEADS, MatchedRun, task_matched_lag
+from pythia_geometry.analysis.precursor.families import HARDEST, Chosen, choose_tasks, own_families
+from pythia_geometry.analysis.precursor.finding import LEADS, LEADS_HERE, StudyRun, examine, judge
+from pythia_geometry.analysis.precursor.screening import ACCURACY, MIN_TASKS, BehaviourRun, Screening, screen_tasks
+from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.step_curves import Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import Design
-from pythia_geometry.analysis.worlds.made_up import World, draw_geometry, world
+from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, world
 
 DECISIVE = 0.5  # decades of lead at which power decides
 MIN_POWER = 0.5
 SIMULATED = (0.0, 0.3, DECISIVE)
 DRAWS = 100
-COLUMNS = ["lead", "accuracy", "continuous", "both", "se"]
+CONTINUOUS = "continuous"
+COLUMNS = ["lead", "accuracy", "continuous", "both", "word", "se"]
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class Power:
     """What the test would find on these behaviour curves.
 
     Attributes:
-        rates: One row a true lead in decades (0: none): share of draws in which the accuracy leg,
-            the continuous leg, and both say that geometry leads, and the largest standard error of the three.
-            Without a continuous metric its columns are NaN.
-        screening: Every task, and those that can be tested.
+        rates: One row a true lead in decades (0: none): share of draws in which the accuracy leg, the continuous leg,
+            and both lead at 5 %; `word`: in which the verdict would be `precursor`, or `leads, in this run` with fewer
+            than three runs; and the largest standard error of these. Without a continuous metric its columns are NaN.
+        screening: Every task, and those that emerged.
+        chosen: The tasks that are tested.
         draws: Made-up geometries a row.
         seed: Of the draws.
     """
 
     rates: pd.DataFrame
     screening: Screening
+    chosen: Chosen
     draws: int
     seed: int
 
@@ -62,61 +67,94 @@ class Power:
     @property
     def reason(self) -> str:
         """Why not, in words; empty where it would."""
-        if len(self.screening.tasks) < MIN_TASKS:
-            return f"{len(self.screening.tasks)} tasks emerged in every run; the test needs {MIN_TASKS}"
+        if self.chosen.n_families < MIN_TASKS:
+            n, n_tasks = self.chosen.n_families, len(self.screening.tasks)
+            of = f"{n} tasks" if n == n_tasks else f"{n} families of tasks ({n_tasks} tasks)"
+            return f"{of} emerged in every run; the test needs {MIN_TASKS}"
         if not self.is_testable:
             return f"power at a lead of {DECISIVE:g} decade is {self.decisive:.2f}, less than {MIN_POWER:g}"
         return ""
 
 
-def power(behaviour: pd.DataFrame, question: Question | None = None, draws: int = DRAWS, seed: int = 0) -> Power:
-    """Power of the precursor test on one's own behaviour curves, and its false-positive rate.
+def power(
+    behaviour: pd.DataFrame,
+    question: Question | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    tasks: str = HARDEST,
+) -> Power:
+    """Power of the precursor test on the behaviour curves of one model, and its false-positive rate.
 
     How it misleads: it is power against geometry of the generator's kind (recovery widths .15 to .35 decade, noise
     .03 in ln RankMe), leading the earlier of the two metrics' midpoints by the same L in every task up to a jitter
-    of .1. Messier geometry has less. Where log-probability rises long before accuracy, the accuracy leg alone says
-    "lead" also at L = 0, and rightly so: only `both` is the claim.
+    of .1, in runs that differ by noise alone. Messier geometry has less. Where log-probability rises long before
+    accuracy, the accuracy leg alone says "lead" also at L = 0, and rightly so: only `both` and `word` are the claim.
 
     Args:
-        behaviour: Tidy behaviour rows, as of `screen_tasks`.
+        behaviour: Tidy behaviour rows of one model, as of `screen_tasks`.
         question: Names the continuous metric; its geometry measure is not read.
         draws: Made-up geometries a lead.
         seed: Of the draws.
+        tasks: As for `choose_tasks`.
 
     Returns:
-        Rates at leads 0, .3 and .5; without rows where fewer than five tasks emerged.
+        Rates at leads 0, .3 and .5; without rows where fewer than five families emerged.
 
     Raises:
         PythiaGeometryError: As `screen_tasks`.
     """
     screening = screen_tasks(behaviour, question)
+    chosen = choose_tasks(screening, tasks, own_families(behaviour))
     rows = []
-    if len(screening.tasks) >= MIN_TASKS:
-        rows = [_row(lead, screening.runs, draws, seed) for lead in SIMULATED]
-    return Power(pd.DataFrame(rows, columns=COLUMNS), screening, draws, seed)
+    if chosen.n_families >= MIN_TASKS:
+        rows = [_row(lead, chosen, draws, seed) for lead in SIMULATED]
+    return Power(pd.DataFrame(rows, columns=COLUMNS), screening, chosen, draws, seed)
 
 
-def _row(lead: float, runs: Sequence[BehaviourRun], draws: int, seed: int) -> dict[str, float]:
-    truth = world(f"LEAD {lead:g}" if lead else "SYNC")
-    found = np.array([_one(truth, runs, np.random.default_rng([seed, round(100 * lead), k])) for k in range(draws)])
-    share = found.mean(axis=0)
-    accuracy, continuous, both = share if len(share) == 3 else (share[0], np.nan, np.nan)
-    se = float(share_error(share, np.array(float(draws))).max())
-    return {"lead": lead, "accuracy": accuracy, "continuous": continuous, "both": both, "se": se}
+@dataclass
+class _Tally:
+    """What each draw said: legs, both, the word."""
+
+    accuracy: list[bool] = field(default_factory=list)
+    continuous: list[bool] = field(default_factory=list)
+    word: list[bool] = field(default_factory=list)
 
 
-def _one(truth: World, runs: Sequence[BehaviourRun], rng: np.random.Generator) -> list[bool]:
-    """Whether each leg, and both, call a lead for one draw of geometry."""
-    geometry = [_geometry(truth, run, rng) for run in runs]
-    seed = int(rng.integers(2**31))
-    legs = [[run.accuracy for run in runs]]
-    if all(run.continuous is not None for run in runs):
-        legs.append([run.continuous for run in runs if run.continuous is not None])
-    leads = [
-        task_matched_lag([MatchedRun(g, b) for g, b in zip(geometry, behaviours, strict=True)], seed).label == LEADS
-        for behaviours in legs
-    ]
-    return [*leads, all(leads)] if len(leads) == 2 else leads
+def _row(lead: float, chosen: Chosen, draws: int, seed: int) -> dict[str, float]:
+    truth, tally = world(f"LEAD {lead:g}" if lead else "SYNC"), _Tally()
+    for number in range(draws):
+        _one(truth, chosen, np.random.default_rng([seed, round(100 * lead), number]), tally)
+    accuracy, word = np.mean(tally.accuracy), np.mean(tally.word)
+    continuous, both = (
+        (np.mean(tally.continuous), np.mean(np.logical_and(tally.accuracy, tally.continuous)))
+        if tally.continuous
+        else (np.nan, np.nan)
+    )
+    shares = np.array([accuracy, continuous, both, word])
+    se = float(np.nanmax(share_error(shares, np.array(float(draws)))))
+    return dict(zip(COLUMNS, (lead, *map(float, shares), se), strict=True))
+
+
+def _one(truth: World, chosen: Chosen, rng: np.random.Generator, tally: _Tally) -> None:
+    """Asks one draw of geometry."""
+    runs = [_study_run(truth, run, rng) for run in chosen.runs]
+    found = examine(runs, chosen.families, int(rng.integers(2**31)), in_short=True)
+    legs = list(found.legs.values())
+    tally.accuracy.append(legs[0].p <= LEVEL)
+    if len(legs) > 1:
+        tally.continuous.append(legs[1].p <= LEVEL)
+    tally.word.append(judge(found, found.p, float("nan"))[0] in (LEADS, LEADS_HERE))
+
+
+def _study_run(truth: World, run: BehaviourRun, rng: np.random.Generator) -> StudyRun:
+    own, shuffled = (_geometry(of, run, rng) for of in (truth, WORLDS["EARLY"]))
+    return StudyRun(own, shuffled, behaviours_of(run))
+
+
+def behaviours_of(run: BehaviourRun, continuous: str = CONTINUOUS) -> dict[str, StepCurves]:
+    """Behaviour by metric, accuracy first."""
+    legs = {ACCURACY: run.accuracy}
+    return legs if run.continuous is None else legs | {continuous: run.continuous}
 
 
 def _geometry(truth: World, run: BehaviourRun, rng: np.random.Generator) -> StepCurves:

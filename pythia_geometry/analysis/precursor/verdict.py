@@ -1,30 +1,24 @@
-"""Does geometry lead behaviour, task by task? The verdict, from both legs, the companion and the power.
+"""Does geometry lead behaviour, task by task? Each model on its own, both conventions, Holm over all of them.
 
-Order matters: tasks are screened and power is computed on behaviour alone; only then is geometry looked at.
+Order matters: tasks are screened and chosen and power is computed on behaviour alone; only then is geometry looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
+from pythia_geometry.analysis.precursor.families import HARDEST
+from pythia_geometry.analysis.precursor.finding import UNTESTABLE, Finding, StudyRun, examine, judge
 from pythia_geometry.analysis.precursor.multiplicity import holm
-from pythia_geometry.analysis.precursor.power import DRAWS, Power, power
-from pythia_geometry.analysis.precursor.screening import ACCURACY, MIN_TASKS, BehaviourRun
-from pythia_geometry.analysis.precursor.task_matched_lag import (
-    COUPLED,
-    LAGS_BEHIND,
-    LEADS,
-    NOTHING,
-    LayerScan,
-    Leg,
-    MatchedRun,
-    scan_layers,
-    task_matched_lag,
-)
+from pythia_geometry.analysis.precursor.power import DRAWS, Power, behaviours_of, power
+from pythia_geometry.analysis.precursor.screening import MIN_TASKS, BehaviourRun
+from pythia_geometry.analysis.precursor.task_matched_lag import LayerScan, MatchedRun, scan_layers
 from pythia_geometry.analysis.precursor.tidy_tables import (
+    GEOMETRY,
     SHUFFLED,
     Question,
     by_run,
@@ -33,30 +27,35 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     log_geometry,
 )
 from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables import check_columns
 from pythia_geometry.errors import PythiaGeometryError
 
-UNTESTABLE = "untestable"
-LABELS = (LEADS, COUPLED, LAGS_BEHIND, NOTHING, UNTESTABLE)
-Legs = Mapping[str, Leg]
+Key = TypeVar("Key")
+CONVENTIONS = ("rankme_centred", "rankme")
+"""Both are always asked: the first is ours, the second the paper's."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said.
+    """What may be said of one model and one measure.
 
     Attributes:
-        label: precursor; coupled, not leading; lagging; no task-specific coupling; untestable.
+        model: The model.
+        measure: The geometry measure; its logarithm is used.
+        label: One of `finding.WORDS`, with `, in this run` where it is descriptive.
         reasons: Why this label, in words.
         power: Computed before geometry was looked at, with every screened task.
-        legs: By metric (accuracy, and the continuous one where there is one); empty with fewer than five tasks.
-        companion: The same legs with the geometry of the token-shuffled prompts; empty where it was not measured.
+        finding: Legs, companion and sensitivities; None with fewer than five families.
+        p_adjusted: The finding's p after Holm's correction over measures and models; NaN without a finding.
     """
 
+    model: str
+    measure: str
     label: str
     reasons: tuple[str, ...]
     power: Power
-    legs: Legs
-    companion: Legs
+    finding: Finding | None = None
+    p_adjusted: float = float("nan")
 
 
 def precursors(
@@ -65,72 +64,98 @@ def precursors(
     question: Question | None = None,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Verdict:
-    """Tests whether each task's geometry leads that task's behaviour (statistics.md A.7).
+    tasks: str = HARDEST,
+    measures: Sequence[str] = (),
+) -> tuple[Verdict, ...]:
+    """Tests whether each task's geometry leads that task's behaviour, in every model of the tables.
 
-    The geometry is declared beforehand: the mean of ln RankMe (centred) over the last quarter of the blocks. All models
-    and seeds in the tables are tested together, with one permutation of tasks for all.
+    The geometry is declared beforehand: the mean of ln RankMe over the last quarter of the blocks, centred and
+    uncentred. Seeds of one model are tested together, with one permutation of families for all; models are not pooled.
+
+    How it misleads: see `task_matched_lag`, `compare_shuffled` and `explaining_bend`. The words are for tasks like
+    these, probed at this position, and for the training runs of this recipe: not for a capability in general.
 
     Args:
         geometry: Tidy rows: model, seed, step, task, layer, measure, value (probe, position, reason).
-        behaviour: Tidy rows: model, seed, step, task, metric, value, chance, n or error.
-        question: Another measure, position or continuous metric; correct several verdicts with `adjusted`.
+        behaviour: Tidy rows: model, seed, step, task, metric, value, chance, n or error (family).
+        question: Position and continuous metric; its measure is not read.
         draws: Made-up geometries a lead for the power.
         seed: Of draws, permutations and bootstraps.
+        tasks: As for `choose_tasks`.
+        measures: Geometry measures; of the two conventions those that the table has where empty.
 
     Returns:
-        The verdict. `precursor` needs five emerged tasks, power ≥ .5 at a lead of half a decade, both legs, and a
-        companion of token-shuffled prompts in which the lead is gone.
+        A verdict for each model and measure, in the order of the table's models.
 
     Raises:
         PythiaGeometryError: Naming the column, where a table cannot be used.
     """
     question = question or Question()
-    found = power(behaviour, question, draws, seed)
-    if len(found.screening.tasks) < MIN_TASKS:
-        return Verdict(UNTESTABLE, (found.reason,), found, {}, {})
+    of_model = powers(behaviour, question, draws, seed, tasks)  # before geometry is looked at
+    able = {m: found for m, found in of_model.items() if found.chosen.n_families >= MIN_TASKS}
+    names = _measures(geometry, measures) if able else tuple(measures) or CONVENTIONS[:1]
+    findings = {
+        (m, measure): examine(
+            study_runs(geometry, found.chosen.runs, _asked(question, measure)), found.chosen.families, seed
+        )
+        for m, found in able.items()
+        for measure in names
+    }
+    p = adjusted({key: found.p for key, found in findings.items()})
+    return tuple(
+        _verdict(m, measure, found, findings.get((m, measure)), p.get((m, measure), float("nan")))
+        for m, found in of_model.items()
+        for measure in names
+    )
+
+
+def powers(
+    behaviour: pd.DataFrame, question: Question | None = None, draws: int = DRAWS, seed: int = 0, tasks: str = HARDEST
+) -> dict[str, Power]:
+    """Power of each model of a behaviour table, by model."""
+    if "model" not in behaviour:
+        return {"": power(behaviour, question, draws, seed, tasks)}  # which says what is missing
+    return {
+        str(model): power(rows, question, draws, seed, tasks) for model, rows in behaviour.groupby("model", sort=True)
+    }
+
+
+def _verdict(model: str, measure: str, found: Power, shown: Finding | None, p_adjusted: float) -> Verdict:
+    if shown is None:
+        return Verdict(model, measure, UNTESTABLE, (found.reason,), found)
+    label, reasons = judge(shown, p_adjusted, found.decisive)
+    return Verdict(model, measure, label, reasons, found, shown, p_adjusted)
+
+
+def _measures(geometry: pd.DataFrame, asked: Sequence[str]) -> tuple[str, ...]:
+    check_columns(geometry, GEOMETRY, "geometry")
+    known = set(geometry["measure"].astype(str))
+    chosen = tuple(asked) or tuple(m for m in CONVENTIONS if m in known)
+    if missing := [m for m in chosen or CONVENTIONS if m not in known]:
+        raise PythiaGeometryError(
+            f"geometry table: no {missing[0]!r} in column 'measure'. It holds {', '.join(sorted(known))}. "
+            f"Walk it: --measures {','.join(chosen or CONVENTIONS)}"
+        )
+    return chosen
+
+
+def _asked(question: Question, measure: str) -> Question:
+    return Question(measure, question.position, question.continuous)
+
+
+def adjusted(p: Mapping[Key, float]) -> dict[Key, float]:
+    """Holm-adjusted p for several measures or models, each a test of its own."""
+    return dict(zip(p, holm(list(p.values())).tolist(), strict=True)) if p else {}
+
+
+def study_runs(geometry: pd.DataFrame, runs: Sequence[BehaviourRun], question: Question) -> list[StudyRun]:
+    """Geometry of the tested tasks beside their behaviour; of shuffled prompts too where all tasks have it."""
     rows = by_run(geometry_rows(geometry, question))
-    runs = found.screening.runs
-    legs = _legs(runs, run_geometry(rows, runs), question, seed)
-    shuffled = run_geometry(rows, runs, SHUFFLED) if _has_companion(rows, runs) else []
-    companion = _legs(runs, shuffled, question, seed) if shuffled else {}
-    label, reasons = judge(legs, companion, found)
-    return Verdict(label, reasons, found, legs, companion)
-
-
-def judge(legs: Legs, companion: Legs, found: Power) -> tuple[str, tuple[str, ...]]:
-    """The label of A.7 and its reasons. Both legs must agree on a claim; missing evidence is never a claim.
-
-    Low power makes every label but `lagging` untestable: neither "no precursor" nor a lucky find is worth quoting.
-    """
-    labels = {leg.label for leg in legs.values()}
-    if not found.is_testable and labels != {LAGS_BEHIND}:
-        return UNTESTABLE, (found.reason,)
-    if labels == {LEADS}:
-        return _claimed(legs, companion)
-    said = tuple(f"{metric}: {leg.label}" for metric, leg in legs.items())
-    if NOTHING in labels:
-        return NOTHING, said
-    return (LAGS_BEHIND if labels == {LAGS_BEHIND} else COUPLED), said
-
-
-def _claimed(legs: Legs, companion: Legs) -> tuple[str, tuple[str, ...]]:
-    if len(legs) < 2:
-        return UNTESTABLE, (
-            "accuracy leads, but no continuous metric was measured: a metric of several right tokens looks the same",
-        )
-    if not companion:
-        return UNTESTABLE, (
-            "both legs lead, but the token-shuffled companion is missing: walk again with --probes NAME,NAME:shuffled",
-        )
-    if any(leg.label == LEADS for leg in companion.values()):
-        return NOTHING, ("the token-shuffled prompts lead too: the prompt sets differ, not what is learnt from them",)
-    return LEADS, ("both legs lead, and the token-shuffled prompts do not",)
-
-
-def adjusted(p_specific: Mapping[str, float]) -> dict[str, float]:
-    """Holm-adjusted p of specificity for several measures or models, each a test of its own."""
-    return dict(zip(p_specific, holm(list(p_specific.values())).tolist(), strict=True))
+    own = run_geometry(rows, runs)
+    shuffled = run_geometry(rows, runs, SHUFFLED) if _has_companion(rows, runs) else [None] * len(runs)
+    return [
+        StudyRun(g, s, behaviours_of(run, question.continuous)) for g, s, run in zip(own, shuffled, runs, strict=True)
+    ]
 
 
 def layer_scan(
@@ -140,7 +165,7 @@ def layer_scan(
 
     Args:
         geometry: Tidy geometry rows.
-        behaviour_runs: From `screen_tasks`.
+        behaviour_runs: Of the tasks that are tested.
         question: Names measure and position.
         seed: Of the permutations.
 
@@ -179,16 +204,6 @@ def run_geometry(
 
 
 def _has_companion(rows: Mapping[str, pd.DataFrame], runs: Sequence[BehaviourRun]) -> bool:
-    return all({task + SHUFFLED for task in run.tasks} <= set(rows[run.name]["key"]) for run in runs)
-
-
-def _legs(runs: Sequence[BehaviourRun], geometry: Sequence[StepCurves], question: Question, seed: int) -> Legs:
-    legs = {ACCURACY: _leg([run.accuracy for run in runs], geometry, seed)}
-    continuous = [run.continuous for run in runs if run.continuous is not None]
-    if len(continuous) == len(runs):
-        legs[question.continuous] = _leg(continuous, geometry, seed)
-    return legs
-
-
-def _leg(behaviour: Sequence[StepCurves], geometry: Sequence[StepCurves], seed: int) -> Leg:
-    return task_matched_lag([MatchedRun(g, b) for g, b in zip(geometry, behaviour, strict=True)], seed)
+    return all(
+        run.name in rows and {task + SHUFFLED for task in run.tasks} <= set(rows[run.name]["key"]) for run in runs
+    )

@@ -188,10 +188,18 @@ def draw(of: World, design: Design, rng: Rng) -> Drawn:
     mid = by_family(*MIDPOINTS, design, rng) if design.midpoints is None else design.midpoints
     latent = sigmoid((x - mid[:, None]) / rng.uniform(*Shape.width, (tasks, 1)))
     geometry = draw_geometry(of, design, mid, rng)
+    return draw_behaviour(latent, geometry, mid, design, rng, of.answer_tokens)
+
+
+def draw_behaviour(
+    latent: Array, geometry: Array, mid: Array, design: Design, rng: Rng, answer_tokens: int = 1
+) -> Drawn:
+    """Accuracy and log-probability of a latent [T, n], with noise, beside a geometry."""
+    tasks = design.n_tasks
     baseline = rng.uniform(*Shape.baseline, (tasks, 1)) if design.baselines is None else design.baselines[:, None]
     gain = rng.uniform(*Shape.gain, (tasks, 1)) if design.gains is None else design.gains[:, None]
     items = rng.choice(EVAL_ITEMS, (tasks, 1)) if design.items is None else design.items[:, None]
-    clean = np.clip(baseline + gain * latent**of.answer_tokens, 0.0, 1.0)
+    clean = np.clip(baseline + gain * latent**answer_tokens, 0.0, 1.0)
     error = np.sqrt(clean * (1 - clean) / items)
     accuracy = clean + error * _jitter(clean.shape, rng)
     spread = LOG_PROB_SPREAD / np.sqrt(items)
@@ -205,16 +213,26 @@ def draw_geometry(of: World, design: Design, mid: Array, rng: Rng) -> Array:
     How it misleads: noise is the same at every step, where real RankMe is noisiest at its floor.
     """
     x, tasks = np.log10(design.steps), len(mid)
-    noise = _autoregressive((tasks, len(x)), Shape.own_noise, rng) + _autoregressive(
-        (1, len(x)), Shape.shared_noise, rng
-    )
     if of.is_walk:
+        noise = _noise(tasks, len(x), rng)
         spread = Shape.wander * np.sqrt(np.diff(x, prepend=x[0]))
         return np.asarray(np.log(200) + np.cumsum(rng.normal(size=(tasks, len(x))) * spread, axis=1) + noise)
-    shared = np.log(200) - rng.uniform(*Shape.depth) * sigmoid((x - design.collapse) / 0.15)
-    shared = shared - rng.uniform(*Shape.compression) * np.clip((x - 4.5) / 0.65, 0, None)
+    shared = draw_shared(design, tasks, rng)
     rise = rng.uniform(*Shape.rise, (tasks, 1))
-    return np.asarray(shared + rise * of.recovery(x, mid, design, rng) + noise)
+    return np.asarray(shared + rise * of.recovery(x, mid, design, rng))
+
+
+def draw_shared(design: Design, n_tasks: int, rng: Rng) -> Array:
+    """What all tasks' ln RankMe has before any recovery: collapse, late compression, and noise [T, n]."""
+    x = np.log10(design.steps)
+    noise = _noise(n_tasks, len(x), rng)
+    shared = np.log(200) - rng.uniform(*Shape.depth) * sigmoid((x - design.collapse) / 0.15)
+    return np.asarray(shared - rng.uniform(*Shape.compression) * np.clip((x - 4.5) / 0.65, 0, None) + noise)
+
+
+def _noise(n_tasks: int, n: int, rng: Rng) -> Array:
+    own = _autoregressive((n_tasks, n), Shape.own_noise, rng)
+    return own + _autoregressive((1, n), Shape.shared_noise, rng)
 
 
 def _jitter(shape: tuple[int, ...], rng: Rng) -> Array:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path, PurePath
 from threading import Event
-from typing import TYPE_CHECKING
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.base_spans import BaseSpan, base_spans
 from pythia_geometry.extraction.models import read_names
 from pythia_geometry.extraction.tensor_names import TensorNames
-from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, Checkpoint, WeightFile
-from pythia_geometry.suites.local import LocalSuite
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, UNSUPPORTED, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import HEADER, Place, places
-from pythia_geometry.suites.suite import Suite
+from pythia_geometry.suites.suite import PartOfFile, Suite
 
-if TYPE_CHECKING:
-    from pythia_geometry.suites.hub.remote_file import RemoteFile
-    from pythia_geometry.suites.hub.suite import HubSuite
-
-    Found = tuple[list[BaseSpan], Mapping[WeightFile, RemoteFile]]
+Found = tuple[list[BaseSpan], Mapping[WeightFile, PartOfFile]]
 
 
 class SpanSource:
@@ -31,21 +24,33 @@ class SpanSource:
         """Asks nothing yet.
 
         Raises:
-            PythiaGeometryError: If the suite is a folder on this machine.
+            PythiaGeometryError: If the suite has no parts to fetch, such as a folder on this machine.
         """
-        if isinstance(suite, LocalSuite):
+        if suite.parts is None:
             raise PythiaGeometryError(
                 f"--fetch ranges saves bytes from the Hub, and {suite.address} lies on this machine. "
                 "Type the same command without it: geometry is the same, and behaviour comes with it"
             )
-        self._suite: HubSuite = suite  # type: ignore[assignment]  # the other kind; its import takes a second
+        self._suite, self._parts = suite, suite.parts
         self._asked: dict[str, Found] = {}
         self._sizes: dict[tuple[int, ...], int] = {}
+        self._names: dict[Path, TensorNames] = {}  # by config
 
-    @cached_property
-    def names(self) -> TensorNames:
-        """What the config says of the tensors. Not from two threads at once: building a module patches torch."""
-        return read_names(self._suite.config_file())
+    def names(self, checkpoint: Checkpoint) -> TensorNames:
+        """What the step's config says of its tensors. Not from two threads at once: building a module patches torch.
+
+        Raises:
+            CheckpointError: If the config cannot be had, or no model be built of it.
+        """
+        config = self._suite.config_file(checkpoint)
+        if config not in self._names:
+            try:
+                self._names[config] = read_names(config)
+            except CheckpointError:
+                raise
+            except PythiaGeometryError as error:
+                raise CheckpointError(f"{checkpoint.label}: {error}", UNSUPPORTED) from error
+        return self._names[config]
 
     def fetch_cached(self, checkpoint: Checkpoint) -> Path | None:
         """The checkpoint's folder in the user's Hub cache, checked; None where it is not there.
@@ -53,7 +58,7 @@ class SpanSource:
         Raises:
             CheckpointError: If the bytes are not those that the Hub listed.
         """
-        return self._suite.fetch_cached(checkpoint)
+        return self._parts.fetch_cached(checkpoint)
 
     def find(self, checkpoint: Checkpoint, stop: Event = NEVER) -> Found:
         """The spans, and the files to read them from: one request for the header of each file, of a shard too.
@@ -72,11 +77,11 @@ class SpanSource:
                 "Type the same command without it: the step is added to the same run folder",
                 FAILED,
             )
-        files = {file: self._suite.remote_file(checkpoint, file) for file in checkpoint.files}
+        files = {file: self._parts.remote_file(checkpoint, file) for file in checkpoint.files}
         for last_try in (False, True):
             try:
                 headers = {file: _header(checkpoint, remote, stop) for file, remote in files.items()}
-                return base_spans(checkpoint, headers, self.names), files
+                return base_spans(checkpoint, headers, self.names(checkpoint)), files
             except CheckpointError as error:
                 if last_try or error.status != CORRUPT:
                     raise
@@ -88,7 +93,7 @@ class SpanSource:
         The header of one checkpoint is read for all that have files of the same sizes. Where it cannot be read, the
         whole files are counted: it is never less than what comes.
         """
-        if self._suite.cached_folder(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
+        if self._parts.cached_folder(checkpoint) or not checkpoint.files[0].name.endswith(".safetensors"):
             return 0
         sizes = tuple(file.size for file in checkpoint.files)
         if sizes not in self._sizes:
@@ -101,7 +106,7 @@ class SpanSource:
         return self._sizes[sizes]
 
 
-def _header(checkpoint: Checkpoint, remote: RemoteFile, stop: Event) -> Mapping[str, Place]:
+def _header(checkpoint: Checkpoint, remote: PartOfFile, stop: Event) -> Mapping[str, Place]:
     try:
         return places(remote.name, remote.size, lambda start, end: remote.read(start, end, stop))
     except ValueError as error:

@@ -6,11 +6,12 @@ There is one buffer. While the model computes with what was copied out of it, th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
-from pythia_geometry.errors import MachineError
+from pythia_geometry.errors import CheckpointError, MachineError
 from pythia_geometry.extraction.base_spans import places_in_memory, tensors_in
 from pythia_geometry.runs.fetching.ahead import Ahead, Wanted
 from pythia_geometry.runs.fetching.span_source import SpanSource
@@ -33,8 +34,9 @@ class SpanFetcher(Ahead[Path | Mapping[str, Tensor]]):
         super().__init__(wanted)
         self._sources = sources
         self._buffer = bytearray()
-        for source in {wanted.checkpoint.run for wanted in self._queue}:
-            _ = sources[source].names  # here, before there are two threads
+        for wanted_one in self._queue:
+            with suppress(CheckpointError):  # said where its turn comes
+                sources[wanted_one.checkpoint.run].names(wanted_one.checkpoint)  # here, before there are two threads
 
     def _leave(self) -> None:
         self._current = None

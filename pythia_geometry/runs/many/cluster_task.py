@@ -24,7 +24,8 @@ from pythia_geometry.runs.one_run.measuring import Measuring
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Silent
 from pythia_geometry.runs.request import Request
-from pythia_geometry.store.run_folder import CACHES, RunFolder
+from pythia_geometry.store.manifest_file import CACHES
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 

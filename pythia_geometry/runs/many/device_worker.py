@@ -17,7 +17,7 @@ from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
 
-STAGE, FINISHED, TRIED, ERROR = "stage", "finished", "tried", "error"
+STAGE, FINISHED, DAMAGED, LOST, TRIED, ERROR = "stage", "finished", "damaged", "lost", "tried", "error"
 
 
 class Told:
@@ -33,6 +33,14 @@ class Told:
     def finished(self, checkpoint: str, detail: str) -> None:
         """Passes it on."""
         self.say(FINISHED, checkpoint, detail)
+
+    def damaged(self, file: str, why: str) -> None:
+        """Passes it on."""
+        self.say(DAMAGED, file, why)
+
+    def lost(self, checkpoint: str, count: int) -> None:
+        """Passes it on."""
+        self.say(LOST, checkpoint, count)
 
     def say(self, kind: str, *what: Any) -> None:
         """Sends one message; where nobody is left to hear it, this process ends."""

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pythia_geometry.errors import CheckpointError, MachineError
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.many import device_worker
-from pythia_geometry.runs.many.device_worker import ERROR, FINISHED, STAGE
+from pythia_geometry.runs.many.device_worker import DAMAGED, ERROR, FINISHED, LOST, STAGE
 from pythia_geometry.runs.many.shards import Shard, gather
 from pythia_geometry.runs.one_run.walk import Elsewhere
 from pythia_geometry.runs.plan import Plan
@@ -119,6 +119,10 @@ def _listen(workers: Sequence[Worker], progress: Progress) -> Elsewhere:
                 progress.stage(*what)
             elif kind == FINISHED:
                 progress.finished(*what)
+            elif kind == DAMAGED:
+                progress.damaged(*what)
+            elif kind == LOST:
+                progress.lost(*what)
             elif kind == ERROR:
                 raise what[0]
             else:

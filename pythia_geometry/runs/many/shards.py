@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.measures import Measure
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
@@ -29,6 +28,7 @@ from pythia_geometry.runs.one_run.measuring import Measuring, measuring_threads
 from pythia_geometry.runs.one_run.walk import Elsewhere
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.progress import Progress, Silent
+from pythia_geometry.runs.work import Alone
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -91,7 +91,8 @@ def walk_shard(plan: Plan, shard: Shard, out: str | Path, progress: Progress | N
     """
     folder = RunFolder(out)
     updated_manifest(folder.manifest(), plan)  # refuses another model's folder before anything is made
-    mine, watcher = folder.shard(shard.name), progress or Silent()
+    watcher = progress or Silent()
+    mine = RunFolder(out, watcher.damaged).shard(shard.name)
     share = shard.of(plan)
     with (
         mine.writing(),
@@ -127,9 +128,9 @@ class _Share:
         names = {encoded.probe.name for encoded in self.whole.todo(checkpoint)}
         return [encoded for encoded in self.mine.todo(checkpoint) if encoded.probe.name in names]
 
-    def alone(self, checkpoint: Checkpoint) -> list[Measure]:
+    def alone(self, checkpoint: Checkpoint) -> list[Alone]:
         lacking = self.whole.todo_alone(checkpoint)
-        return [measure for measure in self.mine.todo_alone(checkpoint) if measure in lacking]
+        return [one for one in self.mine.todo_alone(checkpoint) if one in lacking]
 
     def lacks(self, checkpoint: Checkpoint) -> bool:
         return bool(self.probes(checkpoint) or self.alone(checkpoint))
@@ -156,7 +157,7 @@ def gather(folder: RunFolder, walked_on: Collection[Shard] = ()) -> None:
         MachineError: If one of them is still being walked; nothing has been moved then.
     """
     with ExitStack() as locks:
-        full = [shard for shard in folder.shards() if shard.manifest()]
+        full = [shard for shard in folder.shards() if shard.is_begun]
         for shard in full:
             locks.enter_context(shard.writing())
         done = folder.done() if full else {}

@@ -65,7 +65,7 @@ def opened_for_pairs(ledger: Ledger, order: Sequence[Checkpoint]) -> set[str]:
     """
     steps = sorted(order, key=lambda checkpoint: checkpoint.step)
     found: set[str] = set()
-    for before, checkpoint in zip([None, *steps[:-1]], steps, strict=True):
+    for before, checkpoint in zip([None, *steps], steps, strict=False):
         for measure in of_two(ledger):
             reference = {PREVIOUS: before, LAST: steps[-1]}[measure.against]
             if reference and ledger.work.measure(checkpoint, None, measure, reference) not in ledger.done:

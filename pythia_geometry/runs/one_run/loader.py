@@ -65,7 +65,11 @@ class Loader:
             config = self.run.suite.config_file()
             model = SuiteModel(config, self.request.dtype, self.request.resolved_device, self.has_head)
             set_threads(self.request.threads, self.run.shape.width)
-        model.swap(weights, checkpoint)
+        try:
+            model.swap(weights, checkpoint, self.run.suite.config_file(checkpoint))
+        finally:  # also where that fails, since this may be why
+            if isinstance(weights, Path):
+                self.run.suite.confirm(checkpoint, weights)
         self.fetcher.loaded()
         if self.has_head and self.model is None:
             check_head(model, self.run.probes[0])

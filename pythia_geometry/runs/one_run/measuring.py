@@ -16,22 +16,23 @@ from numpy.typing import NDArray
 
 from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.matrices import matrices
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.extraction.patterns import PatternReader
-from pythia_geometry.measures import PATTERN, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.landscape.measured import SurfaceReading
+from pythia_geometry.measures import PATTERN, RESIDUAL, Measure
 from pythia_geometry.runs.ledger import Ledger
+from pythia_geometry.runs.one_run.alone import measure_matrices, measure_surface
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.rows import (
     Measured,
     Row,
-    Site,
     answer_rows,
     behaviour_rows,
     measure_heads,
     measure_layers,
 )
-from pythia_geometry.store.activations import FLOAT16_MAX, add_activations
+from pythia_geometry.runs.work import Alone
+from pythia_geometry.store.activations import FLOAT16_MAX
 from pythia_geometry.store.writing import disk_errors
 from pythia_geometry.suites.checkpoint import Checkpoint
 
@@ -55,7 +56,7 @@ class Measuring:
     loader: Loader
     threads: ThreadPoolExecutor
 
-    def walk(self, checkpoint: Checkpoint, probes: Sequence[EncodedProbe], alone: Sequence[Measure]) -> None:
+    def walk(self, checkpoint: Checkpoint, probes: Sequence[EncodedProbe], alone: Sequence[Alone]) -> None:
         """Takes whatever the checkpoint lacks and its weights are needed for.
 
         Raises:
@@ -75,7 +76,7 @@ class Measuring:
         arrays = {encoded.probe.name: half for encoded, _, half, _ in jobs}
         works = {e.probe.name: ledger.work.capture(checkpoint, e) for e in todo}
         with disk_errors(ledger.folder.path):
-            add_activations(ledger.file(checkpoint), arrays, works)
+            ledger.folder.add_activations(ledger.file(checkpoint), arrays, works)
         geometry: list[Row] = []
         behaviour: list[Row] = []
         answers: list[Row] = []
@@ -126,32 +127,27 @@ class Measuring:
             ids += self._ids(checkpoint, encoded, measures)
         ledger.commit(checkpoint, ids, {"geometry": rows})
 
-    def _alone(self, checkpoint: Checkpoint, todo: Sequence[Measure]) -> None:
+    def _alone(self, checkpoint: Checkpoint, todo: Sequence[Alone]) -> None:
         """Takes measures of the checkpoint alone, one after the other, while nobody else uses the model."""
         ledger = self.ledger
         model = self.loader.open(checkpoint, ledger.folder.path)
-        for measure in todo:
-            ledger.progress.stage(checkpoint.label, measure.name)
-            work = ledger.work.measure(checkpoint, None, measure)
-            taken = TAKERS[measure.reads](model, measure)
-            rows = ledger.geometry_rows(taken, ledger.columns_alone(checkpoint, work))
+        surfaces: dict[str, SurfaceReading] = {}
+        for one in todo:
+            ledger.progress.stage(checkpoint.label, one.key)
+            work = ledger.work.of_alone(checkpoint, one)
+            rest = ledger.columns_alone(checkpoint, work)
+            if one.loss is None:
+                rows = ledger.geometry_rows(measure_matrices(model, one.measure), rest)
+            else:
+                rows = [
+                    row
+                    for task, measured in measure_surface(model, one.measure, one.loss, surfaces)
+                    for row in ledger.geometry_rows(measured, {**rest, "probe": one.loss.kind, "task": task})
+                ]
             ledger.commit(checkpoint, [work], {"geometry": rows})
 
     def _ids(self, checkpoint: Checkpoint, encoded: EncodedProbe, measures: Sequence[Measure]) -> list[str]:
         return [self.ledger.work.measure(checkpoint, encoded, measure) for measure in measures]
-
-
-def measure_matrices(model: SuiteModel, measure: Measure) -> Measured:
-    """A measure of every weight matrix, or of those that it names."""
-    return [
-        (Site(matrix.name, matrix.layer_index), measure, measure.compute(matrix.values, **measure.settings))
-        for matrix in matrices(model)
-        if measure.is_taken_at(matrix.name, matrix.role)
-    ]
-
-
-TAKERS = {WEIGHTS: measure_matrices}
-"""By reading, how measures of a checkpoint alone are taken."""
 
 
 def measuring_threads(device: str) -> ThreadPoolExecutor:

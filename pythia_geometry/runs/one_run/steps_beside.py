@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.errors import CheckpointError
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.matrices import Matrix
 from pythia_geometry.geometry.cloud import Cloud, Estimate, unknown
@@ -71,7 +72,8 @@ def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: Mapping[str, Che
         for encoded in ledger.run.probes:
             question = ledger.question(encoded.probe)
             known = _known_step(recorded, question, measure)
-            if known > step:
+            is_old = known == step and measure.name in recorded.get(question, {})
+            if known > step or (is_old and ledger.is_of_format_1(checkpoint, encoded)):
                 continue
             identity = ledger.work.measure(checkpoint, encoded, measure, reference)
             pair: Pair = ()
@@ -143,15 +145,25 @@ def _weights(
 
 def _matrix_pairs(held: Held, measure: Measure, checkpoint: Checkpoint, reference: Checkpoint | None) -> Measured:
     mine = [m for m in held.matrices(checkpoint) if measure.is_taken_at(m.name, m.role)]
-    theirs = {m.name: m.values for m in held.matrices(reference)} if reference else {}
+    theirs, reason = _theirs(held, reference)
 
     def estimate(matrix: Matrix) -> Estimate:
-        if reference is None:
-            return unknown(matrix.values.size, measure.range[1], NO_PREVIOUS)
+        if reason:
+            return unknown(matrix.values.size, measure.range[1], reason)
         compared: Estimate = measure.compute(matrix.values, theirs[matrix.name], **measure.settings)
         return compared
 
     return [(Site(matrix.name, matrix.layer_index), measure, estimate(matrix)) for matrix in mine]
+
+
+def _theirs(held: Held, reference: Checkpoint | None) -> tuple[Mapping[str, NDArray[np.floating]], str]:
+    """The other step's matrices by name; or why there are none."""
+    if reference is None:
+        return {}, NO_PREVIOUS
+    try:
+        return {matrix.name: matrix.values for matrix in held.matrices(reference)}, ""
+    except CheckpointError as error:
+        return {}, f"step {reference.step} could not be opened again: {error}"
 
 
 # -- both ------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ The last step goes first, because every other one is compared with it; the rest 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.runs.fetching.ahead import Wanted
-from pythia_geometry.runs.ledger import WHOLE, Ledger
+from pythia_geometry.runs.ledger import WHOLE, Ledger, LostActivationsError
 from pythia_geometry.runs.one_run.held import Held, opened_for_pairs
 from pythia_geometry.runs.one_run.measuring import Measuring
 from pythia_geometry.runs.one_run.steps_beside import compare
@@ -56,13 +57,34 @@ class RunWalk:
         previous: Checkpoint | None = None
         for checkpoint in earlier:
             if self._one(checkpoint):
-                compare(ledger, self.held, checkpoint, {"previous": previous, "last": last})
+                self._compare(checkpoint, previous, last)
                 self._forget(previous)
                 previous = checkpoint
         if last is not None:
-            compare(ledger, self.held, last, {"previous": previous, "last": last})
+            self._compare(last, previous, last)
             self._forget(previous)
             self._forget(last)
+
+    def _compare(self, checkpoint: Checkpoint, previous: Checkpoint | None, last: Checkpoint | None) -> None:
+        references = {"previous": previous, "last": last}
+        comparing = partial(compare, self._ledger, self.held, checkpoint, references)
+        try:
+            self._mended(comparing)
+        except CheckpointError:  # neither activations nor weights: unknown, with that reason
+            comparing()
+
+    def _mended(self, reading: Callable[[], None]) -> None:
+        """Does what reads cached activations; those that are damaged are made again first, of three files at most.
+
+        Raises:
+            CheckpointError: If the weights for that cannot be had any more.
+        """
+        for _ in range(3):
+            try:
+                return reading()
+            except LostActivationsError as error:
+                self.measuring.walk(error.checkpoint, self._ledger.run.probes, ())
+        return reading()
 
     def _forget(self, checkpoint: Checkpoint | None) -> None:
         self._ledger.forget(checkpoint)
@@ -83,8 +105,9 @@ class RunWalk:
         try:
             if (broken := self.elsewhere.get(checkpoint.label)) is not None:
                 raise broken
-            self.measuring.walk(checkpoint, ledger.todo(checkpoint), ledger.todo_alone(checkpoint))
-            self.measuring.from_cache(checkpoint)
+            for _ in range(2):  # the second time where the file that the first one added to was damaged
+                self.measuring.walk(checkpoint, ledger.todo(checkpoint), ledger.todo_alone(checkpoint))
+            self._mended(partial(self.measuring.from_cache, checkpoint))
             self.held.keep(checkpoint)
         except CheckpointError as error:
             ledger.record(replace(checkpoint, status=error.status, detail=str(error)))
@@ -92,7 +115,7 @@ class RunWalk:
             return False
         probes = [e for e in ledger.run.probes if not ledger.is_of_format_1(checkpoint, e)]
         current = {ledger.question(e.probe): ledger.current(checkpoint, e) for e in probes}
-        if ledger.work.measures_alone(checkpoint):
+        if ledger.work.alone(checkpoint):
             current[WHOLE] = ledger.current_alone(checkpoint)
         ledger.record(checkpoint, current)
         self._finished(checkpoint, "")

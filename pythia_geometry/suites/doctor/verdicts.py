@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pythia_geometry.suites.checkpoint import (
@@ -12,6 +12,7 @@ from pythia_geometry.suites.checkpoint import (
     MISSING,
     OK,
     SUSPECT,
+    UNSUPPORTED,
     WRONG,
     Checkpoint,
     run_name,
@@ -19,14 +20,16 @@ from pythia_geometry.suites.checkpoint import (
 from pythia_geometry.suites.doctor.inside import Inside, look_inside
 from pythia_geometry.suites.duplicates import FIRST_UPDATE
 from pythia_geometry.suites.faults import Fault
-from pythia_geometry.suites.served import Branch, Served
+from pythia_geometry.suites.served import Branch, Served, judged_across
 from pythia_geometry.suites.suite import Suite
 
 TRUST, EXPECTED = "trust", "expected duplicate"
 VERDICTS = (TRUST, EXPECTED, SUSPECT, WRONG, MISSING)
 """From the best to the worst."""
 
-_OF_STATUS = {OK: TRUST, DUPLICATE: WRONG, WRONG: WRONG, CORRUPT: WRONG, SUSPECT: SUSPECT, FAILED: SUSPECT}
+_OF_STATUS = {
+    OK: TRUST, DUPLICATE: WRONG, WRONG: WRONG, CORRUPT: WRONG, SUSPECT: SUSPECT, FAILED: SUSPECT, UNSUPPORTED: SUSPECT,
+}  # fmt: skip
 
 
 def verdict_of(checkpoint: Checkpoint) -> str:
@@ -74,6 +77,7 @@ class Diagnosis:
         notes: What else a reader must know.
         published: What became of the published faults.
         inside: What the embeddings show; None without `--deep`.
+        by: What the verdicts go by.
     """
 
     run: str
@@ -84,6 +88,7 @@ class Diagnosis:
     notes: tuple[str, ...]
     published: tuple[Published, ...]
     inside: Inside | None = None
+    by: str = "the listing"
 
     @property
     def is_sound(self) -> bool:
@@ -92,26 +97,45 @@ class Diagnosis:
 
 
 def diagnose(suite: Suite, deep: bool = False, told: Callable[[str], None] = lambda _: None) -> Diagnosis:
-    """Judges every step of a suite.
+    """Judges every step of one suite; see `diagnose_all`."""
+    return diagnose_all([suite], deep, told)[0]
+
+
+def diagnose_all(
+    suites: Sequence[Suite], deep: bool = False, told: Callable[[str], None] = lambda _: None
+) -> list[Diagnosis]:
+    """Judges every step of every suite, beside the others: the same weights under two seeds or names are found.
 
     Args:
-        suite: Any suite. On the Hub nothing but listings is fetched unless `deep`.
+        suites: Any suites. On the Hub nothing but listings is fetched unless `deep`.
         deep: Whether to read about half a megabyte of each embedding and test continuity and descent.
         told: Told what is being done.
 
     Raises:
-        PythiaGeometryError: If the suite does not exist or has no steps.
+        PythiaGeometryError: If a suite does not exist or has no steps.
         MachineError: If the Hub cannot be reached.
     """
-    steps = suite.steps()
-    told(f"listing {len(steps)} steps")
-    served = suite.served(steps).judged()
-    inside = look_inside(suite, served, told) if deep else None
-    judge = _Judge(suite, served, inside)
+    listed = []
+    for suite in suites:
+        steps = suite.steps()
+        told(f"listing {len(steps)} steps of {run_name(suite.model, suite.seed)}")
+        listed.append(suite.served(steps).judged())
+    apart, alike = judged_across(listed)
+    return [
+        _diagnosed(suite, served, alike, look_inside(suite, served, told) if deep else None)
+        for suite, served in zip(suites, apart, strict=True)
+    ]
+
+
+def _diagnosed(suite: Suite, served: Served, alike: Mapping[str, str], inside: Inside | None) -> Diagnosis:
+    judge = _Judge(suite, served, inside, alike)
     verdicts = tuple(judge.step(branch) for branch in served.branches)
     published = tuple(_check_published(fault, verdicts, inside) for fault in suite.faults)
-    name, notes = run_name(suite.model, suite.seed), (*suite.notes[:1], *_about_list(served))
-    return Diagnosis(name, suite.origin, verdicts, served.main, served.others, notes, published, inside)
+    of_faults = {fault.told for fault in suite.faults}
+    notes = (*(note for note in suite.notes if note not in of_faults), *_about_list(served))
+    name = run_name(suite.model, suite.seed)
+    by = "the listing" if suite.lists_hashes else "the sha256 of the files"
+    return Diagnosis(name, suite.origin, verdicts, served.main, served.others, notes, published, inside, by)
 
 
 def _about_list(served: Served) -> list[str]:
@@ -135,6 +159,7 @@ class _Judge:
     suite: Suite
     served: Served
     inside: Inside | None
+    alike: Mapping[str, str]
 
     def step(self, branch: Branch) -> StepVerdict:
         first = branch.preferred
@@ -145,6 +170,8 @@ class _Judge:
             found.append((EXPECTED, "the same weights as step0, as expected (issue 83)"))
         if self.suite.schedule and step not in self.suite.schedule:
             found.append((SUSPECT, "not in the run's schedule of steps"))
+        if first.status == OK and first.label in self.alike:
+            found.append((TRUST, self.alike[first.label]))
         found += self._inside(step)
         found += self._hearsay(branch)
         worst = max((verdict for verdict, _ in found), key=VERDICTS.index)
@@ -152,10 +179,10 @@ class _Judge:
 
     def _kept(self, checkpoint: Checkpoint) -> list[tuple[str, str]]:
         """That a trusted step's weights are served elsewhere too."""
-        same = [b.blank.step for b in self.served.branches if _same_weights(b.preferred, checkpoint)]
-        if checkpoint.status != OK or FIRST_UPDATE.issuperset(same) or len(same) < 2:
+        same = [b.blank for b in self.served.branches if _same_weights(b.preferred, checkpoint)]
+        if checkpoint.status != OK or FIRST_UPDATE.issuperset({b.step for b in same}) or len(same) < 2:
             return []
-        others = ", ".join(f"step{s}" for s in same if s != checkpoint.step)
+        others = ", ".join(b.name for b in same if b.step != checkpoint.step)
         return [(TRUST, f"its weights are served at {others} too; the last step keeps them (assumption A17)")]
 
     def _formats(self, branch: Branch) -> list[tuple[str, str]]:

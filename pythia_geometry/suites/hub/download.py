@@ -10,26 +10,27 @@ from pathlib import Path
 from threading import Event
 
 import httpx2
-from huggingface_hub import constants, get_session
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from pythia_geometry.suites.checkpoint import NEVER, Stopped
-from pythia_geometry.suites.hub.patience import patiently, raise_for_status
+from pythia_geometry.suites.hub.asking import SECONDS, Ask, TooSlowError, raise_for_status, streamed
+from pythia_geometry.suites.hub.patience import patiently
+from pythia_geometry.suites.layout.index import MOST
 
 PART = ".part"
 PROGRESS = 16 * 2**20
 """Bytes that must arrive for the faults before them to be forgotten: bounds the requests for one file."""
 
 
-def download(url: str, to: Path, size: int | None = None, stop: Event = NEVER) -> None:
+def download(url: str, hub: str, to: Path, size: int | None = None, stop: Event = NEVER) -> None:
     """Fetches a file, or the rest of one.
 
     Its content is not checked: that is the caller's, who knows the sha256.
 
     Args:
         url: Address at the Hub, by commit, so that no two attempts can mix two versions.
+        hub: The Hub's own address.
         to: Where it goes; in one piece or not at all.
-        size: Bytes it must have, where known.
+        size: Bytes it must have, where known; else it is small.
         stop: Ends the download.
 
     Raises:
@@ -44,23 +45,22 @@ def download(url: str, to: Path, size: int | None = None, stop: Event = NEVER) -
     while True:
         before = _size(part)
         try:
-            patiently(lambda: _fetch_rest(url, part, size, stop), stop)
+            patiently(lambda: _fetch_rest(url, hub, part, size, stop), stop)
             break
-        except httpx2.TransportError:
-            if _size(part) - before < PROGRESS:
+        except httpx2.TransportError as error:
+            if _size(part) - before < PROGRESS or isinstance(error, TooSlowError):
                 raise
     part.replace(to)
 
 
-def _fetch_rest(url: str, part: Path, size: int | None, stop: Event) -> None:
+def _fetch_rest(url: str, hub: str, part: Path, size: int | None, stop: Event) -> None:
     """One request for what is missing, appended as it comes."""
     have = _size(part) if size is not None else 0
     if have == size:
         return
-    headers = build_hf_headers(headers={"Accept-Encoding": "identity"})
-    if have > 0:
-        headers["Range"] = f"bytes={have}-"
-    with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as answer:
+    headers = {"Range": f"bytes={have}-"} if have > 0 else {}
+    ask = Ask(hub, MOST, 4 * SECONDS) if size is None else Ask(hub)
+    with streamed(url, headers, ask) as answer:
         raise_for_status(answer)
         continued = answer.status_code == httpx2.codes.PARTIAL_CONTENT
         with part.open("ab" if continued else "wb", buffering=0) as stream:  # a kill loses nothing that came

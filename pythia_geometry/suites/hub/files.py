@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, Checkpoint
-from pythia_geometry.suites.hub.download import download
+from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, UNSUPPORTED, Checkpoint
+from pythia_geometry.suites.hub.download import PART, download
 from pythia_geometry.suites.hub.errors import told
+from pythia_geometry.suites.layout.index import named_files
+from pythia_geometry.suites.layout.kinds import is_pointer
 
 
 def find_cached(repository: str, checkpoint: Checkpoint) -> Path | None:
@@ -37,29 +40,59 @@ def fetch_files(repository: str, checkpoint: Checkpoint, folder: Path, stop: Eve
         **dict.fromkeys(checkpoint.extra_files),
         **{f.name: f.size for f in checkpoint.files},
     }
+    hub = endpoint or constants.ENDPOINT
     for attempt in range(2):
         for name, size in sizes.items():
             if not (folder / name).exists():
                 url = hf_hub_url(repository, name, revision=checkpoint.commit, endpoint=endpoint)
                 with told(f"{checkpoint.label}: {name}"):
-                    download(url, folder / name, size, stop)
+                    download(url, hub, folder / name, size, stop)
         try:
             check_sha256(checkpoint, folder)
+            check_index(checkpoint, folder)
             return
         except CheckpointError:
-            shutil.rmtree(folder)
+            _remove(folder, list(sizes))
             if attempt:
                 raise
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """What was fetched here, file by file; nothing else that may lie in the folder."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+        (folder / (name + PART)).unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        folder.rmdir()
+
+
+def check_index(checkpoint: Checkpoint, folder: Path) -> None:
+    """Compares the shards with those that their index names: a set that was left behind is not this checkpoint's.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    mine = [file.name for file in checkpoint.files]
+    for index in checkpoint.extra_files:
+        named = named_files((folder / index).read_bytes(), f"{checkpoint.label}: {index}", Path(mine[0]).suffix)
+        if sorted(mine) != sorted(named):
+            one = min(set(mine) ^ set(named))
+            raise CheckpointError(f"{checkpoint.label}: {index} names other shards than are there: {one}", CORRUPT)
 
 
 def check_sha256(checkpoint: Checkpoint, folder: Path) -> None:
     """Compares the weight files with what the Hub lists.
 
     Raises:
-        CheckpointError: If one differs.
+        CheckpointError: If one differs, or is a pointer that somebody uploaded in place of the weights.
     """
     for file in checkpoint.files:
         with (folder / file.name).open("rb") as stream:
+            if is_pointer(stream.read(100)):
+                raise CheckpointError(
+                    f"{checkpoint.label}: {file.name} is a pointer of Git LFS and not the weights", UNSUPPORTED
+                )
+            stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if file.sha256 and digest != file.sha256:
             raise CheckpointError(

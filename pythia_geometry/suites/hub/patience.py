@@ -14,11 +14,12 @@ from threading import Event
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import hf_raise_for_status, is_offline_mode
+from huggingface_hub import is_offline_mode
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # exported lazily
 
 from pythia_geometry.suites.checkpoint import NEVER, Stopped
+from pythia_geometry.suites.hub.asking import TooSlowError
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ def patiently(call: Callable[[], T], stop: Event = NEVER) -> T:
             answer = getattr(error, "response", None)  # the client also has HTTP errors without one
             asked = 0.0 if answer is None else _asked_to_wait(answer.headers)
             refusals, breaks = (refusals, breaks + 1) if answer is None else (refusals + 1, breaks)
-            is_final = answer is not None and answer.status_code not in _PASSING
+            is_final = (answer is not None and answer.status_code not in _PASSING) or isinstance(error, TooSlowError)
             if is_final or refusals >= REFUSALS or breaks >= BREAKS or asked > LONGEST_ASKED or is_offline_mode():
                 raise
         pause(max(min(2.0 ** (refusals + breaks - 1), LONGEST_PAUSE), asked), stop)
@@ -66,27 +67,14 @@ def pause(seconds: float, stop: Event) -> None:
         raise Stopped
 
 
-def raise_for_status(response: httpx2.Response) -> None:
-    """The client's own errors for an answer that is one; a garbled one counts as none.
-
-    Raises:
-        HfHubHTTPError: If the Hub refuses.
-        httpx2.RemoteProtocolError: If it cannot be read.
-    """
-    try:
-        hf_raise_for_status(response)
-    except ValueError as error:
-        raise httpx2.RemoteProtocolError(f"{response.url.host} sent a garbled answer") from error
-
-
 def _asked_to_wait(headers: Mapping[str, str]) -> float:
     """Seconds that a refusal names: `Retry-After` (a number or a date), or the rate limit's next window."""
-    limit = parse_ratelimit_headers(headers)
-    window = float(limit.reset_in_seconds) if limit is not None and limit.remaining == 0 else 0.0
-    named = headers.get("Retry-After", "").strip()
-    if named.isdigit():
-        return max(float(named), window)
+    named, window = headers.get("Retry-After", "").strip(), 0.0
     try:
+        limit = parse_ratelimit_headers(headers)
+        window = float(limit.reset_in_seconds) if limit is not None and limit.remaining == 0 else 0.0
+        if named.isascii() and named.isdigit():
+            return max(float(named), window)
         return max(parsedate_to_datetime(named).timestamp() - time.time(), window)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return window

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from threading import Event
 
 import httpx2
-from huggingface_hub import constants, get_session
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, Stopped
+from pythia_geometry.suites.hub.asking import Ask, TooSlowError, raise_for_status, streamed
 from pythia_geometry.suites.hub.download import PROGRESS
 from pythia_geometry.suites.hub.errors import told
-from pythia_geometry.suites.hub.patience import patiently, raise_for_status
+from pythia_geometry.suites.hub.patience import patiently
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -31,15 +30,16 @@ class RemoteFile:
     answer to a Range request states it.
     """
 
-    def __init__(self, url: str, size: int, name: str) -> None:
+    def __init__(self, url: str, hub: str, size: int, name: str) -> None:
         """Asks nothing yet.
 
         Args:
             url: Address at the Hub.
+            hub: The Hub's own address.
             size: Bytes that the Hub lists.
             name: How messages name it.
         """
-        self.url, self.size, self.name = url, size, name
+        self.url, self.hub, self.size, self.name = url, hub, size, name
         self._storage = ""
 
     def read_into(self, start: int, into: memoryview, stop: Event = NEVER) -> None:
@@ -70,8 +70,8 @@ class RemoteFile:
                 before = have
                 try:
                     patiently(rest, stop)
-                except httpx2.TransportError:
-                    if have - before < PROGRESS:
+                except httpx2.TransportError as error:
+                    if have - before < PROGRESS or isinstance(error, TooSlowError):
                         raise
 
     def read(self, start: int, stop: int, wish: Event = NEVER) -> bytes:
@@ -84,10 +84,8 @@ class RemoteFile:
     def _answer(self, start: int, stop: int) -> Iterator[httpx2.Response]:
         """The answer to one question for a range, checked to be that range of a file of the listed size."""
         storage, self._storage = self._storage, ""
-        wanted = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}"}
-        headers = wanted if storage else build_hf_headers(headers=wanted)  # the token is for the Hub alone
-        stream = get_session().stream
-        with stream("GET", storage or self.url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as answer:
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        with streamed(storage or self.url, headers, Ask(self.hub), token=not storage) as answer:
             if storage and answer.is_client_error and answer.status_code != httpx2.codes.TOO_MANY_REQUESTS:
                 raise httpx2.RemoteProtocolError("the address that the Hub gave has expired")
             raise_for_status(answer)

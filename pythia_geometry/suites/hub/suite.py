@@ -1,4 +1,4 @@
-"""A repository on the Hugging Face Hub whose branches are training steps, as a suite."""
+"""A repository on the Hugging Face Hub whose branches or tags are training steps, as a suite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from threading import Event
 
-from huggingface_hub import hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError
+import httpx2
+from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
 from pythia_geometry.errors import CheckpointError, MachineError, PythiaGeometryError
 from pythia_geometry.suites.checkpoint import (
-    CONFIG_NAME,
     CORRUPT,
     FAILED,
     MISSING,
@@ -23,14 +23,18 @@ from pythia_geometry.suites.checkpoint import (
     WeightFile,
 )
 from pythia_geometry.suites.faults import Fault
-from pythia_geometry.suites.hub.errors import said, told
-from pythia_geometry.suites.hub.files import check_sha256, fetch_files, find_cached, refuse_offline
-from pythia_geometry.suites.hub.listing import UNREACHABLE, CachedListing, Listing, OnlineListing
+from pythia_geometry.suites.hub.answers import BRANCH, ListedFiles
+from pythia_geometry.suites.hub.asking import NO_ANSWER, GarbledError
+from pythia_geometry.suites.hub.errors import gated, said, told
+from pythia_geometry.suites.hub.files import check_index, check_sha256, fetch_files, find_cached, refuse_offline
+from pythia_geometry.suites.hub.listing import CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.hub.remote_file import RemoteFile
-from pythia_geometry.suites.hub.small_files import is_cached, small_file
-from pythia_geometry.suites.layout import StepLabel, parse_step, read_span
+from pythia_geometry.suites.hub.texts import Texts
+from pythia_geometry.suites.layout.weights import WeightLayout, read_span
 from pythia_geometry.suites.pythia import PythiaRun
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
+from pythia_geometry.suites.steps.names import STEP, StepLabel, written
+from pythia_geometry.suites.steps.numbering import Naming, Numbered, Revision, number_steps
 
 _PATIENCE = 3  # requests in a row that may fail while a run is listed
 
@@ -38,74 +42,117 @@ _PATIENCE = 3  # requests in a row that may fail while a run is listed
 class HubSuite:
     """Checkpoints on the Hub.
 
-    Branches are listed and their commits resolved once; every later request goes by commit, so a branch
+    Branches and tags are listed and their commits resolved once; every later request goes by commit, so a branch
     that moves during a walk cannot mix two versions. One weight format is fetched, into the folder that the
     walk names and empties; what already lies in the user's Hub cache is used and never deleted.
     """
 
     default_probes: tuple[str, ...] = ("core",)
+    lists_hashes = True
 
-    def __init__(self, repository: str, run: PythiaRun | None = None, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        repository: str,
+        run: PythiaRun | None = None,
+        endpoint: str | None = None,
+        naming: Naming | None = None,
+        seed: int | None = None,
+    ) -> None:
         """Names a repository; asks nothing yet.
 
         Args:
             repository: `organisation/name`.
-            run: The Pythia run it holds; None for any other repository with step-like branches.
+            run: The Pythia run it holds; None for any other repository with step-like branches or tags.
             endpoint: Another Hub than `HF_ENDPOINT` names.
+            naming: How the names of its steps are read.
+            seed: The run, where the names of its steps tell seeds apart.
         """
         self.repository = self.origin = repository
         self.pythia_run = run
         self.endpoint = endpoint
+        self.naming = naming or Naming()
         self.suite = "pythia" if run else "hub"
-        self.model = run.model if run else repository.split("/")[-1]
-        self.seed = run.seed if run else 0
-        self.notes: tuple[str, ...] = run.notes if run else ()
-        self.address = run.name if run else repository
+        self.seed = run.seed if run else seed or 0
+        self.address = (run.name if run else repository) + self.naming.words
         self.faults: tuple[Fault, ...] = run.faults if run else ()
         self._found: dict[str, list[Checkpoint]] = {}  # by their weights
+        self.known: dict[str, ListedFiles] = {}
+        """What was listed so far, by commit."""
+        self._texts = Texts(self)
         self.schedule = frozenset(run.step_of(label) for label in run.labels) if run else frozenset()
 
+    @property
+    def model(self) -> str:
+        """The run without its seed; another stage than the first is another run."""
+        name = self.pythia_run.model if self.pythia_run else self.repository.split("/")[-1]
+        stage = self._numbered.stage if self.naming.stage else ""
+        return f"{name}-{stage}" if stage else name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts that a reader of the results must know; what was left out, once the repository has been listed."""
+        left_out = self._numbered.notes if "_numbered" in self.__dict__ else ()
+        return (*left_out, *(self.pythia_run.notes if self.pythia_run else ()))
+
+    @property
+    def parts(self) -> HubSuite:
+        """Its files can be read in part."""
+        return self
+
     @cached_property
-    def _listing(self) -> Listing:
+    def listing(self) -> Listing:
+        """Who says what the repository holds."""
         return self._listed[0]
 
     @cached_property
-    def _branches(self) -> dict[str, str]:
-        return self._listed[1]
-
-    @cached_property
-    def _listed(self) -> tuple[Listing, dict[str, str]]:
+    def _listed(self) -> tuple[Listing, list[Revision]]:
         online = OnlineListing(self.repository, self.endpoint)
         try:
-            return online, online.branches()
-        except UNREACHABLE:
-            cached = CachedListing(self.repository)
-            return cached, cached.branches()
+            return online, online.revisions()
+        except (GarbledError, httpx2.TooManyRedirects) as error:
+            cached = CachedListing(self.repository, f"the Hub's answer cannot be understood ({said(error)})")
         except HfHubHTTPError as error:
             raise MachineError(f"The Hub did not list {self.repository}: {said(error)} Try again later") from error
+        except NO_ANSWER:
+            cached = CachedListing(self.repository)
+        return cached, cached.revisions()
 
     @cached_property
-    def _labels(self) -> dict[int, tuple[str, StepLabel]]:
-        """Branch and label of every step; of several stages, the first (assumption A5)."""
-        read = {name: label for name in self._branches if (label := parse_step(name)) is not None}
-        first_stage = min((label.stage for label in read.values()), default=0)
-        return {self._true_step(label): (name, label) for name, label in read.items() if label.stage == first_stage}
+    def _numbered(self) -> Numbered:
+        """The run's steps among the repository's branches and tags."""
+        seed = 0 if self.pythia_run else self.seed
+        return number_steps(self._listed[1], self.naming, self.repository, seed, self._true_step)
 
     def _true_step(self, label: StepLabel) -> int:
         return self.pythia_run.step_of(label.step) if self.pythia_run else label.step
+
+    @property
+    def main(self) -> Revision | None:
+        """The branch `main`."""
+        return next((r for r in self._listed[1] if (r.name, r.kind) == ("main", BRANCH)), None)
+
+    @property
+    def newest_first(self) -> list[str]:
+        """Commits of the run's steps, the last step's first."""
+        return [revision.content for revision, _ in reversed(list(self._numbered.steps.values()))]
+
+    def step_name(self, step: int) -> str:
+        """What its branch or tag is called, without stage and seed."""
+        return written(STEP, step) if self.pythia_run else self._numbered.name(step)
 
     def steps(self) -> list[int]:
         """Steps that ought to exist (Pythia's schedule) and those that do, ascending.
 
         Raises:
-            PythiaGeometryError: If the repository has no step-like branch at all.
+            PythiaGeometryError: If the repository has no step-like branch or tag at all.
         """
-        if not self.schedule and not self._labels:
+        if not self.schedule and not self._numbered.steps:
+            names = ", ".join(sorted(r.name for r in self._listed[1])[:5])
             raise PythiaGeometryError(
-                f"{self.repository} has no branch that names a step, such as step1000 or "
-                f"stage1-step1000-tokens5B; it has {', '.join(sorted(self._branches)[:5])}"
+                f"{self.repository} has no branch that names a step, such as step1000 or stage1-step1000-tokens5B, and "
+                rf"no such tag; it has {names}. Names of another kind: --pattern 'run-(?P<step>\d+)'"
             )
-        return sorted(self.schedule | set(self._labels))
+        return sorted(self.schedule | set(self._numbered.steps))
 
     def find(self, steps: Sequence[int], weight_format: str = AUTO) -> list[Checkpoint]:
         """Lists the files of the named steps: one request each, no download."""
@@ -131,9 +178,8 @@ class HubSuite:
                     f"The Hub stopped answering while {self.repository} was listed: {recent[-1].blank.detail}. "
                     "Type the same command again later"
                 )
-        steplike = {name for name, _ in self._labels.values()}
-        others = tuple(sorted(set(self._branches) - steplike - {"main"}))
-        return Served(tuple(branches), max(self._labels, default=0), self._main(), others, self._listing.caveat)
+        others = tuple(name for name in self._numbered.others if name != "main")
+        return Served(tuple(branches), max(self._numbered.steps, default=0), self._main(), others, self.listing.caveat)
 
     def _witnesses(self, steps: Sequence[int]) -> list[int]:
         """Steps that show whether a published fault of a chosen one is still served: one request or two more."""
@@ -141,36 +187,58 @@ class HubSuite:
         return sorted({step for group in suspects for step in group[-2:]} - set(steps))
 
     def _main(self) -> Branch | None:
-        commit = self._branches.get("main")
-        if commit is None:
+        if self.main is None:
             return None
+        commit = self.main.content
         main = self._listed_files(
-            Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit)
+            Checkpoint(self.suite, self.model, self.seed, 0, None, self.repository, "main", commit, called="main")
         )
         if main.blank.status == FAILED:  # without it a branch that serves final weights would pass for a step
             raise MachineError(f"{self.repository}: main {main.blank.detail}. Type the same command again")
         return main
 
     def _branch(self, step: int) -> Branch:
-        if step not in self._labels:
-            number = step * self.pythia_run.label_ratio if self.pythia_run else step
-            detail = f"{self.repository} has no branch step{number}{self._listing.caveat}"
-            blank = Checkpoint(self.suite, self.model, self.seed, step, None, self.repository, f"step{number}")
-            return Branch(replace(blank, status=MISSING, detail=detail))
-        branch, label = self._labels[step]
-        tokens = self.pythia_run.tokens_at(label.step) if self.pythia_run else label.tokens
-        commit = self._branches[branch]
-        return self._listed_files(
-            Checkpoint(self.suite, self.model, self.seed, step, tokens, self.repository, branch, commit)
+        blank = Checkpoint(
+            self.suite, self.model, self.seed, step, None, self.repository, "", called=self.step_name(step)
         )
+        if step not in self._numbered.steps:
+            name = written(STEP, step * self.pythia_run.label_ratio) if self.pythia_run else blank.name
+            detail = f"{self.repository} has no branch {name}{self.listing.caveat}"
+            return Branch(replace(blank, revision=name, status=MISSING, detail=detail))
+        revision, label = self._numbered.steps[step]
+        tokens = self.pythia_run.tokens_at(label.step) if self.pythia_run else label.tokens
+        found = replace(blank, revision=revision.name, tokens=tokens, commit=revision.content or None)
+        if found.commit is None:
+            detail = f"the Hub lists something that is no commit as {revision.name}"
+            return Branch(replace(found, status=CORRUPT, detail=detail))
+        return self._listed_files(found)
 
     def _listed_files(self, blank: Checkpoint) -> Branch:
         try:
-            listed = {f.name: f for f in self._listing.files(blank.commit or "")}
-        except (HfHubHTTPError, *UNREACHABLE) as error:
+            listed = self.files_of(blank.commit or "")
+        except GatedRepoError as error:
+            raise PythiaGeometryError(gated(self.repository)) from error
+        except NO_ANSWER as error:
             return Branch(replace(blank, status=FAILED, detail=f"could not be listed: {said(error)}"))
         where = f"{self.repository} at {blank.revision}"
-        return branch_of(blank, listed, where, lambda layout: tuple(listed[name] for name in layout.files))
+        return branch_of(blank, listed.names, where, lambda layout: self._weights(blank, listed, layout, where))
+
+    def files_of(self, commit: str) -> ListedFiles:
+        """What lies at the top of a commit, asked for once."""
+        if commit not in self.known:
+            self.known[commit] = self.listing.files(commit)
+        return self.known[commit]
+
+    def _weights(
+        self, blank: Checkpoint, listed: ListedFiles, layout: WeightLayout, where: str
+    ) -> tuple[WeightFile, ...]:
+        names = layout.files
+        if layout.is_doubtful and layout.index:
+            names = layout.named(self.read(blank, layout.index), where)
+        for name in names:
+            if name in listed.problems:
+                raise CheckpointError(f"{blank.label}: {listed.problems[name]}", CORRUPT)
+        return tuple(listed.files[name] for name in names)
 
     def read(self, checkpoint: Checkpoint, name: str, span: tuple[int, int] | None = None) -> bytes:
         """Part of a file, by an HTTP Range request unless the Hub cache holds it; all of it without a span.
@@ -184,7 +252,7 @@ class HubSuite:
         if isinstance(cached, str):
             return read_span(Path(cached), span)
         with told(f"{checkpoint.label}: {name}"):
-            return self._listing.read(checkpoint.commit or "", name, span)
+            return self.listing.read(checkpoint.commit or "", name, span)
 
     def fetch(self, checkpoint: Checkpoint, folder: Path, stop: Event = NEVER) -> Path:
         """Finds the weights in the Hub cache, or fetches them (or what is missing of them) into `folder`.
@@ -211,7 +279,8 @@ class HubSuite:
             try:
                 check_sha256(checkpoint, cached)
             except CheckpointError as error:
-                raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", CORRUPT) from error
+                raise CheckpointError(f"{error}. Delete it from your Hub cache: {cached}", error.status) from error
+            check_index(checkpoint, cached)
         return cached
 
     def remote_file(self, checkpoint: Checkpoint, file: WeightFile) -> RemoteFile:
@@ -222,7 +291,7 @@ class HubSuite:
         """
         refuse_offline(checkpoint)
         url = hf_hub_url(self.repository, file.name, revision=checkpoint.commit, endpoint=self.endpoint)
-        return RemoteFile(url, file.size, f"{checkpoint.label}: {file.name}")
+        return RemoteFile(url, self.endpoint or constants.ENDPOINT, file.size, f"{checkpoint.label}: {file.name}")
 
     def cached_folder(self, checkpoint: Checkpoint) -> Path | None:
         """The folder of the user's Hub cache that holds all of the checkpoint's files; None where one is not there.
@@ -234,30 +303,23 @@ class HubSuite:
         folders = (find_cached(self.repository, one) for one in (checkpoint, *twins))
         return next((folder for folder in folders if folder is not None), None)
 
-    @cached_property
-    def _newest(self) -> str:
-        """Commit that config and tokenizer come from: `main`, else the last step."""
-        return self._branches.get("main") or self._branches[self._labels[max(self._labels)][0]]
+    def confirm(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Nothing: `fetch` has checked them."""
 
-    def _small_file(self, name: str) -> Path:
-        """From the newest commit; where only the cache can be read, from any that has it."""
-        commit = self._newest
-        if isinstance(self._listing, CachedListing):
-            commits = (commit, *self._branches.values())
-            commit = next((c for c in commits if is_cached(self.repository, name, c)), commit)
-        try:
-            with told(f"{self.repository}: {name}"):
-                return small_file(self.repository, name, commit, self.endpoint)
-        except CheckpointError as error:
-            raise MachineError(str(error)) from error
+    def config_file(self, checkpoint: Checkpoint | None = None) -> Path:
+        """The step's own `config.json`, or else the suite's: that of `main`, or of the newest step that has one.
 
-    def config_file(self) -> Path:
-        """The one `config.json` of the suite."""
-        return self._small_file(CONFIG_NAME)
+        It costs nothing where the listing shows that the step's is the same as the suite's.
+
+        Raises:
+            CheckpointError: If the step's cannot be had.
+            PythiaGeometryError: If there is none.
+        """
+        return self._texts.config(checkpoint)
 
     def tokenizer_file(self) -> Path:
-        """The one `tokenizer.json` of the suite."""
-        return self._small_file(TOKENIZER_NAME)
+        """The `tokenizer.json` of `main`, or of the newest step that has one."""
+        return self._texts.path(TOKENIZER_NAME)
 
     def bytes_to_download(self, checkpoint: Checkpoint) -> int:
         """The weight files' sizes, unless the Hub cache holds them."""

@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.claims import rules as claim_rules
+from pythia_geometry.analysis.claims import precursor
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
-from pythia_geometry.analysis.claims.rules import (
+from pythia_geometry.analysis.claims.rules import RULES
+from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
     IN_PART,
-    NOT_TESTABLE,
+    NOT_ENOUGH,
     REPLICATES,
-    RULES,
     UNDECIDED,
-    Evidence,
+    Ruling,
 )
-from pythia_geometry.analysis.claims.table import judge_claims, read_claims
+from pythia_geometry.analysis.claims.table import judge_claims, read_claims, read_sources
 
 STEPS = np.array([0, *2 ** np.arange(14)])
 TASKS = [f"t{i}" for i in range(6)]
@@ -82,16 +83,25 @@ def made(
     return Evidence("e", pd.concat(geometry, ignore_index=True), pd.concat(behaviour, ignore_index=True))
 
 
+RULE_OF = {claim.id: claim.rule for claim in read_claims()}
+
+
+def ruling(claim: str, evidence: Evidence) -> Ruling:
+    return RULES[RULE_OF[claim]](evidence)
+
+
 def verdict(claim: str, evidence: Evidence) -> str:
-    return RULES[claim](evidence).verdict
+    return ruling(claim, evidence).verdict
 
 
 def test_every_claim_is_stated_and_every_rule_belongs_to_one() -> None:
     claims = read_claims()
     assert [claim.id for claim in claims] == [f"C{i}" for i in range(1, 13)]
-    assert set(RULES) <= {claim.id for claim in claims}
-    without = [claim for claim in claims if claim.id not in RULES]
-    assert all("does not" in claim.rule and "yet" in claim.rule for claim in without)
+    assert {claim.rule for claim in claims if claim.rule} == set(RULES)
+    assert all("does not" in claim.decides and "yet" in claim.decides for claim in claims if not claim.rule)
+    known = {source.id for source in read_sources()}
+    assert all(claim.says and {one.source for one in claim.says} <= known for claim in claims)
+    assert {"2602.15997", "2606.25010"} <= {word.strip(",") for s in read_sources() for word in s.cite.split()}
 
 
 def test_collapse_is_universal_in_part_or_absent() -> None:
@@ -104,13 +114,13 @@ def test_layer_order_needs_five_runs() -> None:
     assert verdict("C3", made({"a": 5})) == REPLICATES
     assert verdict("C3", made({"a": 4})) == UNDECIDED
     assert verdict("C3", made({"a": 4}, top_down=False)) == DOES_NOT
-    assert verdict("C3", made({"a": 2}, uncentred=False)) == NOT_TESTABLE
+    assert verdict("C3", made({"a": 2}, uncentred=False)) == NOT_ENOUGH
 
 
 def test_scale_needs_sizes_and_sees_a_slope() -> None:
     sizes = {"a": 10**5, "b": 10**6}
     flat, steep = made({"a": 1, "b": 1}), made({"a": 1, "b": 1}, floors={"a": 2.0, "b": 3.0})
-    assert verdict("C2", flat) == NOT_TESTABLE
+    assert verdict("C2", flat) == NOT_ENOUGH
     for evidence, expected in ((flat, REPLICATES), (steep, DOES_NOT)):
         sized = Evidence("e", evidence.geometry, evidence.behaviour, sizes)
         assert verdict("C2", sized) == expected
@@ -120,7 +130,7 @@ def test_difficulty_is_ranked_where_floors_follow_onsets() -> None:
     falling = {task: 4.0 - 0.5 * i for i, task in enumerate(TASKS)}
     assert verdict("C7", made({"a": 1}, floors=falling)) == REPLICATES
     assert verdict("C7", made({"a": 1}, floors=dict(zip(TASKS, [2, 3, 2.5, 2.2, 2.8, 2.4], strict=True)))) == DOES_NOT
-    assert verdict("C7", made({"a": 1})) == NOT_TESTABLE  # equal floors rank nothing
+    assert verdict("C7", made({"a": 1})) == NOT_ENOUGH  # equal floors rank nothing
     assert verdict("C8", made({"a": 1}, floors=falling)) == DOES_NOT
 
 
@@ -129,18 +139,18 @@ def test_swaps_are_counted_between_the_smallest_and_the_largest() -> None:
     both = Evidence(
         "e", pd.concat([one.geometry, other.geometry]), pd.concat([one.behaviour, other.behaviour]), {"a": 1, "b": 2}
     )
-    found = RULES["C9"](both)
+    found = ruling("C9", both)
     assert "15 pairs" in found.value and found.verdict == REPLICATES  # equal floors are never right
-    assert verdict("C9", one) == NOT_TESTABLE
+    assert verdict("C9", one) == NOT_ENOUGH
 
 
 def test_pythia_claims_are_for_pythia(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = made({"a": 1})
-    assert verdict("C10", evidence) == verdict("C11", evidence) == NOT_TESTABLE
+    assert verdict("C10", evidence) == verdict("C11", evidence) == NOT_ENOUGH
     pythia = Evidence("e", evidence.geometry, evidence.behaviour, is_pythia=True)
     assert verdict("C10", pythia) == REPLICATES
-    found = claim_rules.Ruling(REPLICATES, "", pd.DataFrame())
-    monkeypatch.setattr(claim_rules, "lead_rule", lambda e: found)
+    found = Ruling(REPLICATES, "", pd.DataFrame())
+    monkeypatch.setattr(precursor, "lead", lambda e: found)
     assert verdict("C11", pythia) == DOES_NOT
 
 
@@ -149,10 +159,10 @@ def test_a_lead_is_judged_by_model_and_a_table_that_cannot_be_tested_says_why() 
     few = Evidence(
         "e", few.geometry[few.geometry["task"].isin(TASKS[:3])], few.behaviour[few.behaviour["task"].isin(TASKS[:3])]
     )
-    found = RULES["C4"](few)
-    assert found.verdict == NOT_TESTABLE and "a: untestable" in found.value
+    found = ruling("C4", few)
+    assert found.verdict == NOT_ENOUGH and "a: untestable" in found.value
     broken = Evidence("e", few.geometry, few.behaviour[few.behaviour["metric"] != "accuracy"])
-    assert "accuracy" in RULES["C4"](broken).value
+    assert ruling("C4", broken).value.startswith("needs behaviour accuracy")
 
 
 def test_the_table_has_a_row_a_claim_and_evidence_and_its_rows() -> None:
@@ -166,5 +176,5 @@ def test_the_table_has_a_row_a_claim_and_evidence_and_its_rows() -> None:
 def test_the_shipped_reference_speaks_to_collapse_and_order() -> None:
     reference = read_reference()
     lab = Evidence("lab", reference.geometry, reference.behaviour)
-    assert RULES["C1"](lab).rows["task"].nunique() == 24
-    assert "runs top-down" in RULES["C3"](lab).value
+    assert ruling("C1", lab).rows["task"].nunique() == 24
+    assert "runs top-down" in ruling("C3", lab).value

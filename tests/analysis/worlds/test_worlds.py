@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pythia_geometry.analysis.events.event_times import crossing
 
+from pythia_geometry.analysis.events.rules import crossing
 from pythia_geometry.analysis.worlds import made_up as worlds
 from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, draw, draw_geometry, world

@@ -292,8 +292,38 @@ def test_fault_of_the_thread_itself_reaches_the_walk(make: Make, shelf: Shelf, m
         get(fetcher, shelf, checkpoint(1))
 
 
+def test_only_what_a_walk_made_is_removed(make: Make, shelf: Shelf, tmp_path: Path) -> None:
+    """Whatever else lies there, or is led to from there, is somebody's."""
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (elsewhere, shelf.folder / "photos", shelf.folder / ("a" * 64) / "sub", shelf.folder / "model@step7"):
+        folder.mkdir(parents=True)
+        (folder / "mine.txt").write_text("mine")
+    (shelf.folder / "notes.txt").write_text("mine")
+    (shelf.folder / ("b" * 64)).symlink_to(elsewhere)
+    with make([checkpoint(1)]) as fetcher:
+        get(fetcher, shelf, checkpoint(1))
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert left == [
+        f"downloads/{'a' * 64}/sub/mine.txt", "downloads/notes.txt", "downloads/photos/mine.txt", "elsewhere/mine.txt",
+    ]  # fmt: skip
+    assert not (shelf.folder / "model@step7").exists()  # a folder of a walk, as its name says
+
+
+@pytest.mark.parametrize("name", ["..", "../parts", "/etc", "a/b", "a@b/../..", ".", "A" * 64])
+def test_weights_whose_name_is_no_folders_are_refused(
+    make: Make, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "mine.txt").write_text("mine")
+    monkeypatch.setattr(Checkpoint, "weights", name)
+    with make([checkpoint(1)]) as fetcher, pytest.raises(CheckpointError, match="has weights called") as caught:
+        get(fetcher, shelf, checkpoint(1))
+    assert caught.value.status == "corrupt"
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["mine.txt"]
+
+
 def test_nothing_wanted_fetches_nothing_and_empties_the_folder(make: Make, shelf: Shelf) -> None:
-    (shelf.folder / "old").mkdir(parents=True)
+    (shelf.folder / "pythia-14m@step9").mkdir(parents=True)
     with make([], 0):
         pass
     assert not shelf.folder.exists()

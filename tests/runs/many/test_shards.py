@@ -108,7 +108,7 @@ def test_shard_and_gathering_stopped_before_every_write_lose_and_double_nothing(
                 except Stopped:
                     times += 1
         assert at < 59, number
-    assert times > 15
+    assert times > 12
     assert_same(RunFolder(out).tables(), expected)
     assert_same_files(out, tmp_path / "alone")
     assert not list(out.rglob(".tmp-*"))

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from pythia_geometry.errors import MachineError
 from pythia_geometry.shipped import data_folder
-from pythia_geometry.suites.doctor.verdicts import Diagnosis, diagnose
+from pythia_geometry.suites.doctor.verdicts import Diagnosis, diagnose, diagnose_all
 from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import STEPS, parse_name
@@ -143,7 +143,7 @@ def test_arrangement_of_issue_205_is_named_exactly(serve: Serve, suite_of: Suite
     assert "main does not serve the weights of the last step, 143000" in found.notes
     assert weight_requests(hub) == []
     assert hub.downloaded_files() == []
-    published = {p.fault.source: (len(p.seen), len(p.gone), len(p.untold)) for p in found.published}
+    published = {p.fault.source: (len(p.seen), len(p.gone), len(p.untold)) for p in found.published if p.fault.steps}
     assert published == ({"issues 205, 195": (76, 0, 0), "issue 205": (10, 0, 0)} if "2.8b" in name else {})
     walked = suite.find(STEPS)
     assert {c.step for c in walked if c.status != "ok"} == as_main | second
@@ -218,8 +218,9 @@ def test_wrong_safetensors_beside_a_sound_bin_is_told_with_the_way_out(examine: 
 def test_wrong_bin_beside_sound_safetensors_is_a_disagreement(examine: Examine) -> None:
     run = history(SOME)
     found = examine({s: safetensors(run[s]) | bin_file(run[4000 if s == 2000 else s]) for s in SOME})
-    assert odd(found) == {2000: "suspect"}
+    assert odd(found) == {2000: "suspect", 4000: "suspect"}  # the listing does not tell whose the file is
     assert reasons(found, 2000).startswith("the formats disagree: its bin file holds the same weights as step4000")
+    assert reasons(found, 4000).startswith("the formats disagree: its bin file holds the same weights as step2000")
 
 
 def test_formats_of_two_steps_are_told_apart_by_their_embeddings(examine: Examine) -> None:
@@ -248,7 +249,8 @@ def test_run_that_does_not_descend_from_its_step_0(examine: Examine, name: str) 
     found = examine(files, name, deep=True)
     assert odd(found) == {0: "wrong"}
     assert "step 1 does not descend from it" in reasons(found, 0)
-    assert [(p.seen, p.untold) for p in found.published] == ([((0,), ())] if "weight" in name else [])
+    of_steps = [(p.seen, p.untold) for p in found.published if p.fault.steps]
+    assert of_steps == ([((0,), ())] if "weight" in name else [])
 
 
 def test_published_fault_that_only_weights_show_is_suspect_until_tested(examine: Examine) -> None:
@@ -297,11 +299,41 @@ def test_any_other_repository_has_no_schedule(examine: Examine) -> None:
     assert list(verdicts(found)) == [5, 10, 15, 20]
 
 
-def test_owner_of_shared_weights_is_kept_and_says_so(examine: Examine) -> None:
+def test_last_step_keeps_shared_weights_and_says_so(examine: Examine) -> None:
     run = history(SOME)
-    found = examine({s: safetensors(run[4000 if s == 2000 else s]) for s in SOME})
+    found = examine({s: safetensors(run[143000 if s == 2000 else s]) for s in SOME})
     assert odd(found) == {2000: "wrong"}
-    assert reasons(found, 4000) == ("its weights are served at step2000 too; the last step keeps them (assumption A17)")
+    assert reasons(found, 143000) == "its weights are served at step2000 too; the last step keeps them (assumption A17)"
+
+
+def test_of_two_earlier_steps_with_one_file_nobody_is_convicted(serve: Serve, suite_of: SuiteOf) -> None:
+    run = history(SOME)
+    hub = serve(repository_of({s: safetensors(run[4000 if s == 2000 else s]) for s in SOME}))
+    found = diagnose(suite_of(hub))
+    assert odd(found) == {2000: "suspect", 4000: "suspect"}
+    for step, other in ((2000, 4000), (4000, 2000)):
+        assert reasons(found, step).startswith(f"holds the same weights as step{other}")
+        assert reasons(found, step).endswith("nothing tells whose they are")
+    assert {c.step: c.status for c in suite_of(hub).find(SOME) if c.status != "ok"} == {
+        2000: "suspect",
+        4000: "suspect",
+    }
+
+
+def test_weights_of_another_seed_or_name_are_found_in_one_call(serve: Serve, suite_of: SuiteOf) -> None:
+    runs = [history(SOME, seed=seed) for seed in (0, 1)]
+    files = [{s: safetensors(run[s]) for s in SOME} for run in runs]
+    files[1][3000] = files[0][2000]
+    files[1] |= {0: files[0][0], 1: files[0][1]}
+    names = ("EleutherAI/pythia-70m", "EleutherAI/pythia-70m-seed1")
+    hub = serve(*(repository_of(f, name) for f, name in zip(files, names, strict=True)))
+    first, second = diagnose_all([suite_of(hub, name) for name in names])
+    assert (odd(first), odd(second)) == ({2000: "suspect"}, {3000: "suspect"})
+    assert "holds the same weights as pythia-70m-seed1@step3000" in reasons(first, 2000)
+    assert "holds the same weights as pythia-70m@step2000" in reasons(second, 3000)
+    assert "the same weights as pythia-70m-seed1@step0" in reasons(first, 0)
+    assert "the runs start alike" in reasons(first, 0)
+    assert odd(diagnose(suite_of(hub, names[0]))) == {}  # nobody else was asked about
 
 
 # -- what goes wrong on the way ------------------------------------------------------------------------------

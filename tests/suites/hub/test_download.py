@@ -41,7 +41,7 @@ def body_requests(hub: LocalHub) -> list[tuple[str | None, int]]:
 
 
 def test_file_costs_two_requests_and_leaves_no_part(hub: LocalHub, tmp_path: Path) -> None:
-    download(url(hub), tmp_path / "new" / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / "new" / WEIGHTS, len(CONTENT))
     assert [path.name for path in (tmp_path / "new").iterdir()] == [WEIGHTS]
     assert (tmp_path / "new" / WEIGHTS).read_bytes() == CONTENT
     assert [(request.method, request.status) for request in hub.requests()] == [("GET", 302), ("GET", 200)]
@@ -52,7 +52,7 @@ def test_broken_body_is_continued_from_its_last_byte(
     hub: LocalHub, tmp_path: Path, waits: list[float], action: str
 ) -> None:
     hub.faults += [Fault(action, path="/cdn/", at_byte=at) for at in (400_000, 300_000)]  # type: ignore[arg-type]
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     first, second, third = body_requests(hub)
     assert (first[0], second[0] is None, third[0] is None) == (None, False, False)
@@ -64,28 +64,28 @@ def test_broken_body_is_continued_from_its_last_byte(
 
 def test_part_of_another_process_is_continued(hub: LocalHub, tmp_path: Path) -> None:
     (tmp_path / (WEIGHTS + PART)).write_bytes(CONTENT[:654_321])
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     assert body_requests(hub) == [("bytes=654321-", len(CONTENT) - 654_321)]
 
 
 def test_whole_part_of_another_process_costs_no_request(hub: LocalHub, tmp_path: Path) -> None:
     (tmp_path / (WEIGHTS + PART)).write_bytes(CONTENT)
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     assert not hub.requests()
 
 
 def test_file_of_unknown_size_starts_over(hub: LocalHub, tmp_path: Path, waits: list[float]) -> None:
     hub.faults.append(Fault("truncate", path="/cdn/", at_byte=400_000))
-    download(url(hub), tmp_path / WEIGHTS)
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS)
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     assert [asked for asked, _ in body_requests(hub)] == [None, None]
     assert waits == [1.0]
 
 
 def test_empty_file(hub: LocalHub, tmp_path: Path) -> None:
-    download(url(hub, "empty.bin"), tmp_path / "empty.bin", 0)
+    download(url(hub, "empty.bin"), hub.endpoint, tmp_path / "empty.bin", 0)
     assert (tmp_path / "empty.bin").read_bytes() == b""
 
 
@@ -95,7 +95,7 @@ def test_stall_in_the_middle_is_cut_off_and_continued(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     hub.faults.append(Fault("stall", path="/cdn/", at_byte=600_000, seconds=60))
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     _, (asked, rest) = body_requests(hub)
     assert asked is not None
@@ -105,7 +105,7 @@ def test_stall_in_the_middle_is_cut_off_and_continued(
 @pytest.mark.usefixtures("waits")
 def test_more_bytes_than_listed_never_pile_up(hub: LocalHub, tmp_path: Path) -> None:
     with pytest.raises(httpx2.TransportError, match="more than the 1000 bytes"):
-        download(url(hub), tmp_path / WEIGHTS, 1000)
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, 1000)
     assert (tmp_path / (WEIGHTS + PART)).stat().st_size == 0
     assert len(body_requests(hub)) == BREAKS
 
@@ -113,7 +113,7 @@ def test_more_bytes_than_listed_never_pile_up(hub: LocalHub, tmp_path: Path) -> 
 @pytest.mark.usefixtures("waits")
 def test_fewer_bytes_than_listed_are_no_file(hub: LocalHub, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="416"):
-        download(url(hub), tmp_path / WEIGHTS, len(CONTENT) + 1)
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT) + 1)
     assert not (tmp_path / WEIGHTS).exists()
 
 
@@ -123,14 +123,14 @@ def test_requests_are_bounded_where_nothing_comes_and_go_on_where_something_does
 ) -> None:
     hub.faults.append(Fault("reset", path="/cdn/", count=None))
     with pytest.raises(httpx2.TransportError):
-        download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert len(body_requests(hub)) == BREAKS
     hub.faults[:] = [Fault("truncate", path="/cdn/", at_byte=100_000, count=9)]
     with pytest.raises(httpx2.TransportError):
-        download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     monkeypatch.setattr(download_module, "PROGRESS", 300_000)
     hub.faults[:] = [Fault("truncate", path="/cdn/", at_byte=100_000, count=9)]
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
 
 
@@ -138,11 +138,11 @@ def test_stop_ends_a_download_and_the_next_continues_it(hub: LocalHub, tmp_path:
     stop = Event()
     stop.set()
     with pytest.raises(Stopped):
-        download(url(hub), tmp_path / WEIGHTS, len(CONTENT), stop)
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT), stop)
     arrived = (tmp_path / (WEIGHTS + PART)).stat().st_size
     assert 0 < arrived < len(CONTENT)
     hub.clear_log()
-    download(url(hub), tmp_path / WEIGHTS, len(CONTENT))
+    download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT))
     assert (tmp_path / WEIGHTS).read_bytes() == CONTENT
     assert body_requests(hub) == [(f"bytes={arrived}-", len(CONTENT) - arrived)]
 
@@ -152,5 +152,5 @@ def test_stop_ends_a_wait(hub: LocalHub, tmp_path: Path) -> None:
     stop.set()
     hub.faults.append(Fault("status", path="/resolve/", status=429, headers={"Retry-After": "200"}))
     with pytest.raises(Stopped):
-        download(url(hub), tmp_path / WEIGHTS, len(CONTENT), stop)
+        download(url(hub), hub.endpoint, tmp_path / WEIGHTS, len(CONTENT), stop)
     assert len(hub.requests()) == 1

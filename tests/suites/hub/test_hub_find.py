@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from pythia_geometry.errors import EXIT_MACHINE, EXIT_USER, MachineError, PythiaGeometryError
+from pythia_geometry.errors import EXIT_MACHINE, EXIT_USER, CheckpointError, MachineError, PythiaGeometryError
 from pythia_geometry.suites.hub.patience import BREAKS, REFUSALS
 from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.pythia import STEPS, parse_name
+from pythia_geometry.suites.steps.numbering import Naming
 from tests.hub.checkpoints import pythia_config
 from tests.hub.faults import Fault
 from tests.hub.repository import Blob, Repository
@@ -122,6 +123,46 @@ def test_repository_without_steps_says_what_it_has(serve: Serve, suite_of: Suite
     hub = serve(repository_of({"main": b"a", "v2": b"b"}, "org/plain"))
     with pytest.raises(PythiaGeometryError, match=r"org/plain has no branch that names a step.*it has main, v2"):
         suite_of(hub, "org/plain").steps()
+
+
+def test_tags_are_revisions_as_branches_are(serve: Serve, suite_of: SuiteOf) -> None:
+    repository = repository_of({"global_step0": b"a", "global_step1000": b"b", "main": b"b"}, "bigscience/bloom-x")
+    repository.tag("global_step0", "global_step1000")
+    suite = suite_of(serve(repository), "bigscience/bloom-x")
+    assert suite.steps() == [0, 1000]
+    first, last = suite.find([0, 1000])
+    assert (first.revision, first.commit, first.status) == ("global_step0", repository.tags["global_step0"], "ok")
+    assert (last.label, last.status) == ("bloom-x@global_step1000", "ok")
+    (gap,) = suite.find([7])
+    assert (gap.status, gap.detail) == ("missing", "bigscience/bloom-x has no branch global_step7")
+
+
+def test_two_branches_of_one_step_are_refused(serve: Serve, suite_of: SuiteOf) -> None:
+    hub = serve(repository_of({"step8": b"a", "step_8": b"b", "main": b"b"}, "org/run"))
+    with pytest.raises(PythiaGeometryError, match="org/run: step8 and step_8 both name step 8"):
+        suite_of(hub, "org/run").steps()
+
+
+def test_a_stage_and_a_seed_are_runs_of_their_own(serve: Serve) -> None:
+    names = ["stage1-step5", "stage2-step5", "stage1-step5-seed-1"]
+    hub = serve(repository_of({"main": b"m", **{name: name.encode() for name in names}}, "org/run"))
+    plain, late, other = (
+        HubSuite("org/run", None, hub.endpoint, Naming(stage), seed)
+        for stage, seed in (("", None), ("stage2", 0), ("", 1))
+    )
+    assert [s.find(s.steps())[0].label for s in (plain, late, other)] == [
+        "run@step5",
+        "run-stage2@step5",
+        "run-seed1@step5",
+    ]
+    assert [s.find([5])[0].revision for s in (plain, late, other)] == [
+        "stage1-step5",
+        "stage2-step5",
+        "stage1-step5-seed-1",
+    ]
+    assert "stages left out: stage2 (1 step); walk one with --stage stage2" in plain.notes
+    assert plain.address == "org/run"
+    assert late.address == "org/run --stage stage2"
 
 
 def test_steps_of_any_repository_are_sorted_as_numbers(serve: Serve, suite_of: SuiteOf) -> None:
@@ -318,6 +359,94 @@ def test_config_comes_from_the_last_step_where_there_is_no_main(serve: Serve, su
     assert hub.downloaded_files() == ["step143000/config.json"]
 
 
+def configs_of(configs: Mapping[str, bytes | None], lfs: tuple[str, ...] = ("*.safetensors",)) -> Repository:
+    """Branches with a config each, or none."""
+    repository = Repository("org/run")
+    for branch, config in configs.items():
+        files = {"model.safetensors": branch.encode(), **({} if config is None else {"config.json": config})}
+        repository.commit(branch, {**files, "tokenizer.json": b"[]"} if branch != "main" else files, lfs)
+    return repository
+
+
+def test_config_of_a_step_costs_nothing_where_the_listing_shows_that_it_is_the_suites(
+    serve: Serve, suite_of: SuiteOf
+) -> None:
+    hub = serve(configs_of({"step0": b"{1}", "step5": b"{}", "step6": None, "step9": b"{1}", "main": b"{}"}))
+    suite = suite_of(hub, "org/run")
+    found = suite.find([0, 5, 6, 9])
+    hub.clear_log()
+    paths = [suite.config_file(), *(suite.config_file(c) for c in found)]
+    assert [p.read_bytes() for p in paths] == [b"{}", b"{1}", b"{}", b"{}", b"{1}"]
+    assert [(r.method, r.label) for r in hub.requests()] == [
+        ("HEAD", "main/config.json"), ("GET", "main/config.json"),
+        ("HEAD", "step0/config.json"), ("GET", "step0/config.json"),
+    ]  # fmt: skip
+    hub.clear_log()
+    assert [suite.config_file(c) for c in found] == paths[1:]
+    assert hub.requests() == []
+
+
+def test_config_that_is_kept_as_a_large_file_is_compared_too(serve: Serve, suite_of: SuiteOf) -> None:
+    hub = serve(configs_of({"step0": b"{}", "step5": b"{1}", "main": b"{}"}, lfs=("*",)))
+    suite = suite_of(hub, "org/run")
+    assert [suite.config_file(c).read_bytes() for c in suite.find([0, 5])] == [b"{}", b"{1}"]
+    assert sorted(hub.downloaded_files()) == ["main/config.json", "step5/config.json"]
+
+
+def test_config_and_tokenizer_are_found_where_main_has_a_readme_alone(serve: Serve, suite_of: SuiteOf) -> None:
+    repository = configs_of({"step0": b"{0}", "step5": b"{5}", "step9": None})
+    repository.commit("main", {"README.md": b"look at the branches"})
+    hub = serve(repository)
+    suite = suite_of(hub, "org/run")
+    found = suite.find([0, 5, 9])
+    hub.clear_log()
+    assert suite.config_file().read_bytes() == b"{5}"
+    assert suite.tokenizer_file().read_bytes() == b"[]"
+    assert [suite.config_file(c).read_bytes() for c in found] == [b"{0}", b"{5}", b"{5}"]
+    assert hub.downloaded_files() == ["step5/config.json", "step9/tokenizer.json", "step0/config.json"]
+
+
+def test_only_a_few_steps_are_listed_in_search_of_a_config(serve: Serve, suite_of: SuiteOf) -> None:
+    hub = serve(configs_of({**{f"step{s}": None for s in range(50)}, "main": None}))
+    with pytest.raises(
+        PythiaGeometryError, match=r"org/run: config.json is not on the Hub: neither main nor the newest"
+    ):
+        suite_of(hub, "org/run").config_file()
+    assert len(hub.requests(contains="/tree/")) <= 4
+
+
+def test_config_of_a_step_that_cannot_be_had_is_that_steps_failure(
+    serve: Serve, suite_of: SuiteOf, waits: list[float]
+) -> None:
+    hub = serve(configs_of({"step0": b"{0}", "main": b"{}"}))
+    suite = suite_of(hub, "org/run")
+    (found,) = suite.find([0])
+    hub.faults.append(Fault("status", path="step0/config.json", status=503, count=None))
+    with pytest.raises(CheckpointError, match=r"run@step0: org/run: config.json") as caught:
+        suite.config_file(found)
+    assert caught.value.status == "failed"
+
+
+@pytest.mark.parametrize("what", ["/resolve/", "/tree/"])
+def test_gated_files_say_how_to_get_in(serve: Serve, suite_of: SuiteOf, what: str) -> None:
+    hub = serve(configs_of({"step0": b"{}", "main": b"{}"}))
+    hub.faults.append(Fault("status", path=what, status=403, headers={"X-Error-Code": "GatedRepo"}, count=None))
+    suite = suite_of(hub, "org/run")
+    with pytest.raises(PythiaGeometryError, match=r"org/run is gated\. .* type: hf auth login") as caught:
+        suite.find([0])
+        suite.config_file()
+    assert caught.value.exit_code == EXIT_USER
+
+
+def test_hub_cache_that_cannot_be_written_is_said(
+    serve: Serve, suite_of: SuiteOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(MachineError, match=r"The Hub cache .* cannot be written: .*HF_HOME"):
+        suite_of(serve(steps_of(NAME, [0]))).config_file()
+
+
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_wrong_byte_in_a_small_file_is_fetched_again(serve: Serve, suite_of: SuiteOf, name: str) -> None:
@@ -346,9 +475,13 @@ def test_damaged_small_file_of_the_user_is_named_and_stays(serve: Serve, suite_o
 
 
 def test_missing_tokenizer_is_named(serve: Serve, suite_of: SuiteOf) -> None:
-    repository = steps_of(NAME, [0])
-    repository.commit("main", {"config.json": b"{}"})
-    with pytest.raises(PythiaGeometryError, match=f"{NAME}: tokenizer.json is not on the Hub"):
+    repository = Repository(NAME)
+    for branch in ("step0", "main"):
+        repository.commit(
+            branch, {"model.safetensors": b"x", "config.json": b"{}", "vocab.json": b"{}", "merges.txt": b""}
+        )
+    message = f"{NAME}: tokenizer.json is not on the Hub.*it has vocab.json and merges.txt.*save_pretrained"
+    with pytest.raises(PythiaGeometryError, match=message):
         suite_of(serve(repository)).tokenizer_file()
 
 

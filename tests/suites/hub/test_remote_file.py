@@ -36,7 +36,9 @@ def hub(serve: Serve) -> LocalHub:
 
 def remote(hub: LocalHub, name: str = WEIGHTS, size: int = len(CONTENT)) -> RemoteFile:
     commit = hub.repositories[NAME].branches["step0"]
-    return RemoteFile(hf_hub_url(NAME, name, revision=commit, endpoint=hub.endpoint), size, f"run@step0: {name}")
+    return RemoteFile(
+        hf_hub_url(NAME, name, revision=commit, endpoint=hub.endpoint), hub.endpoint, size, f"run@step0: {name}"
+    )
 
 
 def asked(hub: LocalHub) -> list[tuple[int, str | None]]:

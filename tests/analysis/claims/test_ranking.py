@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.claims.difficulty import coarse_difficulty, concordance, swap_test
+from pythia_geometry.analysis.claims.ranking import coarse_difficulty, concordance, swap_test
 from pythia_geometry.errors import PythiaGeometryError
 
 

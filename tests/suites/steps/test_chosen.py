@@ -6,7 +6,7 @@ import pytest
 
 from pythia_geometry.errors import EXIT_USER, PythiaGeometryError
 from pythia_geometry.suites.pythia import STEPS
-from pythia_geometry.suites.steps import log_steps, parse_steps
+from pythia_geometry.suites.steps.chosen import log_steps, parse_steps
 
 RUN = "pythia-160m"
 LOG = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 4000, 8000, 16000, 33000, 66000, 131000, 143000]

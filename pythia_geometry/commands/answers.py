@@ -1,0 +1,99 @@
+"""The tables of each command that finds something, from run folders and files. The same from Python: `api`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pythia_geometry.analysis.precursor.tidy_tables import Question, read_tables
+
+Tables = dict[str, pd.DataFrame]
+
+
+def power_tables(
+    runs: Sequence[str | Path], continuous: str = "log_prob", draws: int = 100, seed: int = 0, tasks: str = "hardest"
+) -> Tables:
+    """`power`: rates by model and lead; `power-tasks`: every task and whether it is tested."""
+    from pythia_geometry.analysis.precursor.answer import power_table, task_table
+    from pythia_geometry.analysis.precursor.verdict import powers
+
+    found = powers(read_tables(runs)[1], Question(continuous=continuous), draws, seed, tasks)
+    return {
+        "power": _joined([power_table(model, one) for model, one in found.items()]),
+        "power-tasks": _joined([task_table(one) for one in found.values()]),
+    }
+
+
+def precursor_tables(
+    runs: Sequence[str | Path],
+    measure: str = "",
+    position: str = "last",
+    continuous: str = "log_prob",
+    draws: int = 100,
+    seed: int = 0,
+    tasks: str = "hardest",
+) -> Tables:
+    """`precursors`: a verdict a model and measure; then tasks, power, legs; rates beside controls, ranks, layers.
+
+    The last three are of the first measure, timing only.
+    """
+    from pythia_geometry.analysis.precursor.answer import (
+        layer_table,
+        leg_table,
+        power_table,
+        task_table,
+        verdict_table,
+    )
+    from pythia_geometry.analysis.precursor.rates import families, precursor_rates, task_ranks
+    from pythia_geometry.analysis.precursor.verdict import layer_scan, precursors
+
+    geometry, behaviour = read_tables(runs)
+    question = Question(measure or "rankme_centred", position, continuous)
+    named = [name for name in measure.split(",") if name]
+    verdicts = precursors(geometry, behaviour, question, draws, seed, tasks, named)
+    by_model = {verdict.model: verdict for verdict in reversed(verdicts)}
+    tables = {
+        "precursors": verdict_table(verdicts),
+        "precursors-tasks": _joined([task_table(v.power) for v in by_model.values()]),
+        "precursors-power": _joined([power_table(model, v.power) for model, v in by_model.items()]),
+        "precursors-legs": leg_table(verdicts),
+    }
+    timing: dict[str, list[pd.DataFrame]] = {"rates": [], "ranks": [], "layers": []}
+    for model, verdict in by_model.items():
+        if verdict.finding:
+            tested, asked = verdict.power.chosen.runs, Question(verdict.measure, position, continuous)
+            found = families(geometry, tested, asked)
+            timing["rates"].append(precursor_rates(found, seed).assign(model=model, measure=verdict.measure))
+            timing["ranks"].append(task_ranks(found).assign(model=model, measure=verdict.measure))
+            scan = layer_scan(_of(geometry, model), tested, asked, seed)
+            timing["layers"].append(layer_table(scan).assign(model=model, measure=verdict.measure))
+    return tables | {f"precursors-{name}": _joined(frames) for name, frames in timing.items() if frames}
+
+
+def calibration_tables(
+    runs: Sequence[str | Path] = (),
+    draws: int = 200,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    notify: Callable[[str], object] = str,
+) -> Tables:
+    """`calibrate`: rate of every test in every made-up world; `calibrate-words`: rate of every verdict in studies."""
+    from pythia_geometry.analysis.calibration.rates import calibrate, run_designs
+    from pythia_geometry.analysis.calibration.words import calibrate_words
+    from pythia_geometry.analysis.precursor.screening import screen_tasks
+
+    designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
+    return {
+        "calibrate": calibrate(designs, draws=draws, seed=seed, folder=folder, notify=notify),
+        "calibrate-words": calibrate_words(designs, draws=draws, seed=seed, folder=folder, notify=notify),
+    }
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of(rows: pd.DataFrame, model: str) -> pd.DataFrame:
+    return rows[rows["model"] == model] if model else rows

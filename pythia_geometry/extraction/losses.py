@@ -1,0 +1,117 @@
+"""Which loss a surface is of: the training mixture's, that of a text, or that of probe items.
+
+A loss landscape is of a loss. That of a probe's own items is not what a model was trained on, so it is never taken
+unless it is asked for, and every row says which loss it is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+
+NONE, TEXT, PROBES, MIXTURE = "none", "text", "probes", "mixture"
+"""Kinds of loss, as the column `probe` names them."""
+
+TEXT_TOKENS = 64
+"""Tokens of an example of a text: all of them but the first are scored."""
+
+NO_LOSS = (
+    "no loss is named: pass --text FILE for next-token loss of a text, or --loss probes for that of the probes' answers"
+)
+
+
+@dataclass(frozen=True)
+class EncodedLoss:
+    """Examples whose mean loss is the surface.
+
+    Attributes:
+        kind: `mixture`, `text`, `probes` or `none`.
+        task: The text's or the probe's name; empty for a mixture.
+        sequences: Token ids of each example.
+        first_scored: Index of each example's first scored token; from there all are scored.
+        tasks: Of a mixture, the task of each example; empty otherwise.
+    """
+
+    kind: str
+    task: str = ""
+    sequences: tuple[tuple[int, ...], ...] = ()
+    first_scored: tuple[int, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the examples."""
+        text = json.dumps([self.kind, self.task, self.sequences, self.first_scored, self.tasks])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all examples."""
+        return sum(map(len, self.sequences))
+
+
+def of_nothing() -> EncodedLoss:
+    """No loss was named: its rows say so."""
+    return EncodedLoss(NONE)
+
+
+def of_probe(encoded: EncodedProbe) -> EncodedLoss:
+    """The loss of the right answers after their prompts."""
+    items = encoded.items
+    return EncodedLoss(
+        PROBES,
+        encoded.probe.name,
+        tuple(item.prompt + item.target for item in items),
+        tuple(len(item.prompt) for item in items),
+    )
+
+
+def of_text(file: str, encoder: Encoder, vocab_size: int, examples: int) -> EncodedLoss:
+    """Next-token loss of the beginning of a text, cut into examples of 64 tokens.
+
+    Args:
+        file: A UTF-8 text file.
+        encoder: The suite's tokenizer.
+        vocab_size: Of the model.
+        examples: How many.
+
+    Raises:
+        PythiaGeometryError: If the file cannot be read, or is shorter than two examples.
+    """
+    ids = text_ids(file, encoder, vocab_size, examples * TEXT_TOKENS)
+    pieces = [ids[i : i + TEXT_TOKENS] for i in range(0, len(ids) - TEXT_TOKENS + 1, TEXT_TOKENS)]
+    if len(pieces) < 2:
+        raise PythiaGeometryError(
+            f"--text {file} has {len(ids)} tokens under this tokenizer; a loss surface needs at least {2 * TEXT_TOKENS}"
+        )
+    return EncodedLoss(TEXT, Path(file).name, tuple(pieces), (1,) * len(pieces))
+
+
+def text_ids(file: str, encoder: Encoder, vocab_size: int, n: int) -> tuple[int, ...]:
+    """The first n token ids of a text file.
+
+    Raises:
+        PythiaGeometryError: If it cannot be read, or holds ids that the model does not know.
+    """
+    try:
+        with Path(file).expanduser().open(encoding="utf-8") as stream:
+            text = stream.read(40 * n)  # no tokenizer makes so few tokens of so many characters
+    except (OSError, UnicodeDecodeError) as error:
+        raise PythiaGeometryError(f"--text {file} could not be read: {error}. Expected a UTF-8 text file") from error
+    ids, _ = encoder.offsets(text)
+    ids = ids[:n]
+    if unknown := [i for i in ids if i >= vocab_size]:
+        raise PythiaGeometryError(f"--text {file}: token {unknown[0]} is not among the model's {vocab_size}")
+    return ids
+
+
+def task_names(losses: Sequence[EncodedLoss]) -> list[str]:
+    """Names of the losses, for messages."""
+    return [f"{loss.kind} {loss.task}".strip() for loss in losses]

@@ -1,0 +1,1 @@
+"""Training steps: how revisions name them, which of them are one run's, and which the user means."""
