@@ -164,9 +164,8 @@ def _made_up_together(world: OnsetWorld, name: str) -> Truth:
     """Four capabilities of so many seeds, on Pythia's own grid."""
 
     def said(n_runs: int, rng: np.random.Generator) -> str:
-        return _word(
-            coincidence(draw_units(world, n_runs, CELLS, GRID_154, rng), draws=199, seed=int(rng.integers(2**31)))
-        )
+        units = draw_units(world, n_runs, CELLS, GRID_154, rng)
+        return _word(coincidence(units, draws=199, seed=int(rng.integers(2**31))))
 
     return Truth(name, world.name, said)
 
@@ -178,7 +177,7 @@ def _made_up_scatter(name: str, what: str, faster: float) -> Truth:
     def said(n_runs: int, rng: np.random.Generator) -> str:
         at = rng.uniform(3.2, 4.6, CELLS)
         units = [
-            [model, seed, "p", str(cell), 10 ** (at[cell] - faster * place + 0.15 * rng.normal())]
+            [model, seed, "p", str(cell), 10 ** (at[cell] - faster * place + SPREAD * rng.normal())]
             for place, model in enumerate(sizes)
             for seed in range(n_runs)
             for cell in range(CELLS)
@@ -193,6 +192,7 @@ def _made_up_scatter(name: str, what: str, faster: float) -> Truth:
 
 
 CELLS = 4  # capabilities of a made-up suite
+SPREAD = 0.2  # decades: the forty seeds of the reproduction emerge between steps 625 and 3,825
 RULES = {
     "scatter": Rule(
         Needs(metrics=("accuracy",)),
