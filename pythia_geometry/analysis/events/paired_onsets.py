@@ -85,12 +85,9 @@ def onset_indices(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     steps = {unit: np.sort(step.to_numpy(dtype=float)) for unit, step in points.groupby(list(keys))["step"]}
     grids = [steps[unit] for unit in rose[list(keys)].itertuples(index=False, name=None)]
     index = [float(np.searchsorted(grid, by)) for grid, by in zip(grids, rose["by"], strict=True)]
-    dated: dict[str, Any] = {
-        "after": rose["after"].where(came),
-        "by": rose["by"].where(came),
-        "index": np.where(came, index, np.nan),
-    }
-    return rose[list(keys)].assign(**dated, last=[grid[-1] for grid in grids])
+    dated: dict[str, Any] = {column: rose[column].where(came) for column in ("after", "by")}
+    dated |= {"index": np.where(came, index, np.nan), "last": [grid[-1] for grid in grids]}
+    return rose[list(keys)].assign(**dated)
 
 
 _OF_A_POINT = ("step", "value", "error", "n", "chance", "majority", "reason", "source")
