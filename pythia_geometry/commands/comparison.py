@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pythia_geometry.analysis.behaviour.probability import probability
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
 from pythia_geometry.analysis.claims.replication import replication
@@ -108,6 +109,8 @@ def _read(run: str | Path) -> _Run:
     for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
         if frame.empty:
             raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
+    if (answers := Path(run) / "answers.parquet").is_file():
+        behaviour = pd.concat([behaviour, probability(pd.read_parquet(answers))], ignore_index=True)
     return _Run(Path(run).resolve().name, geometry, behaviour)
 
 
