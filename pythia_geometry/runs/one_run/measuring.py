@@ -83,7 +83,7 @@ class Measuring:
         answers: list[Row] = []
         ids: list[str] = []
         for encoded, given, _, futures in jobs:
-            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.request.dtype}
+            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.precision}
             geometry += ledger.geometry_rows([one for future in futures for one in future.result()], rest)
             if self.loader.has_head:
                 behaviour += behaviour_rows(given, encoded.probe, rest)

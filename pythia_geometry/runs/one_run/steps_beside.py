@@ -106,7 +106,7 @@ def _cloud_rows(
         estimates = [measure.compute(Cloud(a), Cloud(b), **measure.settings) for a, b in zip(x, y, strict=True)]
     rest = {
         **ledger.columns(checkpoint, encoded),
-        "precision": ledger.cached_precision(pair[0]) if pair[0] is not None else ledger.request.dtype,
+        "precision": ledger.cached_precision(pair[0]) if pair[0] is not None else ledger.precision,
         "reference_step": reference.step if reference else None,
     }
     sites = [Site(layer, index) for index, layer in enumerate(layers)]
