@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.probability import probability
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
 from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
+from pythia_geometry.analysis.curves.probability import probability
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters

@@ -26,8 +26,8 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     last_quarter,
     log_geometry,
 )
-from pythia_geometry.analysis.step_curves import StepCurves
-from pythia_geometry.analysis.tables import check_columns
+from pythia_geometry.analysis.tables.reading import check_columns
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 
 Key = TypeVar("Key")

@@ -8,7 +8,7 @@ import pytest
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, bent, explaining_bend
 from pythia_geometry.analysis.precursor.companion import KEPT_LINE, compare_shuffled
 from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, StudyDrawn, draw_study
 

@@ -19,7 +19,7 @@ from pythia_geometry.analysis.precursor.task_matched_lag import (
     task_matched_lag,
     task_orders,
 )
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, draw, world
 from pythia_geometry.errors import PythiaGeometryError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.tables import check_columns, plain
+from pythia_geometry.analysis.tables.reading import check_columns, plain
 
 PROBABILITY = "probability"
 CURVE = ["suite", "model", "seed", "step", "probe", "task"]
