@@ -27,8 +27,8 @@ class Estimate(NamedTuple):
         value: The number; NaN where it could not be computed.
         error: One standard error over prompts; NaN where it could not be computed.
         ceiling: The largest value that arrays of this shape can give.
-        n: Rows that entered.
-        reason: Why the value is NaN, or what was left out; empty where there is nothing to say.
+        n: Rows that entered; fewer than the cloud has where some were left out, as repeated rows are by TwoNN.
+        reason: Why the value is NaN, or must not be believed; empty where it is sound. Nothing that has one is tested.
     """
 
     value: float

@@ -38,7 +38,8 @@ def rankme(z: ArrayLike | Cloud) -> Estimate:
     How it misleads: the start value is a cap set by the number of prompts, not a property of the model
     (200 isotropic rows give 193 in 768 dimensions and 198 in 2560). One mean vector ten times the spread
     drags it from 115 to 15; one row of a hundred times the norm, or one massive dimension, does the like. Read it
-    beside `rankme_centred` and `rankme_rownorm`; where only this one collapses, the mean took over.
+    beside `rankme_centred` and `rankme_rownorm`; where only this one collapses, the mean took over. Effective ranks
+    follow batch size and weight decay more than they follow performance (arXiv 2602.20433).
 
     Args:
         z: Activations [n, d].
