@@ -92,7 +92,6 @@ def test_verdict_with_rates_controls_and_placebos(command: Command, files: list[
     assert code == 0
     for expected in (
         "m, rankme_centred: ",
-        "descriptive: one run cannot show",
         "controls",
         "placebo: one global",
         "resid_4",
