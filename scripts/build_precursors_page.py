@@ -80,8 +80,8 @@ tell the truth from a lead: the bend is printed, or the word is `undecided`.
 POWER_NOTES = """
 ## Power
 
-Per cent of studies with a true lead of ×2 (.3 decade) or ×3.2 (.5) in which both legs lead / the word is said; {draws}. A
-lead of ×2 is nearly always `earlier in its own range`: a square would explain it.
+Per cent of studies with a true lead of ×2 (.3 decade) or ×3.2 (.5) in which both legs lead / the
+word is said; {draws}. A lead of ×2 is nearly always `earlier in its own range`: a square would explain it.
 
 """
 WORLD_NOTES = """
