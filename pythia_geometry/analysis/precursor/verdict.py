@@ -113,7 +113,7 @@ def powers(
     behaviour: pd.DataFrame, question: Question | None = None, draws: int = DRAWS, seed: int = 0, tasks: str = HARDEST
 ) -> dict[str, Power]:
     """Power of each model of a behaviour table, by model."""
-    if "model" not in behaviour:
+    if "model" not in behaviour or behaviour.empty:
         return {"": power(behaviour, question, draws, seed, tasks)}  # which says what is missing
     return {
         str(model): power(rows, question, draws, seed, tasks) for model, rows in behaviour.groupby("model", sort=True)

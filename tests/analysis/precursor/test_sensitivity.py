@@ -65,9 +65,12 @@ def test_bending_keeps_floor_and_top_and_delays_what_lies_between() -> None:
 
 
 def test_a_decade_survives_every_mild_bend_and_a_third_does_not() -> None:
-    far, near = (explaining_bend(legs(study(name, 1)), 0) for name in ("LEAD 1", "LEAD 0.3"))
-    assert far >= BEND_LINE > near
-    assert explaining_bend(legs(study("LEAD 1", 1)), 0, to_the_line=True) == float("inf")
+    far, near = (
+        [explaining_bend(legs(study(name, seed)), 0, to_the_line=True) for seed in range(4)]
+        for name in ("LEAD 1", "LEAD 0.3")
+    )
+    assert np.mean([end == float("inf") for end in far]) >= 0.5
+    assert max(near) < BEND_LINE
 
 
 def test_a_square_root_of_behaviour_never_passes_the_line() -> None:
