@@ -122,15 +122,13 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
 
 
 def matched_table(evidence: Evidence) -> pd.DataFrame:
-    """The task-matched lag of each model, its seeds together."""
+    """The task-matched lag of each model and convention, its seeds together."""
     rows = []
-    for model, verdict in evidence.precursors.items():
-        if isinstance(verdict, str):
-            rows.append({"model": model, "runs": evidence.runs(model), "verdict": f"untestable: {verdict}"})
-            continue
-        row = {"model": model, "runs": evidence.runs(model), "task-levels": len(verdict.power.screening.tasks)}
-        row["power at half a decade"] = verdict.power.decisive
-        for metric, leg in verdict.legs.items():
+    for verdict in evidence.precursors[0]:
+        chosen = verdict.power.chosen
+        row = {"model": verdict.model, "RankMe": CONVENTIONS[verdict.measure], "runs": len(chosen.runs)}
+        row |= {"families": chosen.n_families, "power at half a decade": verdict.power.decisive}
+        for metric, leg in verdict.finding.legs.items() if verdict.finding else ():
             row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
             row[f"{metric}: lag, decades (5 % bound)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f})"
         rows.append(row | {"verdict": verdict.label})
