@@ -17,7 +17,7 @@ lab = typer.Typer(
 Scale = Annotated[str, typer.Option("--scale", help="smoke, nano, quad, micro, small, medium, large or xl.")]
 Scales = Annotated[str, typer.Option("--scale", help="Names joined by commas. [default: all]")]
 Arch = Annotated[str, typer.Option("--arch", help="gpt2 or neox.")]
-Seeds = Annotated[str, typer.Option("--seeds", help="How many, from 0 (3); or which ones (0-2, or 1,5).")]
+Seeds = Annotated[str, typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5.")]
 Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
 Batch = Annotated[int, typer.Option("--batch", help="Problems a step.")]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks (MOD) or levels (MOD2) joined by commas. [default: all 24]")]
@@ -37,7 +37,7 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 def train_runs(
     scale: Scale = "nano",
     arch: Arch = "gpt2",
-    seeds: Seeds = "1",
+    seeds: Seeds = "0",
     steps: Steps = 0,
     batch: Batch = 128,
     tasks: Tasks = "",
@@ -88,7 +88,7 @@ def list_runs(out: Out = "lab") -> None:
 def plan_runs(
     scale: Scales = "",
     arch: Arch = "gpt2",
-    seeds: Seeds = "1",
+    seeds: Seeds = "0",
     steps: Steps = 0,
     batch: Batch = 128,
     tasks: Tasks = "",
@@ -116,9 +116,9 @@ def _trainings(scale: str, seeds: str, steps: int, tasks: str, **arm: Any) -> li
     from pythia_geometry.lab.settings import Training
     from pythia_geometry.suites.named import parse_seeds
 
-    chosen = list(range(int(seeds))) if seeds.isdecimal() else parse_seeds(seeds)
-    if not chosen:
-        raise PythiaGeometryError("--seeds 0 means no run. Type --seeds 1 for seed 0 alone, or 0-0")
+    chosen = parse_seeds(seeds)
+    if isinstance(chosen, str):
+        raise PythiaGeometryError(f"--seeds {seeds}: there is no end of seeds to train. Expected 0, 0-2, or 1,5")
     named = tuple(name.strip() for name in tasks.split(",") if name.strip())
     wanted = steps or scale_named(scale).steps
     return [Training(scale, seed=seed, steps=wanted, tasks=named, **arm) for seed in chosen]

@@ -194,6 +194,7 @@ def _probe_facts(plan: Plan) -> dict[str, Any]:
             "chance": encoded.probe.chance,
             "majority": encoded.probe.majority,
             "single_token_share": encoded.single_token_share,
+            "clusters": encoded.probe.n_clusters,
         }
         for run in plan.runs
         for encoded in run.probes
