@@ -27,7 +27,7 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
         found: Transients by size, from `sizes.transients`.
         designed: Arms of the staggered shelf.
     """
-    judged = judge_claims([evidence])[0].set_index("id")
+    judged = judge_claims([evidence]).table.set_index("id")
     rows = []
     for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C12"):
         title = f"**{claim}** {judged.loc[claim, 'claim']}"
