@@ -33,10 +33,13 @@ DryRun = Annotated[bool, WALK("--dry-run", help="Say what would be downloaded, w
 
 Probes = Annotated[
     list[str] | None,
-    MEASURE("--probes", "-p", help="core, all, a set, set/task, name:shuffled, a file, lm-eval:TASK. [default: the suite's]"),
+    MEASURE(
+        "--probes", "-p", help="core, all, a set, set/task, name:shuffled, a file, lm-eval:TASK. [default: the suite's]"
+    ),
 ]
 Fewshot = Annotated[
-    int, MEASURE("--fewshot", help="lm-eval: examples before each question. [default: the task's own]", show_default=False)
+    int,
+    MEASURE("--fewshot", help="lm-eval: examples before each question. [default: the task's own]", show_default=False),
 ]
 Limit = Annotated[int, MEASURE("--limit", help="lm-eval: at most so many items a task; 0 for all.")]
 Include = Annotated[str, MEASURE("--include", help="lm-eval: a folder of task definitions of your own.")]

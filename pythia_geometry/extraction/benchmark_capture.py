@@ -9,7 +9,6 @@ are kept or not, so geometry is equal to the last bit. Log-probabilities of the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -138,11 +137,10 @@ def _continued(
     answers = [s.scored[k][1] if k < len(s.scored) else (0,) for s in group]
     width = max(len(ids) - 1 for ids in answers)
     filled = [[*ids[:-1], *[0] * (width - len(ids) + 1)] for ids in answers]
-    n_context = len(group[0].ids)
     states_BMD = model.base(
         input_ids=torch.tensor(filled, device=model.device), past_key_values=cache, use_cache=True
     ).last_hidden_state
-    cache.crop(n_context)
+    cache.crop(-width)
     places = [(row, m) for row, ids in enumerate(answers) for m in range(len(ids) - 1)]
     rows, columns = map(list, zip(*places, strict=True))
     wanted = np.array([answers[row][m + 1] for row, m in places])
@@ -152,9 +150,7 @@ def _continued(
 
 def _anew(model: SuiteModel, group: Sequence[AnswerSequence], batch: int) -> Iterator[Score]:
     """Each answer with its context in a forward pass of its own."""
-    whole = [
-        AnswerSequence(s.item, s.ids + ids[:-1], len(s.ids), ((k, ids),)) for s in group for k, ids in s.scored
-    ]
+    whole = [AnswerSequence(s.item, s.ids + ids[:-1], len(s.ids), ((k, ids),)) for s in group for k, ids in s.scored]
     for part in batches_of(sorted(whole, key=lambda s: len(s.ids)), batch):
         ids_BT = torch.tensor([s.ids for s in part], device=model.device)
         final_BTD = model.base(input_ids=ids_BT, use_cache=False).last_hidden_state

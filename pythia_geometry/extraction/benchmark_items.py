@@ -46,7 +46,9 @@ class HarnessOptions:
         if (self.fewshot or 0) < 0 or self.limit < 0:
             raise PythiaGeometryError("--fewshot and --limit must be 0 or more")
         if self.include and not Path(self.include).expanduser().is_dir():
-            raise PythiaGeometryError(f"--include {self.include} is no folder. Expected task definitions of lm-eval (.yaml)")
+            raise PythiaGeometryError(
+                f"--include {self.include} is no folder. Expected task definitions of lm-eval (.yaml)"
+            )
 
 
 @dataclass(frozen=True)

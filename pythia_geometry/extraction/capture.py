@@ -111,7 +111,9 @@ def capture(
                 final_BTD = pooling.run(group)
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
-            for sequence, index, log_prob, is_greedy in score_answers(model, group, final_BTD) if model.has_head else ():
+            for sequence, index, log_prob, is_greedy in (
+                score_answers(model, group, final_BTD) if model.has_head else ()
+            ):
                 scores[sequence.item][index] = log_prob
                 if index == TARGET:
                     exact[sequence.item] = is_greedy

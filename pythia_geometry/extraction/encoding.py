@@ -269,7 +269,6 @@ class Encoder:
             cannot = f"this suite's tokenizer cannot read {text[:80]!r}: {error}"
             raise PythiaGeometryError(f"{place.row}: {cannot}") from error
 
-
     def _begins_special(self, text: str, place: _Place) -> bool:
         """Whether a text begins with the prefix token's own, which is then not put before it again."""
         token = None if place.prefix is None else self._tokenizer.id_to_token(place.prefix)

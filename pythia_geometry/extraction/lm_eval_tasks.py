@@ -45,7 +45,7 @@ def build_tasks(name: str, options: HarnessOptions) -> list[Frozen]:
         PythiaGeometryError: If the harness is not installed, does not know the name, or the task generates text.
         MachineError: If its dataset cannot be had.
     """
-    manager = _manager(options.include)
+    manager = _manager(options.include, defaults=not _is_defined_in(options.include, name))
     if name not in manager.all_tasks:
         close = get_close_matches(name, manager.all_tasks, n=3)
         hint = f"Did you mean {', '.join(PREFIX + one for one in close)}?" if close else "See: lm_eval ls tasks"
@@ -54,17 +54,23 @@ def build_tasks(name: str, options: HarnessOptions) -> list[Frozen]:
     return [_frozen(set_name, task, options) for task in _load(manager, name)]
 
 
+def _is_defined_in(include: str, name: str) -> bool:
+    """Whether the user's own folder defines a task, so that the harness's 14,000 need not be indexed."""
+    return include != "" and name in _manager(include, defaults=False).all_subtasks
+
+
 @lru_cache(maxsize=4)
-def _manager(include: str) -> Any:
-    """The harness's index of tasks, which takes seconds to read."""
+def _manager(include: str, defaults: bool) -> Any:
+    """An index of tasks; that of the harness's own takes seconds to read."""
     try:
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise PythiaGeometryError(
-            f"--probes {PREFIX}… needs the lm-evaluation-harness, and it cannot be imported ({error}). Type: pip install "
-            f"'pythia-geometry[lm-eval]'. {_INSTEAD}"
+            f"--probes {PREFIX}… needs the lm-evaluation-harness, and it cannot be imported ({error}). Type: pip "
+            f"install 'pythia-geometry[lm-eval]'. {_INSTEAD}"
         ) from error
-    return TaskManager(include_path=str(Path(include).expanduser()) if include else None)
+    folder = str(Path(include).expanduser()) if include else None
+    return TaskManager(include_path=folder, include_defaults=defaults)
 
 
 def _load(manager: Any, name: str) -> list[Any]:
@@ -96,8 +102,8 @@ def _refuse_kind(name: str, kind: str) -> None:
         return
     what = "generates text" if kind == "generate_until" else f"is of the kind {kind!r}"
     raise PythiaGeometryError(
-        f"lm-eval's task {name} {what}, and a walk scores given answers only ({MULTIPLE_CHOICE}, {LIKELIHOOD}). Look for "
-        f"a form of it with choices: lm_eval ls tasks"
+        f"lm-eval's task {name} {what}, and a walk scores given answers only ({MULTIPLE_CHOICE}, {LIKELIHOOD}). "
+        "Look for a form of it with choices: lm_eval ls tasks"
     )
 
 
@@ -109,7 +115,9 @@ def _frozen(set_name: str, task: Any, options: HarnessOptions) -> Frozen:
     asked = [(doc_id, list(same)) for doc_id, same in groupby(task.instances, key=lambda one: one.doc_id)]
     items = tuple(_item(task, name, kind, doc_id, requests) for doc_id, requests in asked)
     if len(items) < 2:
-        raise PythiaGeometryError(f"lm-eval's task {name} gave {len(items)} item; a walk needs at least 2. Raise --limit")
+        raise PythiaGeometryError(
+            f"lm-eval's task {name} gave {len(items)} item; a walk needs at least 2. Raise --limit"
+        )
     facts = BenchmarkFacts(
         task=name,
         kind=kind,

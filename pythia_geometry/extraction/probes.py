@@ -194,9 +194,7 @@ def _benchmark(frozen: Frozen, shuffled: bool) -> Probe:
             f"{frozen.facts.task} of lm-eval has empty contexts: nothing stands before its choices that could be "
             "shuffled, so it has no :shuffled companion"
         )
-    return Probe(
-        frozen.set_name + (SHUFFLED if shuffled else ""), frozen.facts.task, frozen.items, facts=frozen.facts
-    )
+    return Probe(frozen.set_name + (SHUFFLED if shuffled else ""), frozen.facts.task, frozen.items, facts=frozen.facts)
 
 
 def frozen_of(probe: Probe) -> Frozen | None:

@@ -7,10 +7,32 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-WORDS = (
-    "river stone light bread winter teacher garden machine silver window answer morning music paper "
-    "forest engine doctor letter market island bridge coffee shadow summer"
-).split()
+WORDS = [
+    "river",
+    "stone",
+    "light",
+    "bread",
+    "winter",
+    "teacher",
+    "garden",
+    "machine",
+    "silver",
+    "window",
+    "answer",
+    "morning",
+    "music",
+    "paper",
+    "forest",
+    "engine",
+    "doctor",
+    "letter",
+    "market",
+    "island",
+    "bridge",
+    "coffee",
+    "shadow",
+    "summer",
+]
 N = 12
 
 TASKS = {
@@ -56,10 +78,18 @@ def _document(task: str, index: int, rng: Random) -> dict[str, Any]:
     if task == "arc_easy":
         if index == 0:
             four[1] = four[0]  # two equal choices
-        return {"question": words(4, 9) + "?", "choices": {"text": four, "label": list("ABCD")}, "answerKey": rng.choice("ABCD")}
+        return {
+            "question": words(4, 9) + "?",
+            "choices": {"text": four, "label": list("ABCD")},
+            "answerKey": rng.choice("ABCD"),
+        }
     if task == "sciq":
         names = ("distractor1", "distractor2", "distractor3", "correct_answer")
-        return {"support": words(0, 9) if index else "", "question": words(4, 6) + "?", **dict(zip(names, four, strict=True))}
+        return {
+            "support": words(0, 9) if index else "",
+            "question": words(4, 6) + "?",
+            **dict(zip(names, four, strict=True)),
+        }
     if task == "piqa":
         return {"goal": words(3, 6), "sol1": words(3, 9), "sol2": words(3, 9) + " é", "label": rng.randrange(2)}
     if task == "lambada_openai":
@@ -67,12 +97,25 @@ def _document(task: str, index: int, rng: Random) -> dict[str, Any]:
     if task.startswith("blimp"):
         return {"sentence_good": words(4, 8) + ".", "sentence_bad": words(4, 8) + "."}
     if task == "winogrande":
-        return {"sentence": f"{words(2, 4)} _ {words(2, 4)}", "option1": words(1, 2), "option2": words(1, 3), "answer": rng.choice("12")}
+        return {
+            "sentence": f"{words(2, 4)} _ {words(2, 4)}",
+            "option1": words(1, 2),
+            "option2": words(1, 3),
+            "answer": rng.choice("12"),
+        }
     if task == "openbookqa":
-        return {"question_stem": words(3, 7), "choices": {"text": four, "label": list("ABCD")}, "answerKey": rng.choice("ABCD")}
+        return {
+            "question_stem": words(3, 7),
+            "choices": {"text": four, "label": list("ABCD")},
+            "answerKey": rng.choice("ABCD"),
+        }
     right, wrong = [words(2, 5), words(2, 5)], [words(2, 5) for _ in range(3)]
     one = {"choices": [right[0], *wrong], "labels": [1, 0, 0, 0]}
-    return {"question": words(3, 6) + "?", "mc1_targets": one, "mc2_targets": {"choices": right + wrong, "labels": [1, 1, 0, 0, 0]}}
+    return {
+        "question": words(3, 6) + "?",
+        "mc1_targets": one,
+        "mc2_targets": {"choices": right + wrong, "labels": [1, 1, 0, 0, 0]},
+    }
 
 
 def harness_answers(model: Any, tokenizer: Any, tasks: list[str], include: Path, fewshot: int | None = None) -> Any:
