@@ -151,6 +151,7 @@ def _sequences(encoded: EncodedProbe) -> Iterator[AnswerSequence]:
 
 
 def batches_of(ordered: Sequence[AnswerSequence], batch: int) -> Iterator[list[AnswerSequence]]:
+    """Sequences of one length at a time, of those that are ordered by it."""
     for _, same_length in groupby(ordered, key=lambda s: len(s.ids)):
         while group := list(islice(same_length, batch)):
             yield group
