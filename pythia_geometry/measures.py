@@ -93,7 +93,7 @@ def _rank(compute: Callable[..., Any], from_cache: bool = False) -> Measure:
     """A count of directions that a cloud fills."""
     return Measure(
         compute.__name__, RESIDUAL, compute, REPRESENTATION, "directions", (1.0, INFINITE), LOG,
-        default=True, from_cache=from_cache,
+        version=2, default=True, from_cache=from_cache,
     )  # fmt: skip
 
 
@@ -137,7 +137,15 @@ MEASURES: dict[str, Measure] = {
         _rank(participation_ratio, from_cache=True),
         _rank(stable_rank, from_cache=True),
         Measure(
-            "anisotropy", RESIDUAL, anisotropy, REPRESENTATION, "cosine", (-1.0, 1.0), default=True, from_cache=True
+            "anisotropy",
+            RESIDUAL,
+            anisotropy,
+            REPRESENTATION,
+            "cosine",
+            (-1.0, 1.0),
+            version=2,
+            default=True,
+            from_cache=True,
         ),
         Measure("twonn", RESIDUAL, twonn, REPRESENTATION, "dimensions", default=True),
         _cka("cka_previous", PREVIOUS),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
@@ -33,7 +34,8 @@ def compare_tables(
         position: Where activations were read.
 
     Returns:
-        The tables by name, `claims` alone; and the rows behind each verdict by (claim, evidence).
+        The tables by name (`claims`, and `claims-replication` where there are runs beside the lab), and the rows behind
+        each verdict by (claim, evidence).
 
     Raises:
         PythiaGeometryError: If a run cannot be read or there is nothing to compare.
@@ -44,8 +46,11 @@ def compare_tables(
     evidence += run_evidence(runs, position)
     if not evidence:
         raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
-    table, traced = judge_claims(evidence)
-    return {"claims": table}, traced
+    judged = judge_claims(evidence)
+    tables = {"claims": judged.table}
+    if reference == LAB and len(evidence) > 1:
+        tables["claims-replication"] = replication(judged.effects, LAB, [one.name for one in evidence[1:]])
+    return tables, judged.rows
 
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:

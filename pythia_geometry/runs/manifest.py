@@ -197,6 +197,7 @@ def _probe_facts(plan: Plan) -> dict[str, Any]:
             "majority": encoded.probe.majority,
             "single_token_share": encoded.single_token_share,
             **({"lm_eval": asdict(encoded.probe.facts)} if encoded.probe.facts else {}),
+            "clusters": encoded.probe.n_clusters,
         }
         for run in plan.runs
         for encoded in run.probes

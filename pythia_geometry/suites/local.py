@@ -84,6 +84,15 @@ class LocalSuite:
         own = self.folder / Path(probes).name
         return str(own) if probes == own.name and own.is_file() else probes
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that the names of the folders tell apart."""
+        return self._numbered.seeds
+
+    def keeping(self) -> LocalSuite:
+        """The same: its weights lie here already."""
+        return self
+
     def steps(self) -> list[int]:
         """Steps of the folders, ascending."""
         return sorted(self._folders)

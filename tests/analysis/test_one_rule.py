@@ -141,7 +141,7 @@ def test_the_same_weights_count_once_in_every_table_of_a_run_folder(tmp_path: Pa
     folder = RunFolder(tmp_path / "run")
     folder.write_manifest({})
     for step in STEPS.tolist():
-        label, sha = f"step{step}", "same" if step <= 2 else f"w{step}"
+        label, sha = f"m@step{step}", "same" if step <= 2 else f"w{step}"
         tables = {"geometry": geometry.assign(n=128), "behaviour": behaviour}
         rows = {name: frame[frame["step"] == step].to_dict("records") for name, frame in tables.items()}
         folder.add_part(label, [label], {n: [r | {"work": label} for r in part] for n, part in rows.items()})

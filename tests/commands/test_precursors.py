@@ -147,13 +147,13 @@ def test_a_run_folder_is_read(command: Command, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.write_manifest({})
     rows = {"geometry": geometry.assign(n=128), "behaviour": behaviour}
-    folder.add_part("all", ["w"], {name: frame.assign(work="w").to_dict("records") for name, frame in rows.items()})
+    folder.add_part("m@step1", ["w"], {name: frame.assign(work="w").to_dict("records") for name, frame in rows.items()})
     row = {"model": "m", "seed": 0, "step": 1, "status": "ok", "weight_sha256": "s"}
-    folder.set_checkpoint("m", row, {"p": {"capture": "w", "weights": "s"}})
+    folder.set_checkpoint("m@step1", row, {"p": {"capture": "w", "weights": "s"}})
     code, out, _ = command("precursors", "run")
     assert code == 0
     assert "p/t2" in out
     assert "3 tasks emerged in every run" in out
     assert read_result("run", "precursors").frame["verdict"].tolist() == ["untestable"]
     (tmp_path / "run" / "manifest.json").write_text("{")
-    assert command("precursors", "run")[0] == 2
+    assert command("precursors", "run")[0] == 0  # the manifest's copy is whole

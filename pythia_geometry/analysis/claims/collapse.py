@@ -83,7 +83,7 @@ def _made_up(name: str) -> Truth:
         for _ in range(n_runs):
             drawn = draw(WORLDS[name], Design(GRID_154, MADE_UP_TASKS), rng)
             falls = [find_collapses(drawn.steps, np.exp(g), 0.03 * np.exp(g))[2] for g in drawn.geometry]
-            onset = 10**drawn.midpoints
+            onset = drawn.steps[np.searchsorted(drawn.steps, 10**drawn.midpoints).clip(max=len(drawn.steps) - 1)]
             shows = np.mean(
                 [f.label == COLLAPSES and f.recovers and f.half_by <= o for f, o in zip(falls, onset, strict=True)]
             )

@@ -293,7 +293,7 @@ class LayerScan:
 
 
 def scan_layers(runs_by_layer: Mapping[str, Sequence[MatchedRun]], seed: int = 0) -> LayerScan:
-    """Scans layers with one set of permutations (statistics.md A.7, multiplicity).
+    """Scans layers with one set of permutations.
 
     Args:
         runs_by_layer: The runs of `task_matched_lag`, with the geometry of one layer.

@@ -1,4 +1,4 @@
-"""The tests that are usually run, so that their false alarms can be shown (statistics.md A.6).
+"""The tests that are usually run, so that their false alarms can be shown (docs/precursors.md).
 
 Each calls "geometry leads" or not for every pair of a geometry and a behaviour. None holds its level: they fire on
 any early global event. They are here to be printed beside the primary test, never instead of it.

@@ -111,7 +111,9 @@ class Measuring:
                     captured = capture_benchmark(model, encoded, request.position, request.batch, once)
                 else:
                     captured = capture(model, encoded, request.position, request.batch, reader)
-            futures = [self.threads.submit(measure_layers, captured.activations, layers, of_cloud)]
+            futures = [
+                self.threads.submit(measure_layers, captured.activations, layers, of_cloud, encoded.probe.clusters)
+            ]
             if reader is not None:
                 futures.append(self.threads.submit(measure_heads, reader.reading, of_heads))
             yield encoded, captured.answers, _compact(captured.activations), futures
@@ -128,7 +130,7 @@ class Measuring:
         ids: list[str] = []
         for name, (encoded, measures) in missing.items():
             precision = ledger.cached_precision(cached[name])
-            found = measure_layers(cached[name], ledger.run.shape.layers, measures)
+            found = measure_layers(cached[name], ledger.run.shape.layers, measures, encoded.probe.clusters)
             rows += ledger.geometry_rows(found, {**ledger.columns(checkpoint, encoded), "precision": precision})
             ids += self._ids(checkpoint, encoded, measures)
         ledger.commit(checkpoint, ids, {"geometry": rows})
