@@ -6,10 +6,12 @@ import sys
 
 import typer
 
+from pythia_geometry.commands.against import compare_against
 from pythia_geometry.commands.calibrate import calibrate_tests
 from pythia_geometry.commands.check import check_run
 from pythia_geometry.commands.compare import compare_claims
 from pythia_geometry.commands.doctor import doctor
+from pythia_geometry.commands.export import export_run
 from pythia_geometry.commands.lab import lab
 from pythia_geometry.commands.power import show_power
 from pythia_geometry.commands.precursors import judge_precursors
@@ -47,6 +49,8 @@ app.command("power")(show_power)
 app.command("precursors")(judge_precursors)
 app.command("calibrate")(calibrate_tests)
 app.command("compare")(compare_claims)
+app.command("export")(export_run)
+app.command("against")(compare_against)
 
 
 def main() -> None:

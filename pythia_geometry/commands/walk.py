@@ -33,8 +33,17 @@ DryRun = Annotated[bool, WALK("--dry-run", help="Say what would be downloaded, w
 
 Probes = Annotated[
     list[str] | None,
-    MEASURE("--probes", "-p", help="core, all, a set, set/task, name:shuffled, or a file. [default: the suite's]"),
+    MEASURE(
+        "--probes", "-p", help="core, all, a set, set/task, name:shuffled, a file, lm-eval:TASK. [default: the suite's]"
+    ),
 ]
+Fewshot = Annotated[
+    int,
+    MEASURE("--fewshot", help="lm-eval: examples before each question. [default: the task's own]", show_default=False),
+]
+Limit = Annotated[int, MEASURE("--limit", help="lm-eval: at most so many items a task; 0 for all.")]
+Include = Annotated[str, MEASURE("--include", help="lm-eval: a folder of task definitions of your own.")]
+Contexts = Annotated[str, MEASURE("--contexts", help="lm-eval: a context runs once for all its choices, or anew.")]
 Measures = Annotated[
     str, MEASURE("--measures", help="Names or groups with commas: representation (default), attention, weights, all.")
 ]
@@ -74,6 +83,10 @@ def walk(
     stage: Stage = "",
     pattern: Pattern = "",
     probes: Probes = None,
+    fewshot: Fewshot = -1,
+    limit: Limit = 0,
+    include: Include = "",
+    contexts: Contexts = "once",
     measures: Measures = "",
     loss: Loss = "auto",
     text: Text = "",
@@ -107,6 +120,7 @@ def walk(
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.commands.walk_session import run_session, run_shard
+    from pythia_geometry.extraction.benchmark_items import HarnessOptions
     from pythia_geometry.runs.request import Request
     from pythia_geometry.suites.named import OFFLINE
 
@@ -133,6 +147,8 @@ def walk(
         keep_weights=keep_weights,
         executor=executor,
         fetch=fetch,
+        harness=HarnessOptions(None if fewshot == -1 else fewshot, limit, include),
+        contexts=contexts,
     )
     has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
     raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)

@@ -58,7 +58,7 @@ class Capture:
 
 
 @dataclass(frozen=True)
-class _Sequence:
+class AnswerSequence:
     """One forward input: an item's prompt with all but the last token of one answer.
 
     Attributes:
@@ -104,14 +104,16 @@ def capture(
     activations = np.full((n_layers, n_items, model.shape.width), np.nan, dtype=np.float32)
     scores = [np.full(1 + len(item.distractors), np.nan) for item in encoded.items]
     exact = np.full(n_items, np.nan)
-    with torch.inference_mode(), _Pooling(model, position) as pooling:
-        for group in _batches(sequences, batch):
+    with torch.inference_mode(), Pooling(model, position) as pooling:
+        for group in batches_of(sequences, batch):
             main = [row for row, s in enumerate(group) if s.is_main]
             with heads.batch([(row, group[row].item) for row in main]) if heads else nullcontext():
                 final_BTD = pooling.run(group)
             if main:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
-            for sequence, index, log_prob, is_greedy in _score(model, group, final_BTD) if model.has_head else ():
+            for sequence, index, log_prob, is_greedy in (
+                score_answers(model, group, final_BTD) if model.has_head else ()
+            ):
                 scores[sequence.item][index] = log_prob
                 if index == TARGET:
                     exact[sequence.item] = is_greedy
@@ -137,24 +139,25 @@ def check_head(model: SuiteModel, encoded: EncodedProbe) -> None:
         )
 
 
-def _sequences(encoded: EncodedProbe) -> Iterator[_Sequence]:
+def _sequences(encoded: EncodedProbe) -> Iterator[AnswerSequence]:
     """One sequence an item scores the target and all one-token distractors; longer ones need their own."""
     for index, item in enumerate(encoded.items):
         answers = [item.target, *item.distractors]
         short = [(k, ids) for k, ids in enumerate(answers) if k == TARGET or len(ids) == 1]
-        yield _Sequence(index, item.prompt + item.target[:-1], len(item.prompt), tuple(short))
+        yield AnswerSequence(index, item.prompt + item.target[:-1], len(item.prompt), tuple(short))
         for k, ids in enumerate(answers):
             if k != TARGET and len(ids) > 1:
-                yield _Sequence(index, item.prompt + ids[:-1], len(item.prompt), ((k, ids),))
+                yield AnswerSequence(index, item.prompt + ids[:-1], len(item.prompt), ((k, ids),))
 
 
-def _batches(ordered: Sequence[_Sequence], batch: int) -> Iterator[list[_Sequence]]:
+def batches_of(ordered: Sequence[AnswerSequence], batch: int) -> Iterator[list[AnswerSequence]]:
+    """Sequences of one length at a time, of those that are ordered by it."""
     for _, same_length in groupby(ordered, key=lambda s: len(s.ids)):
         while group := list(islice(same_length, batch)):
             yield group
 
 
-class _Pooling:
+class Pooling:
     """Forward hooks that keep, of every layer, the pooled rows of the current batch and nothing else.
 
     After the last block only the last prompt token and those after it are read, so its MLP runs for them alone
@@ -167,9 +170,10 @@ class _Pooling:
         self.rows: list[Tensor] = []
         self.n_prompt_B = torch.empty(0)
         self.read_BT = torch.empty(0)
+        self.cache: Any = None
         self.handles: list[Any] = []
 
-    def __enter__(self) -> _Pooling:
+    def __enter__(self) -> Pooling:
         blocks = self.model.blocks
         self.handles = [blocks[0].register_forward_pre_hook(self._before_first, with_kwargs=True)]
         self.handles += [block.register_forward_hook(self._after_block) for block in blocks]
@@ -202,14 +206,21 @@ class _Pooling:
         """Not for a few rows: matrix libraries compute those by another routine, whose last bits differ."""
         return len(self.read_BT) >= FEW_ROWS
 
-    def run(self, group: Sequence[_Sequence]) -> Tensor:
-        """One forward pass; returns the hidden states after the final norm [B, T, D], right where they are read."""
+    def run(self, group: Sequence[AnswerSequence], keep: bool = False) -> Tensor:
+        """One forward pass; returns the hidden states after the final norm [B, T, D], right where they are read.
+
+        Args:
+            group: Sequences of one length.
+            keep: Whether keys and values stay in `cache`.
+        """
         device = self.model.device
         ids_BT = torch.tensor([s.ids for s in group], device=device)
         self.n_prompt_B = torch.tensor([s.n_prompt for s in group], device=device)
         self.read_BT = torch.arange(ids_BT.shape[1], device=device) >= self.n_prompt_B[:, None] - 1
         self.rows = []
-        return self.model.base(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
+        output = self.model.base(input_ids=ids_BT, use_cache=keep)
+        self.cache = output.past_key_values if keep else None
+        return output.last_hidden_state  # type: ignore[no-any-return]
 
     def pool(self, hidden_BTD: Tensor) -> Tensor:
         """Pooled rows [B, D] of the current batch."""
@@ -233,9 +244,9 @@ def _pool(hidden_BTD: Tensor, n_prompt_B: Tensor, position: str) -> Tensor:
     return (hidden_BTD.float() * inside_BT[..., None]).sum(1) / n_prompt_B[:, None]
 
 
-def _score(
-    model: SuiteModel, group: Sequence[_Sequence], final_BTD: Tensor
-) -> Iterator[tuple[_Sequence, int, float, bool]]:
+def score_answers(
+    model: SuiteModel, group: Sequence[AnswerSequence], final_BTD: Tensor
+) -> Iterator[tuple[AnswerSequence, int, float, bool]]:
     """Log-probability of every scored answer; logits only at the positions that predict its tokens."""
     rows: list[int] = []
     positions: list[int] = []
@@ -251,7 +262,7 @@ def _score(
             tokens += ids
             lengths.append(len(ids))
     logits_PV = model.logits(final_BTD[rows, positions])
-    greedy, log_probs = _read_off(logits_PV, np.array(predicting), np.array(tokens))
+    greedy, log_probs = read_off(logits_PV, np.array(predicting), np.array(tokens))
     starts = np.cumsum([0, *lengths[:-1]])
     totals, all_greedy = np.add.reduceat(log_probs, starts), np.minimum.reduceat(greedy, starts)
     scored = ((sequence, index) for sequence in group for index, _ in sequence.scored)
@@ -259,7 +270,7 @@ def _score(
         yield sequence, index, float(total), bool(hit)
 
 
-def _read_off(
+def read_off(
     logits_PV: Tensor, predicting: NDArray[np.int64], tokens: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each token, whether it is the greedy one at the position that predicts it, and its log-probability.

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.benchmark_items import BenchmarkItem
 from pythia_geometry.extraction.probe_files import Item
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.json_files import LFS_POINTER
@@ -28,6 +29,28 @@ class EncodedItem:
     prompt: Ids
     target: Ids
     distractors: tuple[Ids, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of its forward passes: prompt and target, and each distractor of several tokens."""
+        n, others = len(self.prompt), [len(d) - 1 for d in self.distractors if len(d) > 1]
+        return n + len(self.target) - 1 + sum(n + m for m in others)
+
+
+@dataclass(frozen=True)
+class EncodedBenchmarkItem(EncodedItem):
+    """A benchmark's item as token ids, by the harness's own rule.
+
+    Attributes:
+        contexts: Of each answer, the target's first, the context before it.
+    """
+
+    contexts: tuple[Ids, ...] = ()
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of its forward passes: each context once, and what each answer adds to it."""
+        return sum(map(len, set(self.contexts))) + sum(len(a) - 1 for a in (self.target, *self.distractors))
 
 
 @dataclass(frozen=True)
@@ -61,11 +84,8 @@ class EncodedProbe:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the forward passes: prompt and target, and each distractor of several tokens."""
-        return sum(
-            len(i.prompt) + len(i.target) - 1 + sum(len(i.prompt) + len(d) - 1 for d in i.distractors if len(d) > 1)
-            for i in self.items
-        )
+        """Tokens of the forward passes."""
+        return sum(item.n_tokens for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,7 @@ class _Place:
     item: Item
     vocab_size: int
     context: int
+    prefix: int | None = None
 
     @property
     def row(self) -> str:
@@ -130,29 +151,68 @@ class Encoder:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return tuple(encoding.ids), list(encoding.offsets)
 
-    def encode(self, probe: Probe, vocab_size: int, context: int = 0) -> EncodedProbe:
+    def encode(self, probe: Probe, vocab_size: int, context: int = 0, prefix: int | None = None) -> EncodedProbe:
         """Token ids of a probe's items, shuffled where it is a control.
 
         Args:
             probe: The probe.
             vocab_size: How many words the model knows.
             context: How many tokens it reads; 0 where that is not known.
+            prefix: The token that stands before an answer without a context, in tasks of lm-eval.
 
         Raises:
             PythiaGeometryError: If a text has words that the tokenizer or the model does not know, is far too long, or
                 if an answer changes the tokens of its prompt.
         """
-        items = tuple(self._item(_Place(probe, item, vocab_size, context)) for item in probe.items)
+        items = tuple(self._item(_Place(probe, item, vocab_size, context, prefix)) for item in probe.items)
         place = _Place(probe, probe.items[0], vocab_size, context)
         one, two = (self._encoding(f"{place.item.prompt}{gap}{place.item.prompt}", place).ids for gap in (" ", "  "))
         return EncodedProbe(probe, items, one != two)
 
     def _item(self, place: _Place) -> EncodedItem:
+        if isinstance(place.item, BenchmarkItem):
+            return self._benchmark_item(place, place.item)
         prompt = self._known(self._encoding(place.item.prompt, place), place.item.prompt, place)
         target, *distractors = (self._answer(prompt, a, place) for a in (place.item.target, *place.item.distractors))
         if place.probe.is_shuffled:
             prompt = shuffle_prompt(prompt, place.item.id)
         return EncodedItem(prompt, target, tuple(distractors))
+
+    def _benchmark_item(self, place: _Place, item: BenchmarkItem) -> EncodedBenchmarkItem:
+        """Context and continuation of every choice, the first right one first."""
+        contexts, answers = [], []
+        for context, continuation in (item.choices[k] for k in item.order):
+            before, after = self._pair(context, continuation, place)
+            if not after:
+                raise PythiaGeometryError(f"{place.row}: {continuation!r} has no token under this suite's tokenizer")
+            if place.context:  # what is too long is cut on the left, as the harness does
+                before = before[max(0, len(before) + len(after) - place.context - 1) :]
+            if not before:
+                raise PythiaGeometryError(
+                    f"{place.row}: nothing stands before a choice of {len(after)} tokens: its context is white space "
+                    "alone, or the choice is longer than the model reads"
+                )
+            contexts.append(shuffle_prompt(before, item.id) if place.probe.is_shuffled else before)
+            answers.append(after)
+        return EncodedBenchmarkItem(contexts[0], answers[0], tuple(answers[1:]), tuple(contexts))
+
+    def _pair(self, context: str, continuation: str, place: _Place) -> tuple[Ids, Ids]:
+        """As lm-eval's `loglikelihood` makes token ids of a request.
+
+        Spaces at the context's end belong to the continuation, which is what the whole has beyond the context's
+        tokens; both with the special tokens that the tokenizer puts before every text. Without a context, the prefix
+        token stands for it.
+        """
+        if not context:
+            if place.prefix is None:
+                wrong = "an empty context, and the model's config names no token that could stand for it"
+                raise PythiaGeometryError(f"{place.row} has {wrong} (bos_token_id or eos_token_id)")
+            ids = self._known(self._encoding(continuation, place), continuation, place)
+            return (ids[:1], ids[1:]) if ids[0] == place.prefix else ((place.prefix,), ids)
+        kept = context.rstrip()
+        whole = self._known(self._encoding(context + continuation, place, special=True), context + continuation, place)
+        before = tuple(self._encoding(kept, place, special=True).ids)
+        return before, whole[len(before) :]
 
     def _answer(self, prompt: Ids, answer: str, place: _Place) -> Ids:
         """What follows the prompt's tokens where prompt and answer are one text.
@@ -194,13 +254,13 @@ class Encoder:
             )
         return ids
 
-    def _encoding(self, text: str, place: _Place) -> Any:
+    def _encoding(self, text: str, place: _Place, special: bool = False) -> Any:
         if place.context and len(text) > place.context * CHARACTERS_A_TOKEN:
             raise PythiaGeometryError(
                 f"{place.row} has a text of {len(text):,} characters; the model reads at most {place.context:,} tokens"
             )
         try:
-            return self._tokenizer.encode(text, add_special_tokens=False)
+            return self._tokenizer.encode(text, add_special_tokens=special and not self._begins_special(text, place))
         except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair is no text
             raise PythiaGeometryError(f"{place.row}: {text!r} is not valid Unicode text") from error
         except BaseException as error:  # the Rust side raises bare Exception, and panics
@@ -208,6 +268,11 @@ class Encoder:
                 raise
             cannot = f"this suite's tokenizer cannot read {text[:80]!r}: {error}"
             raise PythiaGeometryError(f"{place.row}: {cannot}") from error
+
+    def _begins_special(self, text: str, place: _Place) -> bool:
+        """Whether a text begins with the prefix token's own, which is then not put before it again."""
+        token = None if place.prefix is None else self._tokenizer.id_to_token(place.prefix)
+        return token is not None and text.startswith(token)
 
 
 def shuffle_prompt(prompt: Ids, item_id: str) -> Ids:

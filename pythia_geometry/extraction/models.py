@@ -70,6 +70,17 @@ def read_shape(config_file: Path) -> Shape:
     return _shape_of(read_config(config_file))
 
 
+def read_prefix(config_file: Path) -> int | None:
+    """The token that stands before a text that nothing precedes: the config's beginning of text, else its end of text.
+
+    Raises:
+        PythiaGeometryError: If transformers does not know such a config.
+    """
+    config = read_config(config_file)
+    named = (getattr(config, name, None) for name in ("bos_token_id", "eos_token_id"))
+    return next((token for token in named if isinstance(token, int)), None)
+
+
 def _shape_of(config: PretrainedConfig) -> Shape:
     context = getattr(config, "max_position_embeddings", 0)
     context = context if isinstance(context, int) and context > 0 else 0

@@ -20,6 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.benchmark_items import (
+    PREFIX,
+    BenchmarkFacts,
+    BenchmarkItem,
+    Frozen,
+    HarnessOptions,
+    is_frozen,
+    read_frozen,
+)
 from pythia_geometry.extraction.probe_checks import ProbeWarning, warnings_of
 from pythia_geometry.extraction.probe_files import Item, ProbeFile, read_probe_file
 from pythia_geometry.json_files import read_json
@@ -39,12 +48,14 @@ class Probe:
         task: The task.
         items: Its rows, in the file's order.
         warnings: What is probably a mistake in them; of the sets that ship, nothing.
+        facts: Of a task of lm-eval, where it comes from and how it is scored; its items are `BenchmarkItem`s.
     """
 
     set_name: str
     task: str
     items: tuple[Item, ...]
     warnings: tuple[ProbeWarning, ...] = field(default=(), compare=False)
+    facts: BenchmarkFacts | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +72,8 @@ class Probe:
     def sha256(self) -> str:
         """Identity of the rows and of the shuffling, without the marks: activations and answers do not read them."""
         rows = [{k: v for k, v in asdict(item).items() if k != "marks"} for item in self.items]
-        text = json.dumps([self.is_shuffled, rows], sort_keys=True, ensure_ascii=True)
+        facts = [asdict(self.facts)] if self.facts else []
+        text = json.dumps([self.is_shuffled, rows, *facts], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
@@ -86,7 +98,12 @@ class Probe:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing: 1/(1 + distractors), averaged over items; 0 without distractors."""
+        """Accuracy of guessing: 1/(1 + distractors), averaged over items; 0 without distractors.
+
+        Of a task with several right choices, their share.
+        """
+        if self.facts:
+            return sum(_guessed(item) for item in self.items) / len(self.items)
         return sum(1 / (1 + len(i.distractors)) if i.distractors else 0.0 for i in self.items) / len(self.items)
 
     @property
@@ -95,19 +112,20 @@ class Probe:
         return max(Counter(item.target for item in self.items).values()) / len(self.items)
 
 
-def load_probes(names: Sequence[str]) -> list[Probe]:
+def load_probes(names: Sequence[str], options: HarnessOptions | None = None) -> list[Probe]:
     """The probes that a selection means, in order, each once.
 
     Args:
         names: `core`, `all`, a set, `set/task`, each with an optional `:shuffled`; or a file (JSONL, JSON, CSV,
-            Parquet) or the name of a dataset on the Hub, with or without it.
+            Parquet), the name of a dataset on the Hub, or `lm-eval:` and a task of the harness, with or without it.
+        options: How tasks of lm-eval are built.
 
     Raises:
         PythiaGeometryError: If a name is unknown or a file malformed.
     """
     found: dict[tuple[str, str], Probe] = {}
     for name in names:
-        for probe in _named(name.strip()):
+        for probe in _named(name.strip(), options or HarnessOptions()):
             held = found.setdefault((probe.set_name, probe.task), probe)
             if (held.sha256, held.marks_sha256) != (probe.sha256, probe.marks_sha256):
                 raise PythiaGeometryError(
@@ -134,7 +152,7 @@ def _folder() -> Path:
     return data_folder() / "probes"
 
 
-def _named(name: str) -> Iterable[Probe]:
+def _named(name: str, options: HarnessOptions) -> Iterable[Probe]:
     if not name:
         raise PythiaGeometryError("--probes has an empty name. Expected core, all, or names: pythia-geom probes")
     set_name, is_table_order, task = name.partition(f"{SHUFFLED}/")
@@ -146,6 +164,12 @@ def _named(name: str) -> Iterable[Probe]:
         return [p for set_name in language_sets() for p in _from_shipped(set_name, shuffled)]
     if base.partition("/")[0] in shipped_sets():
         return _from_shipped(base, shuffled)
+    if base.startswith(PREFIX):
+        from pythia_geometry.extraction.lm_eval_tasks import build_tasks
+
+        return [_benchmark(frozen, shuffled) for frozen in build_tasks(base.removeprefix(PREFIX), options)]
+    if is_frozen(Path(base).expanduser()):
+        return [_benchmark(read_frozen(Path(base).expanduser()), shuffled)]
     read = read_probe_file(base)
     if read is None:
         raise PythiaGeometryError(_unknown(base))
@@ -171,13 +195,37 @@ def _unknown(name: str) -> str:
     hint = f"Did you mean {close[0]}? " if close else ""
     return (
         f"Unknown probe {name!r}. {hint}Expected {', '.join(known)}, set/task, a file ending in .jsonl, .json, .csv "
-        "or .parquet, or a dataset as organisation/name. See: pythia-geom probes"
+        "or .parquet, a dataset as organisation/name, or lm-eval:TASK. See: pythia-geom probes"
     )
 
 
 def _checked(probes: Sequence[Probe], read: ProbeFile) -> list[Probe]:
     """A user's own probes, with what is probably wrong in them."""
     return [replace(probe, warnings=warnings_of(probe.items, read.unread)) for probe in probes]
+
+
+def _benchmark(frozen: Frozen, shuffled: bool) -> Probe:
+    """A task of lm-eval; its items are taken as they are."""
+    if shuffled and not any(context for item in frozen.items for context, _ in item.choices):
+        raise PythiaGeometryError(
+            f"{frozen.facts.task} of lm-eval has empty contexts: nothing stands before its choices that could be "
+            "shuffled, so it has no :shuffled companion"
+        )
+    return Probe(frozen.set_name + (SHUFFLED if shuffled else ""), frozen.facts.task, frozen.items, facts=frozen.facts)
+
+
+def frozen_of(probe: Probe) -> Frozen | None:
+    """What a file would freeze of a task of lm-eval; None of any other probe."""
+    if probe.facts is None:
+        return None
+    items = tuple(item for item in probe.items if isinstance(item, BenchmarkItem))
+    return Frozen(probe.set_name.removesuffix(SHUFFLED), probe.facts, items)
+
+
+def _guessed(item: Item) -> float:
+    """Share of the choices that are right; 0 where there is one continuation only."""
+    right = len(item.gold) if isinstance(item, BenchmarkItem) else 1
+    return right / (1 + len(item.distractors)) if item.distractors else 0.0
 
 
 def _grouped(set_name: str, read: ProbeFile, shuffled: bool) -> list[Probe]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from pythia_geometry.extraction.benchmark_items import frozen_name, frozen_text
+from pythia_geometry.extraction.probes import frozen_of
 from pythia_geometry.runs.fetching.files import empty_downloads
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
@@ -25,6 +27,7 @@ from pythia_geometry.runs.one_run.walk import Elsewhere, RunWalk, wanted
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.progress import Progress, Silent
 from pythia_geometry.runs.request import RAY
+from pythia_geometry.store.manifest_file import PROBES
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 
@@ -56,6 +59,7 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
             empty_downloads(folder.downloads)
         held = folder.manifest()
         folder.write_manifest(updated_manifest(held, plan, replaced_since(held, plan)))
+        _freeze(plan, folder)
         ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)
         ahead = [one for ledger in ledgers for one in wanted(ledger, elsewhere)]
@@ -67,6 +71,14 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         for label, count in folder.lost.items():
             watcher.lost(label, count)
         return tables
+
+
+def _freeze(plan: Plan, folder: RunFolder) -> None:
+    """Keeps the items of tasks of lm-eval, so that the next machine needs neither the harness nor the dataset."""
+    frozen = (frozen_of(encoded.probe) for run in plan.runs for encoded in run.probes)
+    files = {f"{PROBES}/{frozen_name(one)}": frozen_text(one) for one in frozen if one is not None}
+    for name, text in files.items():
+        folder.write_text(name, text)
 
 
 def _executor(plan: Plan) -> Callable[[Sequence[Ledger]], Elsewhere]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan, replaced: Mapping[str, 
             "batch": request.batch,
             "duplicates": request.duplicates,
             "format": request.weight_format,
+            **({"contexts": request.contexts} if any(e.probe.facts for run in plan.runs for e in run.probes) else {}),
             "measures": [measure.name for measure in request.chosen],
             "shuffle_seed": f"sha256 of the item's id ({SHUFFLED})",
         },
@@ -232,6 +234,7 @@ def _probe_facts(plan: Plan) -> dict[str, Any]:
             "chance": encoded.probe.chance,
             "majority": encoded.probe.majority,
             "single_token_share": encoded.single_token_share,
+            **({"lm_eval": asdict(encoded.probe.facts)} if encoded.probe.facts else {}),
             "clusters": encoded.probe.n_clusters,
         }
         for run in plan.runs

@@ -14,7 +14,7 @@ from pythia_geometry.extraction.config_identity import config_identity
 from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.marked_prompts import marked_prompts
-from pythia_geometry.extraction.models import DTYPES, Shape, read_shape
+from pythia_geometry.extraction.models import DTYPES, Shape, read_prefix, read_shape
 from pythia_geometry.extraction.probes import Probe, load_probes
 from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
@@ -177,7 +177,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     name = run_name(suite.model, suite.seed)
     steps = parse_steps(request.steps, suite.steps(), name)
     spans = SpanSource(suite) if request.fetch == RANGES else None
-    probes = given or load_probes(request.probes or suite.default_probes)
+    probes = given or load_probes(request.probes or suite.default_probes, request.harness)
     found = suite.find(steps, request.weight_format)
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
@@ -186,11 +186,14 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     config, tokenizer = suite.config_file(), suite.tokenizer_file()
     shape = read_shape(config)
     encoder = Encoder(tokenizer)
-    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context) for probe in probes)
+    prefix = read_prefix(config) if any(probe.facts for probe in probes) else None
+    encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context, prefix) for probe in probes)
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
+    if reads_heads:
+        _check_heads(encoded)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
     losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
     return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
@@ -224,8 +227,19 @@ def _check_disk(suite: Suite, found: Sequence[Checkpoint], request: Request) -> 
             raise too_little(budget, checkpoint.label, needed, shares)
 
 
+def _check_heads(probes: Sequence[EncodedProbe]) -> None:
+    """Refuses attention measures of benchmarks, whose contexts run in another way."""
+    if benchmark := next((p.probe.name for p in probes if p.probe.facts), None):
+        raise PythiaGeometryError(
+            f"{benchmark} is a task of lm-eval, and attention is measured on probes with prompts of their own. Walk it "
+            "without measures of heads, and other probes with them into the same run folder"
+        )
+
+
 def _check_context(probes: Sequence[EncodedProbe], shape: Shape, name: str) -> None:
     for probe in probes:
+        if probe.probe.facts:  # cut on the left, as the harness does
+            continue
         longest = max(len(i.prompt) + max(map(len, (i.target, *i.distractors))) for i in probe.items)
         if shape.context and longest > shape.context:
             raise PythiaGeometryError(

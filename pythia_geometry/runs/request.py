@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.benchmark_items import HarnessOptions
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
 from pythia_geometry.extraction.device_names import find_devices, names_several
 from pythia_geometry.extraction.losses import PROBES, TEXT
@@ -22,6 +23,7 @@ from pythia_geometry.suites.steps.numbering import Naming
 KEEP, REFUSE, NONE = "keep", "refuse", "none"
 LOCAL, RAY = "local", "ray"
 FILES, RANGES = "files", "ranges"
+ONCE, ANEW = "once", "anew"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Request:
         executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
         fetch: Whole weight `files`, or only the byte `ranges` of the base model: geometry without behaviour, nothing on
             the disk.
+        harness: How tasks of lm-eval are built.
+        contexts: Whether the context of a benchmark's item runs `once` for all its choices, or `anew` with each.
     """
 
     models: tuple[str, ...] = (OFFLINE,)
@@ -78,6 +82,8 @@ class Request:
     disk: str = ""
     executor: str = LOCAL
     fetch: str = FILES
+    harness: HarnessOptions = field(default_factory=HarnessOptions)
+    contexts: str = ONCE
 
     def __post_init__(self) -> None:
         """Checks every word that has a closed set.
@@ -93,6 +99,7 @@ class Request:
         _one_of("--activations", self.activations, (KEEP, NONE))
         _one_of("--executor", self.executor, (LOCAL, RAY))
         _one_of("--fetch", self.fetch, (FILES, RANGES))
+        _one_of("--contexts", self.contexts, (ONCE, ANEW))
         if self.fetch == RANGES:
             self._check_ranges()
         _one_of("--loss", self.loss, (AUTO, TEXT, PROBES))

@@ -15,6 +15,7 @@ from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
 from pythia_geometry.measures import Measure
+from pythia_geometry.runs.benchmark_metrics import OWN_SCORING, metrics_of
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 Row = dict[str, Any]
@@ -109,7 +110,7 @@ def geometry_row(site: Site, measure: Measure, estimate: Estimate, rest: Row) ->
 
 
 def behaviour_rows(answers: Answers, probe: Probe, rest: Row, unread: str = "") -> Iterator[Row]:
-    """Accuracy, exact match, log-probability and margin of one probe.
+    """Accuracy, exact match, log-probability and margin of one probe; of a task of lm-eval also its own metrics.
 
     `accuracy` is the forced choice where items have distractors and exact match where they have none
     (assumption A3).
@@ -130,6 +131,8 @@ def behaviour_rows(answers: Answers, probe: Probe, rest: Row, unread: str = "") 
     }
     for metric, (values, chance) in metrics.items():
         value, error, reason = (nan, nan, unread) if unread else _mean(values, probe, metric)
+        if probe.facts and probe.facts.own_scoring and metric in ("accuracy", "margin") and not unread:
+            value, error, reason = nan, nan, OWN_SCORING
         yield {
             **rest,
             "metric": metric,
@@ -141,6 +144,35 @@ def behaviour_rows(answers: Answers, probe: Probe, rest: Row, unread: str = "") 
             "reason": reason,
             "source": "walk",
         }
+    if probe.facts:
+        yield from _benchmark_rows(answers, probe, rest, unread)
+
+
+NAMES_BESIDE = {"acc_norm": "accuracy_norm"}
+"""Metrics of lm-eval that also stand under our name, as tables from elsewhere have them; `acc` is our accuracy."""
+
+
+def _benchmark_rows(answers: Answers, probe: Probe, rest: Row, unread: str) -> Iterator[Row]:
+    """Rows by the harness's names, with its errors."""
+    nan = float("nan")
+    if (facts := probe.facts) is None:
+        return
+    for metric in metrics_of(answers, probe, facts):
+        if metric.name == "exact_match":  # stands there already, by the same rule
+            continue
+        is_choice = metric.name.startswith("acc")
+        for name in filter(None, (metric.name, NAMES_BESIDE.get(metric.name))):
+            yield {
+                **rest,
+                "metric": name,
+                "value": nan if unread else metric.value,
+                "error": nan if unread else metric.error,
+                "n": len(probe.items),
+                "chance": probe.chance if is_choice else nan,
+                "majority": probe.majority if is_choice else nan,
+                "reason": unread or metric.reason,
+                "source": "walk",
+            }
 
 
 def _has_distractors(probe: Probe) -> NDArray[np.bool_]:

@@ -22,7 +22,22 @@ CACHES = ("activations", "passing")
 """Folders of activations: those to be kept, and those that comparisons still need."""
 
 TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, CHECKPOINTS))
-OWN = {PARTS, CHECKPOINTS, *CACHES, *TABLE_FILES, SHARDS, "downloads", "figures", "results", "summary.csv", "damaged"}
+PROBES = "probes"
+"""Folder of the items of benchmarks, frozen."""
+
+OWN = {
+    PARTS,
+    CHECKPOINTS,
+    *CACHES,
+    *TABLE_FILES,
+    SHARDS,
+    PROBES,
+    "downloads",
+    "figures",
+    "results",
+    "summary.csv",
+    "damaged",
+}
 OWN |= {name + ending for name in (MANIFEST, "written.json") for ending in ("", ".copy")}
 """Names at the top of a run folder that a walk has written."""
 

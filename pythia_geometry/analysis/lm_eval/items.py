@@ -118,10 +118,10 @@ def _log_probs(item: Item) -> tuple[float, float]:
 
 
 def _log_prob(answer: object) -> float:
-    """`[−3.2, false]`, however deeply wrapped; NaN for generated text."""
+    """`[−3.2, false]`, however deeply wrapped; NaN for generated text. An export of a walk may not know the second."""
     while isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
-    if isinstance(answer, list) and len(answer) == 2 and str(answer[1]) in ("True", "False"):
+    if isinstance(answer, list) and len(answer) == 2 and str(answer[1]) in ("True", "False", "None"):
         return _number(answer[0])
     return math.nan
 

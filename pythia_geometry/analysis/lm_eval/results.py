@@ -1,7 +1,7 @@
 """Results of EleutherAI's lm-evaluation-harness as behaviour curves, in the format of 2023 and today's.
 
 A 2023 file has `results[task]["acc"]` and one `config.num_fewshot`; today's has `results[task]["acc,none"]`, with
-`n-shot`, `n-samples` and `versions` by task. `lm_eval_file` says what a file speaks of, `lm_eval_items` reads the items
+`n-shot`, `n-samples` and `versions` by task. `file` says what a file speaks of, `items` reads the items
 that lie beside it.
 """
 
@@ -48,7 +48,7 @@ def read_results(path: str | Path, step: int | None = None) -> pd.DataFrame:
 
     Args:
         path: A `.json` file, or a folder with any number below it. What is no results file in a folder, such as a stray
-            settings file, is skipped with a warning that names it; `samples_*.jsonl` are `lm_eval_items`'.
+            settings file, is skipped with a warning that names it; `samples_*.jsonl` are `items`'.
         step: The training step, for results that do not name one (`revision=step512`, `config.model_revision`, or a
             folder `…/step512` or `…/checkpoint-512`).
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.extraction.benchmark_capture import capture_benchmark
 from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.matrices import matrices
@@ -24,6 +25,7 @@ from pythia_geometry.measures import PATTERN, RESIDUAL, Measure
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run.alone import measure_matrices, measure_surface
 from pythia_geometry.runs.one_run.loader import Loader
+from pythia_geometry.runs.request import ONCE
 from pythia_geometry.runs.rows import (
     Measured,
     Row,
@@ -105,7 +107,11 @@ class Measuring:
             self.ledger.progress.stage(checkpoint.label, encoded.probe.name)
             reader = PatternReader(model, self.ledger.run.prompts[encoded.probe.name]) if of_heads else None
             with reader or nullcontext():
-                captured = capture(model, encoded, request.position, request.batch, reader)
+                if encoded.probe.facts:
+                    once = request.contexts == ONCE
+                    captured = capture_benchmark(model, encoded, request.position, request.batch, once)
+                else:
+                    captured = capture(model, encoded, request.position, request.batch, reader)
             futures = [
                 self.threads.submit(measure_layers, captured.activations, layers, of_cloud, encoded.probe.clusters)
             ]

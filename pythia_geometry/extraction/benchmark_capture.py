@@ -1,0 +1,186 @@
+"""Runs a task of lm-eval through one checkpoint: each context once, and every choice on its keys and values.
+
+Shape letters: B contexts of a batch, T their common length, M tokens that a choice adds, D width, V words.
+
+The contexts are the forward pass that geometry is read from, at their last token; the same pass whether keys and values
+are kept or not, so geometry is equal to the last bit. Log-probabilities of the two ways differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pythia_geometry.extraction.benchmark_items import BenchmarkItem
+from pythia_geometry.extraction.capture import (
+    BATCH,
+    LAST,
+    TARGET,
+    Answers,
+    AnswerSequence,
+    Capture,
+    Pooling,
+    batches_of,
+    read_off,
+    score_answers,
+)
+from pythia_geometry.extraction.encoding import EncodedBenchmarkItem, EncodedProbe, Ids
+from pythia_geometry.extraction.models import SuiteModel
+
+CACHE_BYTES = 128 * 2**20
+"""Keys and values that are held at once."""
+
+Score = tuple[int, int, float, bool]
+"""Item, answer, log-probability, whether every token of it was the likeliest."""
+
+
+def capture_benchmark(
+    model: SuiteModel, encoded: EncodedProbe, position: str = LAST, batch: int = BATCH, share: bool = True
+) -> Capture:
+    """Runs every item of a task of lm-eval through the model.
+
+    Args:
+        model: The suite's model with a checkpoint's weights.
+        encoded: The task under the suite's tokenizer.
+        position: `last` token of the context, or the `mean` over it.
+        batch: Contexts a forward pass, at most.
+        share: Whether the choices go on from the context's keys and values; else each runs with its context anew. A
+            model that keeps something else than keys and values of every token is always run anew.
+
+    Returns:
+        Activations and answers, of the first right choice's context. `choice` is the harness's `acc`: the likeliest
+        choice, of equal ones the first, is right.
+    """
+    items = [item for item in encoded.items if isinstance(item, EncodedBenchmarkItem)]
+    scores = [np.full(1 + len(item.distractors), np.nan) for item in items]
+    exact = np.full(len(items), np.nan)
+    activations = np.full((len(model.shape.layers), len(items), model.shape.width), np.nan, dtype=np.float32)
+    with torch.inference_mode():
+        for group in _groups(model, items, batch):
+            with Pooling(model, position) as pooling:
+                final_BTD = pooling.run(group, keep=share)
+            if main := [row for row, s in enumerate(group) if s.is_main]:
+                activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
+            for item, answer, log_prob, is_greedy in _scores(model, group, final_BTD, pooling.cache, batch):
+                scores[item][answer] = log_prob
+                if answer == TARGET:
+                    exact[item] = is_greedy
+    for item, of_item in zip(items, scores, strict=True):
+        _make_equals_equal(item, of_item)
+    return Capture(activations, _answers(encoded, scores, exact))
+
+
+def _make_equals_equal(item: EncodedBenchmarkItem, scores: NDArray[np.float64]) -> None:
+    """Gives choices of the same tokens the same score to the last bit: of equal ones the first is chosen."""
+    seen: dict[tuple[Ids, Ids], int] = {}
+    for k, asked in enumerate(zip(item.contexts, (item.target, *item.distractors), strict=True)):
+        scores[k] = scores[seen.setdefault(asked, k)]
+
+
+def _groups(model: SuiteModel, items: Sequence[EncodedBenchmarkItem], batch: int) -> Iterator[list[AnswerSequence]]:
+    """Contexts of one length, no more at once than their keys and values may take."""
+    contexts = sorted((one for i, item in enumerate(items) for one in _contexts(i, item)), key=lambda s: len(s.ids))
+    a_token = 2 * model.shape.n_layers * model.shape.width * next(model.base.parameters()).element_size()
+    for length, same in groupby(contexts, key=lambda s: len(s.ids)):
+        yield from batches_of(list(same), max(1, min(batch, CACHE_BYTES // (length * a_token))))
+
+
+def _contexts(index: int, item: EncodedBenchmarkItem) -> Iterator[AnswerSequence]:
+    """Every different context of an item, with the answers that follow it; the target's first."""
+    answers: dict[Ids, list[tuple[int, Ids]]] = {}
+    for k, (context, answer) in enumerate(zip(item.contexts, (item.target, *item.distractors), strict=True)):
+        answers.setdefault(context, []).append((k, answer))
+    for context, scored in answers.items():
+        yield AnswerSequence(index, context, len(context), tuple(scored))
+
+
+def _scores(
+    model: SuiteModel, group: Sequence[AnswerSequence], final_BTD: Tensor, cache: Any, batch: int
+) -> Iterator[Score]:
+    if not model.has_head:
+        return
+    if not _is_plain(cache):
+        yield from _anew(model, group, batch)
+        return
+    asked = [(row, k, ids) for row, s in enumerate(group) for k, (_, ids) in enumerate(s.scored)]
+    first = model.logits(final_BTD[:, -1])
+    greedy, totals = read_off(first, np.array([row for row, _, _ in asked]), np.array([ids[0] for *_, ids in asked]))
+    at = {(row, k): index for index, (row, k, _) in enumerate(asked)}
+    for k in sorted({k for _, k, ids in asked if len(ids) > 1}):
+        for row, log_prob, is_greedy in _continued(model, group, k, cache):
+            totals[at[row, k]] += log_prob
+            greedy[at[row, k]] = min(greedy[at[row, k]], is_greedy)
+    for (row, k, _), total, is_greedy in zip(asked, totals, greedy, strict=True):
+        yield group[row].item, group[row].scored[k][0], float(total), bool(is_greedy)
+
+
+def _is_plain(cache: Any) -> bool:
+    """Whether a cache holds keys and values of every token, so that it can be cut back to the context."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def _continued(
+    model: SuiteModel, group: Sequence[AnswerSequence], k: int, cache: Any
+) -> list[tuple[int, float, float]]:
+    """Of every token after the first of the k-th answers: row, log-probability, whether it is the likeliest.
+
+    Shorter answers are filled up on the right, where nothing is read.
+    """
+    answers = [s.scored[k][1] if k < len(s.scored) else (0,) for s in group]
+    width = max(len(ids) - 1 for ids in answers)
+    filled = [[*ids[:-1], *[0] * (width - len(ids) + 1)] for ids in answers]
+    states_BMD = model.base(
+        input_ids=torch.tensor(filled, device=model.device), past_key_values=cache, use_cache=True
+    ).last_hidden_state
+    cache.crop(-width)
+    places = [(row, m) for row, ids in enumerate(answers) for m in range(len(ids) - 1)]
+    rows, columns = map(list, zip(*places, strict=True))
+    wanted = np.array([answers[row][m + 1] for row, m in places])
+    greedy, log_probs = read_off(model.logits(states_BMD[rows, columns]), np.arange(len(places)), wanted)
+    return list(zip(rows, log_probs, greedy, strict=True))
+
+
+def _anew(model: SuiteModel, group: Sequence[AnswerSequence], batch: int) -> Iterator[Score]:
+    """Each answer with its context in a forward pass of its own."""
+    whole = [AnswerSequence(s.item, s.ids + ids[:-1], len(s.ids), ((k, ids),)) for s in group for k, ids in s.scored]
+    for part in batches_of(sorted(whole, key=lambda s: len(s.ids)), batch):
+        ids_BT = torch.tensor([s.ids for s in part], device=model.device)
+        final_BTD = model.base(input_ids=ids_BT, use_cache=False).last_hidden_state
+        for sequence, k, log_prob, is_greedy in score_answers(model, part, final_BTD):
+            yield sequence.item, k, log_prob, is_greedy
+
+
+def _answers(encoded: EncodedProbe, scores: Sequence[NDArray[np.float64]], exact: NDArray[np.float64]) -> Answers:
+    """As of any probe, but choices by the harness's rule, and margins over wrong choices alone."""
+    n = len(scores)
+    log_prob, margin, choice = (np.full(n, np.nan) for _ in range(3))
+    for i, (item, s) in enumerate(zip(encoded.probe.items, scores, strict=True)):
+        if not isinstance(item, BenchmarkItem) or not np.isfinite(s).all():
+            continue
+        log_prob[i] = s[TARGET]
+        wrong = [at for at, k in enumerate(item.order) if k not in item.gold]
+        if len(s) > 1:
+            choice[i] = float(_likeliest(item, s) in item.gold)
+        if wrong:
+            margin[i] = s[TARGET] - s[wrong].mean()
+    return Answers(log_prob, margin, choice, np.where(np.isfinite(log_prob), exact, np.nan), scores)
+
+
+def _likeliest(item: BenchmarkItem, scores: NDArray[np.float64]) -> int:
+    """Index of the likeliest choice in the harness's order; of equal ones the first."""
+    return int(np.argmax(in_order(item, scores)))
+
+
+def in_order(item: BenchmarkItem, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probabilities of the choices in the harness's order, from those with the first right one first."""
+    ordered = np.empty(len(scores))
+    ordered[list(item.order)] = scores
+    return ordered
