@@ -71,8 +71,8 @@ def capture_benchmark(
                 scores[item][answer] = log_prob
                 if answer == TARGET:
                     exact[item] = is_greedy
-    for item, of_item in zip(items, scores, strict=True):
-        _make_equals_equal(item, of_item)
+    for asked, of_item in zip(items, scores, strict=True):
+        _make_equals_equal(asked, of_item)
     return Capture(activations, _answers(encoded, scores, exact))
 
 

@@ -51,7 +51,7 @@ def export_lm_eval(run: RunFolder, tables: Tables, out: Path) -> list[Path]:
     items = {key: list(_frozen_items(run, facts)) for key, facts in tasks.items()}
     written: list[Path] = []
     for (model, seed, step), of_step in rows.groupby(["model", "seed", "step"], sort=True):
-        folder = out / run_name(str(model), int(seed)) / f"step{step}"
+        folder = out / run_name(str(model), int(str(seed))) / f"step{step}"
         content = _results(of_step, tasks)
         written.append(_write(folder / f"results_{TIME}.json", json.dumps(content, indent=2, allow_nan=True)))
         answers = tables.answers
@@ -132,11 +132,11 @@ def _number(version: str) -> float | str:
 
 
 def _samples(answers: pd.DataFrame, items: list[Json], facts: Facts) -> Iterator[Json]:
-    by_number = answers.set_index("item")
+    by_number = answers.set_index("item").to_dict("index")
     for number, item in enumerate(items):
-        if number not in by_number.index:
+        if number not in by_number:
             continue
-        row = by_number.loc[number]
+        row = by_number[number]
         scores = _in_order(item, json.loads(row["choices"]))
         greedy = ["None"] * len(scores)  # of the first right choice alone it is known
         greedy[item["gold"][0]] = str(bool(row["exact"])) if math.isfinite(row["exact"]) else "None"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.tables import unmarked
+from pythia_geometry.analysis.tables.reading import unmarked
 from pythia_geometry.errors import PythiaGeometryError
 
 AGREES, DIFFERS, OWN_ONLY = "agrees", "differs", "not compared"
@@ -55,10 +55,10 @@ def against(behaviour: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]], the
             f"{_said(ours)}. There: {_said(other)}"
         )
     used = unmarked(both) & (both["reason_there"].fillna("") == "")
-    spread = np.sqrt(both["error"] ** 2 + both["error_there"] ** 2)
-    difference = both["value"] - both["value_there"]
-    z = (difference / spread).where(spread > 0, np.where(difference == 0, 0.0, np.sign(difference) * np.inf))
-    z = z.where(used & spread.notna())
+    spread: pd.Series = (both["error"] ** 2 + both["error_there"] ** 2) ** 0.5
+    difference: pd.Series = both["value"] - both["value_there"]
+    without_error = pd.Series(np.where(difference == 0, 0.0, np.sign(difference) * np.inf), index=both.index)
+    z: pd.Series = (difference / spread).where(spread > 0, without_error).where(used & spread.notna())
     reason = both["reason"].where(both["reason"] != "", both["reason_there"].fillna(""))
     reason = reason.mask((reason == "") & z.isna(), "one of them has no standard error")
     verdict = np.where(z.isna(), OWN_ONLY, np.where(z.abs() > ERRORS, DIFFERS, AGREES))
@@ -82,7 +82,7 @@ def against_items(answers: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]],
     """
     name = answers["probe"].astype(str) + "/" + answers["task"].astype(str)
     ours = answers[name.isin(list(tasks))]
-    facts = {what: name[ours.index].map(lambda n, w=what: str(tasks[n][w])) for what in ("shots", "version")}
+    facts = {what: [str(tasks[of][what]) for of in name[ours.index]] for what in ("shots", "version")}
     said = items["probe"].astype(str).str.extract(_PROBE)
     keys = [*_ITEM, "log_prob"]
     there = _texts(items.assign(shots=said["shots"], version_there=said["version"]))[[*keys, "version_there"]]
@@ -109,7 +109,7 @@ def against_items(answers: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]],
 
 
 def _texts(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(**{name: rows[name].astype(object) for name in ("model", "task", "shots")})
+    return rows.astype(dict.fromkeys(("model", "task", "shots"), object))
 
 
 def _ours(behaviour: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def _ours(behaviour: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]) -> pd
 
 def _theirs(frame: pd.DataFrame) -> pd.DataFrame:
     said = frame["probe"].astype(str).str.extract(_PROBE)
-    rows = frame.assign(**{name: said[name] for name in said}).dropna(subset=["shots"])
+    rows = frame.assign(version=said["version"], shots=said["shots"]).dropna(subset=["shots"])
     rows = rows[rows["metric"].isin(COMPARED)]
     return _plain(rows)[[*KEYS, "value", "error", "reason", "version", "source"]].rename(
         columns={"source": "source_there"}
