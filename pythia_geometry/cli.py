@@ -11,9 +11,11 @@ from pythia_geometry.commands.check import check_run
 from pythia_geometry.commands.compare import compare_claims
 from pythia_geometry.commands.doctor import doctor
 from pythia_geometry.commands.lab import lab
+from pythia_geometry.commands.plot import plot
 from pythia_geometry.commands.power import show_power
 from pythia_geometry.commands.precursors import judge_precursors
 from pythia_geometry.commands.probes import list_probes
+from pythia_geometry.commands.report import write_report
 from pythia_geometry.commands.steps import list_steps
 from pythia_geometry.commands.walk import walk
 from pythia_geometry.errors import EXIT_INTERRUPTED, PythiaGeometryError
@@ -47,6 +49,8 @@ app.command("power")(show_power)
 app.command("precursors")(judge_precursors)
 app.command("calibrate")(calibrate_tests)
 app.command("compare")(compare_claims)
+app.command("report")(write_report)
+app.command("plot")(plot)
 
 
 def main() -> None:
