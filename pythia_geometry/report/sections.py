@@ -52,14 +52,14 @@ _RESULTS = (
     ("calibrate", "How often the tests are wrong", "calibrate"),
 )
 _FIGURES = (
-    ("collapse", "Collapse", 
+    ("collapse", "Collapse",
         "RankMe counts the directions that a cloud of activations fills; uncentred, centred and row-normalised answer "
         "different questions. It cannot exceed the number of prompts."),
     ("maps", "Layers", "One column a step, the embedding below. Colours span the values shown."),
     ("behaviour", "Behaviour", "Bands are one standard error over prompts; dotted lines are chance."),
-    ("together", "Geometry and behaviour of one task", 
-        "Shaded: the interval of steps in which accuracy left its baseline for good, as summary.csv says. Two events in "
-        "order do not show that one foretells the other."),
+    ("together", "Geometry and behaviour of one task",
+        "Shaded: the interval of steps in which accuracy left its baseline for good, as summary.csv says. Two "
+        "events in order do not show that one foretells the other."),
     ("heads", "Heads", "One row a head."),
     ("landscape", "Loss landscape", "Hollow points carry a reason: read it before believing them."),
     ("weights", "Weights", "Of the tensors themselves; no prompt is involved."),
@@ -92,10 +92,8 @@ def shaded(sources: Sequence[Source]) -> list[dict[str, Any]]:
         for row in _summary(source).itertuples():
             ends = str(row.rose).split(" – ")
             if len(ends) == 2 and all(end.isdigit() for end in ends):
-                about = {
-                    "run": source.label + run_name(str(row.model), int(row.seed)),
-                    "task": f"{row.probe}/{row.task}",
-                }
+                run = source.label + run_name(str(row.model), int(row.seed))
+                about = {"run": run, "task": f"{row.probe}/{row.task}"}
                 found.append(about | {"from": int(ends[0]), "to": int(ends[1]), "label": "accuracy rose"})
     return found
 
@@ -125,15 +123,10 @@ def _trust(sources: Sequence[Source]) -> str:
         if len(bad):
             parts.append(table(bad[["model", "seed", "step", "status", "detail"]], "checkpoints that are not ok"))
         for frame, name in ((source.tables.geometry, "geometry"), (source.tables.behaviour, "behaviour")):
-            missing, warned = (
-                int(frame["value"].isna().sum()),
-                int((frame["value"].notna() & (frame["reason"].fillna("") != "")).sum()),
-            )
-            parts.append(
-                paragraph(
-                    f"{name}: {len(frame):,} rows; {missing:,} could not be computed and {warned:,} carry a warning, each with its reason."
-                )
-            )
+            missing = int(frame["value"].isna().sum())
+            warned = int((frame["value"].notna() & (frame["reason"].fillna("") != "")).sum())
+            said = f"{missing:,} could not be computed and {warned:,} carry a warning, each with its reason."
+            parts.append(paragraph(f"{name}: {len(frame):,} rows; {said}"))
         parts += [paragraph(why, "note") for why in source.refused]
     return "".join(parts) + _kept(sources, "doctor", "doctor")
 
@@ -148,11 +141,8 @@ def _found(sources: Sequence[Source]) -> str:
     for evidence, rows in claims.groupby("evidence", sort=False) if len(claims) else []:
         counts = ", ".join(f"{n} {word}" for word, n in rows["verdict"].value_counts().items())
         said.append(f"Of the published claims, {evidence} says: {counts}.")
-    lacking = [
-        what
-        for what, frame in (("whether geometry leads behaviour", verdicts), ("the published claims", claims))
-        if frame.empty
-    ]
+    asked = (("whether geometry leads behaviour", verdicts), ("the published claims", claims))
+    lacking = [what for what, frame in asked if frame.empty]
     if lacking:
         said.append(f"Not tested yet: {' and '.join(lacking)}. What the curves show until then is description.")
     return "".join(map(paragraph, said))
@@ -203,10 +193,6 @@ def _summary(source: Source) -> pd.DataFrame:
     file = source.path / "summary.csv"
     if not file.is_file():
         return pd.DataFrame(columns=["model", "seed", "probe", "task", "start", "floor", "floor_step", "rose"])
-    text_columns = {"model": str, "probe": str, "task": str, "rose": str}
-    return pd.read_csv(
-        file,
-        dtype=text_columns,
-        keep_default_na=False,
-        na_values={"start": "", "floor": "", "floor_step": "", "recovered": "", "recovery_step": "", "accuracy": ""},
-    )
+    words = {"model": str, "probe": str, "task": str, "rose": str}
+    numbers = ("start", "floor", "floor_step", "recovered", "recovery_step", "accuracy")
+    return pd.read_csv(file, dtype=words, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))

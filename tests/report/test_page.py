@@ -28,10 +28,10 @@ def source(folder: Path, *tasks: str, results: dict[str, Result] | None = None) 
 def test_page_needs_no_network_and_names_hold_no_markup(tmp_path: Path) -> None:
     verdict = pd.DataFrame([{"model": HOSTILE, "measure": "rankme", "verdict": "no", "reasons": HOSTILE}])
     html = page([source(tmp_path, HOSTILE, "beta", results={"precursors": Result("precursors", verdict)})])
-    assert "<img" not in html
-    assert 'src="http' not in html
-    assert "<link" not in html
-    assert html.count("</script>") == 3
+    ours = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)  # Vega's code names such tags
+    for mark in ("<img", "<link", 'src="', "url("):
+        assert mark not in ours
+    assert ours.count("</script>") == 1  # the data's own
     assert any(HOSTILE in task for task in held(html)["packed"]["names"]["task"])
 
 
