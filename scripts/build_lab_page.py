@@ -1,4 +1,4 @@
-"""Writes docs/lab.md and its pictures from data/reference: what the lab's runs say about the claims C1 to C4.
+"""Writes docs/lab.md and its pictures from data/reference: what the lab's runs say about the claims C1 to C9.
 
 python scripts/build_lab_page.py
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from lab_page import numbers, pictures
+from lab_page import designed, numbers, pictures, sizes
+from lab_page.answers import answers
+from lab_page.designed import Arm
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
@@ -18,6 +20,8 @@ from pythia_geometry.commands.comparison import lab_evidence
 from pythia_geometry.report.drawing import save
 
 ROOT = Path(__file__).resolve().parents[1]
+SHELVES = ROOT / "data" / "reference"
+NONE_YET = "None of these runs is done yet: `python scripts/lab_reference.py --list`.\n"
 PAGE, FIGURES = ROOT / "docs" / "lab.md", ROOT / "docs" / "figures"
 HEAD = Path(__file__).parent / "lab_page" / "head.md"
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred", "rankme_rownorm": "row-normalised"}
@@ -118,17 +122,19 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
 
 
 def matched_table(evidence: Evidence) -> pd.DataFrame:
-    """The task-matched lag of each model, its seeds together."""
+    """The verdicts of `pythia-geom precursors` on each model and convention, Holm over all of them."""
+    verdicts, problem = evidence.precursors
+    assert not problem, problem
     rows = []
-    for model, verdict in evidence.precursors.items():
-        if isinstance(verdict, str):
-            rows.append({"model": model, "runs": evidence.runs(model), "verdict": f"untestable: {verdict}"})
-            continue
-        row = {"model": model, "runs": evidence.runs(model), "task-levels": len(verdict.power.screening.tasks)}
-        row["power at half a decade"] = verdict.power.decisive
-        for metric, leg in verdict.legs.items():
+    for verdict in verdicts:
+        found = verdict.finding
+        row = {"model": verdict.model, "runs": len(verdict.power.chosen.runs), "RankMe": CONVENTIONS[verdict.measure]}
+        row |= {"families": verdict.power.chosen.n_families, "power at half a decade": verdict.power.decisive}
+        for metric, leg in found.legs.items() if found else ():
             row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
-            row[f"{metric}: lag, decades (5 % bound)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f})"
+            row[f"{metric}: lag, decades"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} to {leg.upper:+.2f})"
+        bend = found.bend if found else float("nan")
+        row |= {"p, Holm": verdict.p_adjusted, "bend that ends it": "–" if bend != bend else f"{bend:g}"}
         rows.append(row | {"verdict": verdict.label})
     return pd.DataFrame(rows)
 
@@ -158,9 +164,29 @@ def universality_table(found: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def of_designed(arms: list[Arm]) -> dict[str, str]:
+    """The tables of the designed runs; one sentence where none is done."""
+    made = {
+        "power": designed.power_rows, "follows": designed.follows_rows, "events": designed.event_rows,
+        "designed": designed.matched_rows,
+    }  # fmt: skip
+    tables = {name: rows(arms) for name, rows in made.items()}
+    return {name: table(rows) if len(rows) else NONE_YET for name, rows in tables.items()}
+
+
+def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
+    """The tables of the first 60 steps by size."""
+    if first_steps.empty:
+        return {"sizes": NONE_YET, "slopes": NONE_YET}
+    slopes = sizes.slope_rows(first_steps)
+    return {"sizes": table(sizes.sizes_rows(first_steps)), "slopes": table(slopes) if len(slopes) else NONE_YET}
+
+
 def parts(reference: Reference) -> dict[str, str]:
     """Every table of the page, by the name at which head.md wants it."""
     found, emerged = numbers.falls(reference), numbers.emergence(reference)
+    evidence, arms = lab_evidence(), designed.arms(SHELVES / "staggered")
+    first_steps = sizes.transients(SHELVES / "transient")
     models = sorted(found["model"].unique(), key=lambda m: (numbers.parameters(m), m))
     return {
         "runs": table(runs_table(reference)),
@@ -175,7 +201,10 @@ def parts(reference: Reference) -> dict[str, str]:
         "order": table(order_table(found)),
         "votes": table(votes_table(found)),
         "leads": table(leads_table(found, emerged)),
-        "matched": table(matched_table(lab_evidence())),
+        "matched": table(matched_table(evidence)),
+        "answers": table(answers(evidence, first_steps, arms)),
+        **of_designed(arms),
+        **of_sizes(first_steps),
         "n_levels": str(found["task"].nunique()),
         "n_runs": str(len(reference.made)),
     }
@@ -189,12 +218,14 @@ def main() -> None:
         assert f"{{{name}}}" in page, name
         page = page.replace(f"{{{name}}}", content)
     PAGE.write_text(page, encoding="utf-8")
-    found = numbers.falls(reference)
+    found, first_steps = numbers.falls(reference), sizes.transients(SHELVES / "transient")
     charts = {
         "lab-seeds": pictures.seeds_picture(reference.geometry, reference.behaviour, "nano-gpt2"),
         "lab-floors": pictures.floors_picture(found),
         "lab-order": pictures.order_picture(found),
     }
+    if len(first_steps):
+        charts["lab-sizes"] = pictures.sizes_picture(sizes.own_rate(first_steps))
     for name, chart in charts.items():
         FIGURES.mkdir(exist_ok=True)
         (FIGURES / f"{name}.png").write_bytes(save(chart)["png"])

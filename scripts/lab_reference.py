@@ -1,8 +1,10 @@
 """Trains lab models, walks them, and writes their tables to data/reference: what the claims are compared with.
 
     python scripts/lab_reference.py nano-gpt2-seed0 nano-gpt2-seed1     # these, in order
+    python scripts/lab_reference.py --all                               # every run on the list, in its order
     python scripts/lab_reference.py --list                              # all planned runs and their state
     python scripts/lab_reference.py --minutes 9 large-gpt2-seed0        # a slice; exits with 3 until all is done
+    python scripts/lab_reference.py --behaviour NAME                    # its behaviour alone: no RankMe is computed
 
 Stopped at any moment, the same command continues. Suites and run folders stay under --work (not committed).
 Each table comes with a JSON file that names the command, commit, machine and CPU time that made it.
@@ -18,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,25 +29,94 @@ import torch
 
 import pythia_geometry as pg
 from pythia_geometry.lab.model import scale_named
-from pythia_geometry.lab.settings import Training
+from pythia_geometry.lab.probes import ALGORITHMIC
+from pythia_geometry.lab.release import BLOCK, loss_opens, released
+from pythia_geometry.lab.settings import STAGGERED, Training
+from pythia_geometry.lab.suite_folder import LOSSES
+from pythia_geometry.lab.tasks import QUICK
 from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.request import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
+BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is about
+ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
+SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
+SHUFFLED = ":shuffled"
 METRICS = ("accuracy", "exact_match", "log_prob")
-DROPPED = ["suite", "probe", "ceiling", "n", "position", "precision", "reference_step"]
+DROPPED = ["suite", "probe", "ceiling", "position", "precision", "reference_step"]
 
 
-def planned() -> dict[str, Training]:
-    """Every reference run, each about an hour on one core or less; NeoX learns at half GPT-2's pace: more steps."""
+@dataclass(frozen=True)
+class Planned:
+    """One reference run.
+
+    Attributes:
+        training: What is trained.
+        shelf: Folder below --out: "" for runs of the usual regime in full, `staggered` for the designed runs,
+            `transient` for the first 60 steps of any size.
+        levels: Task-levels that are walked; empty for those that were trained.
+        has_companion: Whether their token-shuffled prompts are walked too.
+    """
+
+    training: Training
+    shelf: str = ""
+    levels: tuple[str, ...] = ()
+    has_companion: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.shelf}/{self.training.name}".lstrip("/")
+
+    @property
+    def probes(self) -> list[str]:
+        """Names of probes, one a level."""
+        levels = self.levels or [level.name for level in self.training.levels]
+        wanted = [f"{ALGORITHMIC}/{level}" for level in levels]
+        return [*wanted, *(f"{probe}:shuffled" for probe in wanted)] if self.has_companion else wanted
+
+
+def planned() -> dict[str, Planned]:
+    """Every reference run, in the order in which --all makes them (docs/decisions/0013-lab-design.md)."""
+    smoke = Training("smoke", steps=6_000, tasks=(QUICK,))
+    nano = replace(smoke, scale="nano", steps=10_000)
+    runs = [*_usual(), *_released(smoke), *_transients(), *_block(smoke), *_released(nano), *_block(nano), *_large()]
+    return {run.name: run for run in runs}
+
+
+def _usual() -> list[Planned]:
+    """The usual regime; NeoX learns at half GPT-2's pace: more steps."""
     runs = [Training("nano", "gpt2", seed, 12_000) for seed in range(3)]
     runs += [Training("nano", "neox", seed, 16_000) for seed in range(3)]
     runs += [Training("quad", "gpt2", seed, 6_000) for seed in range(3)]
     runs += [Training("micro", "gpt2", 0, 4_000), Training("smoke", "gpt2", 0, 12_000)]
-    # These want a GPU (scripts/lab_gpu); `pythia-geom lab plan` says what they would take here.
-    runs += [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", "large", "xl")]
-    return {run.name: run for run in runs}
+    return [Planned(run) for run in runs]
+
+
+def _released(training: Training) -> list[Planned]:
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
+    arm = replace(training, release=STAGGERED)
+    planted = [(0.5, BLOCK), (0.0, 3), (-0.5, 3)]
+    return [*_block(arm), *(run for lead, n in planted for run in _block(replace(arm, plant_lead=lead))[:n])]
+
+
+def _block(training: Training) -> list[Planned]:
+    """Five seeds of one design."""
+    return [Planned(replace(training, seed=seed), "staggered", has_companion=True) for seed in range(BLOCK)]
+
+
+def _transients() -> list[Planned]:
+    """The first 60 steps of each size at its own rate, and of the two that have a lower one at the others' too."""
+    own = [Training(scale, seed=seed, steps=60) for scale in SIZES for seed in range(3)]
+    raised = [replace(run, peak_rate=1e-3) for run in own if run.scale in ("small", "medium")]
+    return [Planned(run, "transient", ONE_EACH) for run in [*own, *raised]]
+
+
+def _large() -> list[Planned]:
+    """As far as time allows; a GPU (scripts/lab_gpu) makes them in minutes."""
+    runs = [Training(scale, seed=seed, steps=60) for scale in ("large", "xl") for seed in range(3)]
+    whole = [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", "large", "xl")]
+    return [*(Planned(run, "transient", ONE_EACH) for run in runs), *map(Planned, whole)]
 
 
 class Spent:
@@ -63,46 +135,62 @@ class Spent:
         return seconds
 
 
-def make(training: Training, work: Path, out: Path, threads: int) -> None:
-    """Trains, walks and writes one run."""
-    spent = Spent(work / "spent" / f"{training.name}.txt")
+def make(run: Planned, args: argparse.Namespace) -> None:
+    """Trains, walks and writes one run; with --behaviour its behaviour alone."""
+    training = run.training
+    spent = Spent(args.work / "spent" / f"{run.name}.txt")
     began = time.time()
 
     def watch(made: Progress) -> None:
-        if made.step % 250 == 0:
+        if made.step % 250 == 0 or training.steps < 250:
             spent.note()
-            print(f"{training.name} step {made.step} loss {made.loss:.3f} {time.time() - began:.0f} s", flush=True)
+            print(f"{run.name} step {made.step} loss {made.loss:.3f} {time.time() - began:.0f} s", flush=True)
 
-    folder = train(training, work / "suites", watch)
+    folder = train(training, args.work / "suites" / run.shelf, watch)
     result = pg.measure(
         pg.local(folder),
-        pg.probes("algorithmic"),
-        out=work / "runs" / training.name,
-        request=Request(measures=MEASURES, activations="none", threads=threads),
+        pg.probes(*run.probes),
+        out=args.work / "runs" / run.name,
+        request=Request(measures=BLIND if args.behaviour else MEASURES, activations="none", threads=args.threads),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    behaviour = result.behaviour[result.behaviour["metric"].isin(METRICS)]
-    for name, table in (("geometry", result.geometry), ("behaviour", behaviour)):
-        small(table).to_parquet(out / f"{training.name}.{name}.parquet", compression="zstd", index=False)
-    (out / f"{training.name}.json").write_text(json.dumps(provenance(training, spent.note()), indent=2) + "\n")
-    print(f"{training.name} written", flush=True)
+    tables = {"behaviour": result.behaviour[result.behaviour["metric"].isin(METRICS)]}
+    if not args.behaviour:
+        tables["geometry"] = result.geometry[result.geometry["measure"].isin(MEASURES)]
+    for kind, table in tables.items():
+        file = args.out / f"{run.name}.{kind}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "behaviour" and training.release == STAGGERED:
+            table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
+        small(table).to_parquet(file, compression="zstd", index=False)
+    seconds = spent.note()
+    if not args.behaviour:
+        record = args.out / f"{run.name}.json"
+        record.write_text(json.dumps(provenance(run, folder, seconds), indent=2) + "\n")
+    print(f"{run.name} written", flush=True)
 
 
 def small(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that vary, numbers in float32 (seven digits)."""
-    kept = table.drop(columns=[c for c in DROPPED if c in table])
+    """The columns that vary, numbers in float32 (seven digits); a shuffled companion keeps its ending in `task`."""
+    ending = table["probe"].str.extract(f"({SHUFFLED})$")[0].fillna("")
+    kept = table.assign(task=table["task"] + ending).drop(columns=[c for c in DROPPED if c in table])
     return kept.astype({c: "float32" for c in ("value", "error", "chance", "majority") if c in kept})
 
 
-def provenance(training: Training, cpu_seconds: float) -> dict[str, object]:
+def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, object]:
     """What made the tables."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    training = run.training
     return {
-        "command": f"python scripts/lab_reference.py {training.name}",
+        "command": f"python scripts/lab_reference.py {run.name}",
         "commit": commit.stdout.strip() or "unknown",
-        "training": {k: getattr(training, k) for k in ("scale", "architecture", "seed", "steps", "batch")},
+        "training": asdict(training),
+        "model": training.model,
+        "n_parameters": training.n_parameters,
+        **({"released": released(training), "loss_opens": loss_opens(training)} if run.shelf == "staggered" else {}),
+        "loss": round(float(pd.read_csv(folder / LOSSES)["loss"].tail(100).mean()), 4),  # of the last hundred steps
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
         "cpu_seconds": round(cpu_seconds),
+        "cpu_minutes": round(cpu_seconds / 60, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -130,7 +218,9 @@ def main() -> None:
     """Makes the named runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--list", action="store_true", help="planned runs and their state")
+    parser.add_argument("--all", action="store_true", help="every planned run")
+    parser.add_argument("--behaviour", action="store_true", help="write behaviour alone; compute no RankMe")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "lab")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -139,21 +229,27 @@ def main() -> None:
     plan = planned()
     if unknown := [name for name in args.runs if name not in plan]:
         sys.exit(f"No planned run {unknown[0]}. Planned: {', '.join(plan)}")
-    if args.list or not args.runs:
+    wanted = list(plan) if args.all else args.runs
+    if args.list or not wanted:
         for name in plan:
-            print(name, "done" if (args.out / f"{name}.json").exists() else "to do")
+            print(name, "done" if is_done(name, args) else "to do")
         return
     torch.set_num_threads(args.threads)
     if args.minutes:
         stop_after(args.minutes)
     try:
-        for name in args.runs:
-            if not (args.out / f"{name}.json").exists():
-                make(plan[name], args.work, args.out, args.threads)
+        for name in wanted:
+            if not is_done(name, args):
+                make(plan[name], args)
     except SliceEndedError:
         print("Time is up; the same command goes on from here")
         sys.exit(3)
-    print("All is done:", ", ".join(args.runs))
+    print("All is done:", ", ".join(wanted))
+
+
+def is_done(name: str, args: argparse.Namespace) -> bool:
+    """Whether its tables are written: all of them, or behaviour alone where only that is asked for."""
+    return (args.out / f"{name}{'.behaviour.parquet' if args.behaviour else '.json'}").exists()
 
 
 if __name__ == "__main__":

@@ -57,11 +57,11 @@ class SuiteOnDisk:
         return self.folder / f"step{step}" / "model.safetensors"
 
 
-def tiny_suite(folder: Path, steps: Sequence[int] = STEPS, name: str = "tiny") -> SuiteOnDisk:
-    """Random weights, one seed a step, two layers of width 16; a probe file with two tasks of 8 rows."""
+def tiny_suite(folder: Path, steps: Sequence[int] = STEPS, name: str = "tiny", seed: int = 100) -> SuiteOnDisk:
+    """Random weights, one seed a step from `seed` on, two layers of width 16; a probe file with two tasks of 8 rows."""
     suite = folder / name
     for step in steps:
-        write_step(suite, step, seed=100 + step)
+        write_step(suite, step, seed=seed + step)
     write_words(suite / "tokenizer.json")
     probes = folder / "words.jsonl"
     write_probes(probes, rows(TASKS[0], 8) + rows(TASKS[1], 8))

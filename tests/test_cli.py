@@ -22,6 +22,7 @@ from rich.console import Console
 from pythia_geometry import cli
 from pythia_geometry.commands import walk_session as session
 from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.work import Todo
 from pythia_geometry.screens.walk import Bar, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.pythia import STEPS as PYTHIA_STEPS
@@ -94,8 +95,11 @@ def test_walk_ends_with_summary_pictures_and_tables(command: Command, suite: Sui
     tables = {f"{name}.parquet" for name in ("geometry", "behaviour", "answers", "checkpoints")}
     assert names - {".lock"} == tables | {
         "manifest.json",
+        "manifest.json.copy",
         "summary.csv",
         "figures",
+        "written.json",
+        "written.json.copy",
         "parts",
         "checkpoints",
         "activations",
@@ -124,7 +128,7 @@ def test_options_reach_the_walk(command: Command, suite: SuiteOnDisk, tmp_path: 
 
 
 def test_two_models_and_several_probes_in_one_command(command: Command, suite: SuiteOnDisk, tmp_path: Path) -> None:
-    other = tiny_suite(tmp_path, (0, 2), name="other")
+    other = tiny_suite(tmp_path, (0, 2), name="other", seed=500)
     more = write_probes(tmp_path / "more.jsonl", rows("new", 4))
     words = ["--model", str(suite.folder), "-m", str(other.folder), "-p", f"{suite.probes},{more}:shuffled"]
     said = command(*words, "--steps", "0,2", "--measures", "rankme", "--device", "cpu")
@@ -238,12 +242,11 @@ def test_one_probe_set_is_shown_with_three_items_a_task(command: Command) -> Non
         (["--position", "first"], "--position 'first' is not one of: last, mean"),
         (["--duplicates", "x"], "--duplicates 'x' is not one of: refuse, keep"),
         (["--activations", "x"], "--activations 'x' is not one of: keep, none"),
-        (["--seeds", "one"], "--seeds does not understand 'one'. Expected 1-9, or 0,3,5"),
+        (["--seeds", "one"], "--seeds does not understand 'one'. Expected 3, 1-9, 0,3,5 or all"),
         (["--seeds", "5-2"], "--seeds does not understand '5-2'"),
-        (["--seeds", "1"], "--seeds needs a Pythia size; offline is a local suite of one seed"),
+        (["--seeds", "1"], "--seeds needs a Pythia size, or steps whose names tell seeds apart"),
         (["--model", "pythia-160m", "--seeds", "12"], "pythia-160m has seeds 1-9"),
         (["--model", "pythia-1b", "--seeds", "1"], "was trained with one seed"),
-        (["--model", "gpt-x/run", "--seeds", "1"], "--seeds needs a Pythia size"),
         (["steps", "nonsense"], "Unknown model 'nonsense'"),
         (["probes", "nonsense"], "Unknown probe 'nonsense'"),
     ],
@@ -281,7 +284,7 @@ def test_command_that_a_message_names_works(command: Command, suite: SuiteOnDisk
     [
         (['{"prompt": "w1 w2", "target": "w3"}', "{'prompt': 'w1'}"], ", line 2: not valid JSON"),
         (['{"prompt": "w1", "target": "w3"}', "", "", '{"prompt": "w1"}'], ", line 4: 'target' must be a text"),
-        (['["w1"]'], ", line 1: expected an object"),
+        (['["w1"]'], ", row 1: expected an object"),
         (['{"prompt": "w1", "target": "w2", "distractors": "w3"}'], ", line 1: distractors must be"),
         (['{"prompt": "w1", "target": "w2", "distractors": ["w2"]}'], ", line 1: the target 'w2' is also"),
         (['{"prompt": "w1 w2", "target": "w3"}'], "has 1 row. Geometry needs at least 2 rows"),
@@ -306,11 +309,12 @@ def test_folder_without_steps_is_named(command: Command, tmp_path: Path) -> None
     assert "holds no step folders. Expected step0/" in flat(said.err)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "step8/config.json"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "*/config.json"])
 def test_suite_without_tokenizer_or_config_is_named(
     command: Command, suite: SuiteOnDisk, tmp_path: Path, name: str
 ) -> None:
-    (suite.folder / name).unlink()
+    for file in suite.folder.glob(name):
+        file.unlink()
     said = command(*suite.arguments(tmp_path / "run"))
     assert said.code == 2
     assert Path(name).name in said.err
@@ -500,7 +504,7 @@ def test_plan_shows_sizes_and_tasks_of_several_tokens(suite: SuiteOnDisk, tmp_pa
     write_probes(suite.probes, given)
     screen = StringIO()
     plan = make_plan(suite.request())
-    todo = {run.name: run.usable for run in plan.runs}
+    todo = {r.name: Todo(tuple(r.usable), frozenset(e.probe.name for e in r.probes)) for r in plan.runs}
     show_plan(Console(width=140, file=screen), plan, todo, tmp_path / "run", 2e9)
     said = flat(screen.getvalue())
     assert "Targets of several tokens, in 1 of the tasks, are scored whole" in said

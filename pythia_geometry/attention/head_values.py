@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -97,12 +98,22 @@ def _ceiling(measure: str, n: int) -> float:
 
 
 def _of_target(reading: HeadReading, measure: str) -> Iterator[HeadValue]:
-    by_layer = [matched_mass(rows, reading.prompts) for rows in reading.last_rows]
+    by_layer = _matched(reading)
     for layer, found in enumerate(by_layer, start=1):
         for head, one in enumerate(TARGETS[measure](found)):
             yield HeadValue(measure, layer, head, one)
         yield HeadValue(measure, layer, None, *TARGETS[measure](found.summed()))
     yield HeadValue(measure, None, None, *TARGETS[measure](_joined(by_layer).summed()))
+
+
+def _matched(reading: HeadReading) -> list[MatchedMass]:
+    """Of every layer; once for the three measures of the target, which a walk asks for one by one."""
+    if (found := _kept.get(reading)) is None:
+        found = _kept[reading] = [matched_mass(rows, reading.prompts) for rows in reading.last_rows]
+    return found
+
+
+_kept: WeakKeyDictionary[HeadReading, list[MatchedMass]] = WeakKeyDictionary()
 
 
 def _joined(layers: Sequence[MatchedMass]) -> MatchedMass:

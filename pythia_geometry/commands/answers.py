@@ -79,7 +79,8 @@ def calibration_tables(
     folder: str | Path | None = None,
     notify: Callable[[str], object] = str,
 ) -> Tables:
-    """`calibrate`: rate of every test in every made-up world; `calibrate-words`: rate of every verdict in studies."""
+    """`calibrate`: rates of every test in made-up worlds; `-words`: of verdicts in studies; `-rules`: of claims."""
+    from pythia_geometry.analysis.calibration.operating import calibrate_rules
     from pythia_geometry.analysis.calibration.rates import calibrate, run_designs
     from pythia_geometry.analysis.calibration.words import calibrate_words
     from pythia_geometry.analysis.precursor.screening import screen_tasks
@@ -88,6 +89,7 @@ def calibration_tables(
     return {
         "calibrate": calibrate(designs, draws=draws, seed=seed, folder=folder, notify=notify),
         "calibrate-words": calibrate_words(designs, draws=draws, seed=seed, folder=folder, notify=notify),
+        "calibrate-rules": calibrate_rules(draws, seed, folder, notify),
     }
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
+from pythia_geometry.analysis.curves.probability import probability
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
@@ -33,7 +35,8 @@ def compare_tables(
         position: Where activations were read.
 
     Returns:
-        The tables by name, `claims` alone; and the rows behind each verdict by (claim, evidence).
+        The tables by name (`claims`, and `claims-replication` where there are runs beside the lab), and the rows behind
+        each verdict by (claim, evidence).
 
     Raises:
         PythiaGeometryError: If a run cannot be read or there is nothing to compare.
@@ -44,8 +47,11 @@ def compare_tables(
     evidence += run_evidence(runs, position)
     if not evidence:
         raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
-    table, traced = judge_claims(evidence)
-    return {"claims": table}, traced
+    judged = judge_claims(evidence)
+    tables = {"claims": judged.table}
+    if reference == LAB and len(evidence) > 1:
+        tables["claims-replication"] = replication(judged.effects, LAB, [one.name for one in evidence[1:]])
+    return tables, judged.rows
 
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
@@ -103,6 +109,8 @@ def _read(run: str | Path) -> _Run:
     for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
         if frame.empty:
             raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
+    if (answers := Path(run) / "answers.parquet").is_file():
+        behaviour = pd.concat([behaviour, probability(pd.read_parquet(answers))], ignore_index=True)
     return _Run(Path(run).resolve().name, geometry, behaviour)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,11 +17,19 @@ lab = typer.Typer(
 Scale = Annotated[str, typer.Option("--scale", help="smoke, nano, quad, micro, small, medium, large or xl.")]
 Scales = Annotated[str, typer.Option("--scale", help="Names joined by commas. [default: all]")]
 Arch = Annotated[str, typer.Option("--arch", help="gpt2 or neox.")]
-Seeds = Annotated[str, typer.Option("--seeds", help="How many, from 0 (3); or which ones (0-2, or 1,5).")]
+Seeds = Annotated[str, typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5.")]
 Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
 Batch = Annotated[int, typer.Option("--batch", help="Problems a step.")]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks (MOD) or levels (MOD2) joined by commas. [default: all 24]")]
 AllTokens = Annotated[bool, typer.Option("--all-tokens", help="Loss on the prompt's tokens too.")]
+Release = Annotated[
+    str, typer.Option("--release", help="together, or staggered: each level's loss opens at a random step of its own.")
+]
+PlantLead = Annotated[
+    float | None,
+    typer.Option("--plant-lead", help="Staggered: move a level's geometry this many decades before its loss opens."),
+]
+Rate = Annotated[float | None, typer.Option("--rate", help="Peak learning rate. [default: the scale's]")]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 
 
@@ -29,18 +37,23 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 def train_runs(
     scale: Scale = "nano",
     arch: Arch = "gpt2",
-    seeds: Seeds = "1",
+    seeds: Seeds = "0",
     steps: Steps = 0,
     batch: Batch = 128,
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
+    release: Release = "together",
+    plant_lead: PlantLead = None,
+    rate: Rate = None,
     out: Out = "lab",
 ) -> None:
     """Train runs, one after the other; the same command continues what was stopped.
 
     Several GPUs: `accelerate launch -m pythia_geometry.cli lab train …`.
     """
-    trainings = _trainings(scale, arch, seeds, steps, batch, tasks, all_tokens)
+    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
+    arm |= {"plant_lead": plant_lead, "peak_rate": rate}
+    trainings = _trainings(scale, seeds, steps, tasks, **arm)
     from accelerate import PartialState
 
     from pythia_geometry.lab.settings import checkpoint_steps
@@ -75,7 +88,7 @@ def list_runs(out: Out = "lab") -> None:
 def plan_runs(
     scale: Scales = "",
     arch: Arch = "gpt2",
-    seeds: Seeds = "1",
+    seeds: Seeds = "0",
     steps: Steps = 0,
     batch: Batch = 128,
     tasks: Tasks = "",
@@ -87,25 +100,25 @@ def plan_runs(
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_lab_plan
 
+    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens}
     names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
-    trainings = [t for name in names for t in _trainings(name, arch, seeds, steps, batch, tasks, all_tokens)]
+    trainings = [t for name in names for t in _trainings(name, seeds, steps, tasks, **arm)]
     measured = dict.fromkeys(names, 0.0)
     for training in trainings:
         measured[training.scale] = measured[training.scale] or seconds_per_step(training)
     show_lab_plan(open_console(), trainings, [measured[training.scale] for training in trainings])
 
 
-def _trainings(
-    scale: str, arch: str, seeds: str, steps: int, batch: int, tasks: str, all_tokens: bool
-) -> list[Training]:
+def _trainings(scale: str, seeds: str, steps: int, tasks: str, **arm: Any) -> list[Training]:
+    """One a seed; `arm` holds settings that go to `Training` as they were typed."""
     from pythia_geometry.errors import PythiaGeometryError
     from pythia_geometry.lab.model import scale_named
     from pythia_geometry.lab.settings import Training
     from pythia_geometry.suites.named import parse_seeds
 
-    chosen = list(range(int(seeds))) if seeds.isdecimal() else parse_seeds(seeds)
-    if not chosen:
-        raise PythiaGeometryError("--seeds 0 means no run. Type --seeds 1 for seed 0 alone, or 0-0")
+    chosen = parse_seeds(seeds)
+    if isinstance(chosen, str):
+        raise PythiaGeometryError(f"--seeds {seeds}: there is no end of seeds to train. Expected 0, 0-2, or 1,5")
     named = tuple(name.strip() for name in tasks.split(",") if name.strip())
     wanted = steps or scale_named(scale).steps
-    return [Training(scale, arch, seed, wanted, batch, named, all_tokens) for seed in chosen]
+    return [Training(scale, seed=seed, steps=wanted, tasks=named, **arm) for seed in chosen]

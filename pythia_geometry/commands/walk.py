@@ -57,6 +57,9 @@ Fetch = Annotated[str, RUNS("--fetch", help="files, or ranges: geometry only, le
 
 Out = Annotated[str, KEPT("--out", "-o", help="Run folder, continued if it exists. [default: runs/MODEL]")]
 Activations = Annotated[str, KEPT("--activations", help="Pooled activations: keep or none.")]
+KeepWeights = Annotated[
+    bool, KEPT("--keep-weights", help="Keep downloaded weights in the Hub cache for the next walk.")
+]
 Disk = Annotated[
     str, KEPT("--disk", help="Most disk space for downloaded weights, such as 20GB. [default: two checkpoints]")
 ]
@@ -85,6 +88,7 @@ def walk(
     weight_format: Format = "auto",
     activations: Activations = "keep",
     disk: Disk = "",
+    keep_weights: KeepWeights = False,
     shard: ShardOption = "",
     executor: Executor = "local",
     fetch: Fetch = "files",
@@ -104,11 +108,11 @@ def walk(
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.commands.walk_session import run_session, run_shard
     from pythia_geometry.runs.request import Request
-    from pythia_geometry.suites.named import OFFLINE, parse_seeds
+    from pythia_geometry.suites.named import OFFLINE
 
     request = Request(
         models=tuple(model or (OFFLINE,)),
-        seeds=tuple(parse_seeds(seeds)) if seeds else (),
+        seeds=_seeds(seeds),
         steps=steps,
         stage=stage,
         pattern=pattern,
@@ -126,8 +130,16 @@ def walk(
         weight_format=weight_format,
         activations=activations,
         disk=disk,
+        keep_weights=keep_weights,
         executor=executor,
         fetch=fetch,
     )
     has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
     raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)
+
+
+def _seeds(text: str) -> tuple[int, ...] | str:
+    from pythia_geometry.suites.named import parse_seeds
+
+    found = parse_seeds(text) if text else ()
+    return found if isinstance(found, str) else tuple(found)

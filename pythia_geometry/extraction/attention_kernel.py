@@ -51,8 +51,8 @@ class LayerAttention:
 
     def pattern(self, rows: Sequence[int], queries: Sequence[int], n_keys: int) -> Tensor:
         """Attention [B, H, Q, K] of some rows and queries, in float32."""
-        query = self.query_BHTD[list(rows)][:, :, list(queries)].float()
-        key = self._for_each_head(self.key_BGTD[list(rows), :, :n_keys].float())
+        query = self.query_BHTD[_span(rows)][:, :, _span(queries)].float()
+        key = self._for_each_head(self.key_BGTD[_span(rows)][:, :, :n_keys].float())
         scores = (query @ key.transpose(2, 3)) * self.scaling
         return torch.softmax(self._masked(scores, rows, queries, n_keys), dim=-1)
 
@@ -61,19 +61,26 @@ class LayerAttention:
         n_rows, _, n, _ = self.query_BHTD.shape
         return self.pattern(range(n_rows), range(n), n)
 
-    def values(self) -> Tensor:
-        """Values of every head [B, H, T, D], in float32."""
-        return self._for_each_head(self.value_BGTD.float())
+    def values(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Values of every head [B, H, T, D], in float32, of some rows or of all."""
+        return self._for_each_head(self.value_BGTD[slice(None) if rows is None else _span(rows)].float())
 
     def _for_each_head(self, grouped: Tensor) -> Tensor:
-        return grouped.repeat_interleave(self.query_BHTD.shape[1] // grouped.shape[1], dim=1)
+        shared_by = self.query_BHTD.shape[1] // grouped.shape[1]
+        return grouped if shared_by == 1 else grouped.repeat_interleave(shared_by, dim=1)
 
     def _masked(self, scores: Tensor, rows: Sequence[int], queries: Sequence[int], n_keys: int) -> Tensor:
         if self.mask is None:  # what sdpa reads as causal
             asked = torch.tensor(list(queries), device=scores.device)
             return scores.masked_fill(torch.arange(n_keys, device=scores.device) > asked[:, None], -torch.inf)
-        mask = self.mask.expand(len(self.query_BHTD), -1, -1, -1)[list(rows)][:, :, list(queries), :n_keys]
+        mask = self.mask.expand(len(self.query_BHTD), -1, -1, -1)[_span(rows)][:, :, _span(queries), :n_keys]
         return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
+
+
+def _span(places: Sequence[int]) -> slice | list[int]:
+    """Neighbouring places as a slice, which copies nothing; others as they are."""
+    is_run = len(places) > 0 and places[-1] - places[0] + 1 == len(places) and list(places) == sorted(places)
+    return slice(places[0], places[-1] + 1) if is_run else list(places)
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from pythia_geometry.attention.copying import copying_through, folded
 from pythia_geometry.attention.pattern import Array
@@ -97,5 +97,5 @@ def _unknown(model: SuiteModel) -> PythiaGeometryError:
     )
 
 
-def _array(weight: Tensor) -> Array:
+def _array(weight: Any) -> Array:
     return np.asarray(weight.detach().float().cpu().numpy(), dtype=np.float64)

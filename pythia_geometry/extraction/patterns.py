@@ -130,7 +130,7 @@ class PatternReader:
         """Makes sure, on one row, that pattern times values is what the layer's own kernel gives."""
         row, n = self._rows[0][0], output_BTHD.shape[1]
         pattern_HTT = attention.pattern([row], range(n), n)[0]
-        ours = torch.einsum("hqk,hkd->qhd", pattern_HTT, attention.values()[row])
+        ours = torch.einsum("hqk,hkd->qhd", pattern_HTT, attention.values([row])[0])
         theirs = output_BTHD[row].float()
         room = TOLERANCE[output_BTHD.dtype] * float(theirs.abs().amax())
         if torch.isfinite(theirs).all() and float((ours - theirs).abs().amax()) > room:

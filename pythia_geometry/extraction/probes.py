@@ -16,6 +16,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probe_checks import ProbeWarning, warnings_of
 from pythia_geometry.extraction.probe_files import Item, ProbeFile, read_probe_file
@@ -66,6 +69,20 @@ class Probe:
         """Identity of the marks, which only attention measures read."""
         text = json.dumps([dict(item.marks) for item in self.items], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """Number of each row's cluster, from 0: rows of one `source`, such as a template. None where there is no such.
+
+        One source for all rows names the set and tells nothing apart; as many sources as rows are rows of their own.
+        """
+        names, numbers = np.unique([item.source for item in self.items], return_inverse=True)
+        return numbers if 1 < len(names) < len(self.items) else None
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters that errors of the geometry are over; rows where there are none."""
+        return len(self.items) if self.clusters is None else int(self.clusters.max()) + 1
 
     @property
     def chance(self) -> float:

@@ -27,8 +27,8 @@ class Estimate(NamedTuple):
         value: The number; NaN where it could not be computed.
         error: One standard error over prompts; NaN where it could not be computed.
         ceiling: The largest value that arrays of this shape can give.
-        n: Rows that entered.
-        reason: Why the value is NaN, or what was left out; empty where there is nothing to say.
+        n: Rows that entered; fewer than the cloud has where some were left out, as repeated rows are by TwoNN.
+        reason: Why the value is NaN, or must not be believed; empty where it is sound. Nothing that has one is tested.
     """
 
     value: float
@@ -59,12 +59,15 @@ class Cloud:
 
     Args:
         rows: Array [n, d], n ≥ 2; any float type, computed in float64.
+        clusters: Number of each row's cluster [n], from 0, where rows come from few templates: errors are then over
+            clusters. None where rows are independent.
 
     Raises:
         ValueError: If it is not two-dimensional or has fewer than two rows.
     """
 
-    def __init__(self, rows: ArrayLike) -> None:
+    def __init__(self, rows: ArrayLike, clusters: NDArray[np.int64] | None = None) -> None:
+        self.clusters = clusters
         self.rows: Array = np.asarray(rows, dtype=np.float64)
         if self.rows.ndim != 2 or self.rows.shape[0] < 2:
             raise ValueError(

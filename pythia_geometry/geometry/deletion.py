@@ -18,6 +18,7 @@ with step 1 is exact to about 1e-8: 89 nodes, two matrix products, no further de
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pythia_geometry.geometry.cloud import Array, Spectrum
 
@@ -108,7 +109,25 @@ def deleted_first_eigenvalue(spectrum: Spectrum) -> Array:
     return np.asarray((low + high) / 2)
 
 
-def jackknife_error(replicates: Array) -> float:
-    """Standard error from the n leave-one-out values: √((n − 1)/n Σ (v_i − v̄)²)."""
+def jackknife_error(replicates: Array, clusters: NDArray[np.int64] | None = None) -> float:
+    """Standard error from the n leave-one-out values: √((n − 1)/n Σ (v_i − v̄)²); over clusters where they are given.
+
+    Rows made from one template are no independent draws. With G clusters the influences (n − 1)(v̄ − v_i) are summed
+    within each, and √(G/(G − 1) Σ_g (Σ_{i∈g} influence_i)²)/n is the error: that of n clusters of one row is the
+    jackknife's own.
+
+    How it misleads: with few clusters it is itself uncertain, and up to twice too wide where templates are all
+    the spread there is (measured with eight: participation ratio 2.1 times its scatter; over rows under .6). The
+    sum of single deletions stands for the deletion of a cluster, which is exact only where rows hardly interact.
+
+    Args:
+        replicates: The value without each row [n].
+        clusters: Number of each row's cluster [n], from 0.
+    """
     n = len(replicates)
-    return float(np.sqrt((n - 1) / n * np.sum((replicates - replicates.mean()) ** 2)))
+    away = replicates - replicates.mean()
+    if clusters is None:
+        return float(np.sqrt((n - 1) / n * np.sum(away**2)))
+    sums = np.bincount(clusters, weights=away)
+    g = len(np.unique(clusters))
+    return float((n - 1) / n * np.sqrt(g / (g - 1) * np.sum(sums**2)))

@@ -26,6 +26,8 @@ def twonn(z: ArrayLike | Cloud) -> Estimate:
     batches), nearer than 1e-5 of the cloud's radius. In bfloat16 or float16 such rows lie farther apart, and stay.
     With 100 to 200 points, dimensions above about 10 are underestimated (a 10-d Gaussian of 1,000 points gives 9.5).
     Its jackknife error is 1.8 times the true spread on d-balls. Compare only at equal n.
+    Common estimators of intrinsic dimension do not track that of a representation (arXiv 2604.20276): read changes,
+    against a null.
 
     Args:
         z: Activations [n, d].
@@ -45,10 +47,7 @@ def twonn(z: ArrayLike | Cloud) -> Estimate:
     ceiling = float("inf")
     if cloud.fault:
         return unknown(cloud.n, ceiling, cloud.fault)
-    points = _distinct(cloud.rows)
-    dropped = cloud.n - len(points)
-    points = _apart(points)
-    twins = cloud.n - dropped - len(points)
+    points = _apart(_distinct(cloud.rows))
     m = len(points)
     if m < 5:
         return unknown(m, ceiling, f"only {m} distinct rows; TwoNN needs 5")
@@ -59,15 +58,10 @@ def twonn(z: ArrayLike | Cloud) -> Estimate:
     total = float((log_d[:, 1] - log_d[:, 0]).sum())
     if total <= 0:
         return unknown(m, ceiling, "every point has two nearest neighbours at one distance")
-    notes = [f"{dropped} duplicate rows removed"] if dropped else []
-    notes += [f"{twins} rows that repeat another up to rounding removed"] if twins else []
     without = _totals_without_each(neighbours, log_d, total)
-    error = float("nan")
-    if without.min() > 1e-9 * total:
-        error = jackknife_error((m - 2) / without)
-    else:
-        notes.append(NO_ERROR)
-    return Estimate((m - 1) / total, error, ceiling, m, "; ".join(notes))
+    has_error = without.min() > 1e-9 * total
+    error = jackknife_error((m - 2) / without) if has_error else float("nan")
+    return Estimate((m - 1) / total, error, ceiling, m, "" if has_error else NO_ERROR)
 
 
 def _distinct(rows: Array) -> Array:

@@ -1,9 +1,9 @@
 """How many directions a layer's activations fill, and how evenly.
 
 Every function takes an array [n, d] of n prompts (or a `Cloud`, which shares the decompositions) and
-returns an `Estimate`. Errors are delete-one jackknife standard errors over prompts, computed from the one
-decomposition there is (`pythia_geometry.geometry.deletion`). Never bootstrap prompts here: resampled
-duplicates alone take RankMe from 114 to 75 (docs/assumptions.md A9).
+returns an `Estimate`. Errors are delete-one jackknife standard errors over prompts, over templates where the cloud
+names them, computed from the one decomposition there is (`pythia_geometry.geometry.deletion`). Never bootstrap prompts
+here: resampled duplicates alone take RankMe from 114 to 75 (docs/assumptions.md A9).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def rankme(z: ArrayLike | Cloud) -> Estimate:
     How it misleads: the start value is a cap set by the number of prompts, not a property of the model
     (200 isotropic rows give 193 in 768 dimensions and 198 in 2560). One mean vector ten times the spread
     drags it from 115 to 15; one row of a hundred times the norm, or one massive dimension, does the like. Read it
-    beside `rankme_centred` and `rankme_rownorm`; where only this one collapses, the mean took over.
+    beside `rankme_centred` and `rankme_rownorm`; where only this one collapses, the mean took over. Effective ranks
+    follow batch size and weight decay more than they follow performance (arXiv 2602.20433).
 
     Args:
         z: Activations [n, d].
@@ -57,7 +58,7 @@ def rankme(z: ArrayLike | Cloud) -> Estimate:
     ceiling = float(min(cloud.n, cloud.d))
     if cloud.fault:
         return unknown(cloud.n, ceiling, cloud.fault)
-    return _rankme(cloud.spectrum, cloud.n, ceiling, deleted_share=1.0)
+    return _rankme(cloud, cloud.spectrum, ceiling, deleted_share=1.0)
 
 
 def rankme_centred(z: ArrayLike | Cloud) -> Estimate:
@@ -83,7 +84,7 @@ def rankme_centred(z: ArrayLike | Cloud) -> Estimate:
     ceiling = float(min(cloud.n - 1, cloud.d))
     if cloud.fault or cloud.is_constant:
         return unknown(cloud.n, ceiling, cloud.fault or "all rows are the same: nothing is left after centring")
-    return _rankme(cloud.centred_spectrum, cloud.n, ceiling, deleted_share=cloud.n / (cloud.n - 1))
+    return _rankme(cloud, cloud.centred_spectrum, ceiling, deleted_share=cloud.n / (cloud.n - 1))
 
 
 def rankme_rownorm(z: ArrayLike | Cloud) -> Estimate:
@@ -108,7 +109,7 @@ def rankme_rownorm(z: ArrayLike | Cloud) -> Estimate:
     ceiling = float(min(cloud.n, cloud.d))
     if cloud.fault:
         return unknown(cloud.n, ceiling, cloud.fault)
-    return _rankme(cloud.unit_spectrum, cloud.n, ceiling, deleted_share=1.0)
+    return _rankme(cloud, cloud.unit_spectrum, ceiling, deleted_share=1.0)
 
 
 def participation_ratio(z: ArrayLike | Cloud) -> Estimate:
@@ -138,7 +139,7 @@ def participation_ratio(z: ArrayLike | Cloud) -> Estimate:
     eigenvalues = cloud.centred_spectrum.sigma**2
     total, squares = deleted_moments(cloud.centred_spectrum, cloud.n / (cloud.n - 1))
     value = float(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
-    return _estimate(value, total**2, squares, ceiling, cloud.n)
+    return _estimate(cloud, value, total**2, squares, ceiling)
 
 
 def stable_rank(z: ArrayLike | Cloud) -> Estimate:
@@ -168,7 +169,7 @@ def stable_rank(z: ArrayLike | Cloud) -> Estimate:
     eigenvalues = cloud.spectrum.sigma**2
     total, _ = deleted_moments(cloud.spectrum, 1.0)
     value = float(eigenvalues.sum() / eigenvalues[0])
-    return _estimate(value, total, deleted_first_eigenvalue(cloud.spectrum), ceiling, cloud.n)
+    return _estimate(cloud, value, total, deleted_first_eigenvalue(cloud.spectrum), ceiling)
 
 
 def anisotropy(z: ArrayLike | Cloud) -> Estimate:
@@ -207,10 +208,10 @@ def anisotropy(z: ArrayLike | Cloud) -> Estimate:
         return Estimate(value, float("nan"), 1.0, n, NO_ERROR)
     without = total @ total - 2 * unit @ total + 1.0
     replicates = (without - (n - 1)) / ((n - 1) * (n - 2))
-    return Estimate(value, jackknife_error(replicates), 1.0, n)
+    return Estimate(value, jackknife_error(replicates, cloud.clusters), 1.0, n)
 
 
-def _rankme(spectrum: Spectrum, n: int, ceiling: float, deleted_share: float) -> Estimate:
+def _rankme(cloud: Cloud, spectrum: Spectrum, ceiling: float, deleted_share: float) -> Estimate:
     """exp(H) with H = log S − T/S, S = Σσ and T = Σσ log σ, for all rows and without each of them."""
     sigma = spectrum.sigma[spectrum.sigma > 0]
     total, entropy_sum = sigma.sum(), (sigma * np.log(sigma)).sum()
@@ -218,13 +219,14 @@ def _rankme(spectrum: Spectrum, n: int, ceiling: float, deleted_share: float) ->
     without, entropy_without = deleted_sums(spectrum, deleted_share)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_rankme = np.log(without) - entropy_without / without
-    return _estimate(value, np.exp(log_rankme), np.ones(n), ceiling, n)
+    return _estimate(cloud, value, np.exp(log_rankme), np.ones(cloud.n), ceiling)
 
 
-def _estimate(value: float, numerator: Array, denominator: Array, ceiling: float, n: int) -> Estimate:
+def _estimate(cloud: Cloud, value: float, numerator: Array, denominator: Array, ceiling: float) -> Estimate:
     """A value with the jackknife error of the leave-one-out ratios; no error where one row carries all."""
     clipped = float(np.clip(value, 1.0, ceiling))
     sound = np.isfinite(numerator) & (denominator > 0)
+    n = cloud.n
     if n < 3 or not sound.all():
         return Estimate(clipped, float("nan"), ceiling, n, NO_ERROR)
-    return Estimate(clipped, jackknife_error(numerator / denominator), ceiling, n)
+    return Estimate(clipped, jackknife_error(numerator / denominator, cloud.clusters), ceiling, n)

@@ -52,13 +52,13 @@ def linear_cka(x: ArrayLike | Cloud, y: ArrayLike | Cloud) -> Estimate:
 def debiased_cka(x: ArrayLike | Cloud, y: ArrayLike | Cloud) -> Estimate:
     """Linear CKA with each of its three inner products replaced by its unbiased estimate.
 
-    HSIC_u(K, L) / √(HSIC_u(K, K) HSIC_u(L, L)). Range −1 … 1 in expectation, no unit; a draw can lie outside, nothing is
-    clipped. Unrelated clouds score near 0 whatever n and d (`linear_cka` gives two Gaussian clouds of 128 rows in 768
-    dimensions .86).
+    HSIC_u(K, L) / √(HSIC_u(K, K) HSIC_u(L, L)). Range −1 … 1 in expectation, no unit; a draw can lie outside, nothing
+    is clipped. Unrelated clouds score near 0 whatever n and d (`linear_cka` gives two Gaussian clouds of 128 rows in
+    768 dimensions .86).
 
     How it misleads: the ratio of unbiased numbers is not unbiased, and where a cloud has no shared structure at all the
-    denominator can fail to be positive: NaN with a reason. It needs 4 rows; with few it is noisy. Rows of large norm decide
-    it as they do the biased one.
+    denominator can fail to be positive: NaN with a reason. It needs 5 rows; with few it is noisy. Rows of large
+    norm decide it as they do the biased one.
 
     Args:
         x: Activations [n, d] of one checkpoint.
@@ -95,7 +95,7 @@ def procrustes(x: ArrayLike | Cloud, y: ArrayLike | Cloud) -> Estimate:
     Range 0 … 1; no unit. 1: the same up to rotation, reflection, shift and scale. The Procrustes distance of the two
     scaled clouds is √(2 − 2 value).
 
-    How it misleads: biased upwards as CKA is: with n ≤ d two unrelated clouds always fit partly (about .8 for 128 rows
+    How it misleads: biased upwards as CKA is: with n ≤ d two unrelated clouds always fit partly (.96 for 128 rows
     in 768 dimensions). Compare at equal n and d.
 
     Args:
@@ -134,8 +134,8 @@ def neighbourhood_overlap(x: ArrayLike | Cloud, y: ArrayLike | Cloud, neighbours
 
     Range 0 … 1; no unit. Unrelated clouds score k/(n − 1).
 
-    How it misleads: it sees near neighbours and no large-scale shape, which CKA sees alone: read both. Chance depends on n and
-    k; templates that differ in one word are each other's neighbours at every step.
+    How it misleads: it sees near neighbours and no large-scale shape, which CKA sees alone: read both. Chance depends
+    on n and k; templates that differ in one word are each other's neighbours at every step.
 
     Args:
         x: Activations [n, d] of one checkpoint.

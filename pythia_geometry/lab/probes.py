@@ -19,6 +19,9 @@ DRAWS = 20_000
 ALGORITHMIC, OWN = "algorithmic", "lab"
 """Names of the probe set that ships and of the one that a suite carries for levels beyond it."""
 
+READ_OFF = {"COPY": 1, "REV": -2}
+"""Where in the prompt the answer's first token stands, of the tasks that say it again."""
+
 Row = dict[str, object]
 
 
@@ -26,7 +29,7 @@ def probe_rows(level: TaskLevel, set_name: str = ALGORITHMIC) -> Iterator[Row]:
     """The 128 rows of one task-level in the probe schema; the same in every call."""
     rng = Random(f"{ALGORITHMIC}/{level.name}")
     for index, (prompt, answer) in enumerate(islice(_balanced(level, rng), ROWS)):
-        yield {
+        row: Row = {
             "id": f"{set_name}/{level.name}/{index:03d}",
             "task": level.name,
             "prompt": " ".join(prompt),
@@ -35,6 +38,10 @@ def probe_rows(level: TaskLevel, set_name: str = ALGORITHMIC) -> Iterator[Row]:
             "difficulty": level.size,
             "source": f"lab/{level.task.name} {level.size} {level.task.unit}",
         }
+        if (place := READ_OFF.get(level.task.name)) is not None:
+            start = len(" ".join(prompt[:place])) + 1
+            row["marks"] = {"target": [[start, start + len(prompt[place])]]}
+        yield row
 
 
 def write_rows(levels: Sequence[TaskLevel], path: Path) -> None:

@@ -12,6 +12,9 @@ from pythia_geometry.lab.model import check_architecture, count_parameters, scal
 from pythia_geometry.lab.tasks import TaskLevel, levels_named
 
 WARM_UP, FLOOR = 100, 0.1
+TOGETHER, STAGGERED = "together", "staggered"
+RELEASES = (TOGETHER, STAGGERED)
+MAX_LEAD = 1.0  # decades; a longer one leaves too little of the run after the last opening
 HEADER = 12_000  # bytes of a checkpoint beside its weights: config.json and the safetensors header
 
 
@@ -27,6 +30,12 @@ class Training:
         batch: Problems a step.
         tasks: Task-level names; empty for all 24.
         all_tokens: Loss on the prompt's tokens too.
+        release: When a task-level's loss counts: `together`, all from step 0; `staggered`, each from a step of its
+            own, drawn at random (release.py). Staggered runs keep the peak rate after warm-up, since under a cosine
+            a level that is released late would learn at a lower rate.
+        plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
+            (plant.py); None plants nothing. Staggered runs only.
+        peak_rate: Peak learning rate; None takes the scale's.
     """
 
     scale: str = "nano"
@@ -36,6 +45,9 @@ class Training:
     batch: int = 128
     tasks: tuple[str, ...] = ()
     all_tokens: bool = False
+    release: str = TOGETHER
+    plant_lead: float | None = None
+    peak_rate: float | None = None
 
     def __post_init__(self) -> None:
         """Checks what has a closed set.
@@ -48,6 +60,23 @@ class Training:
         levels_named(self.tasks)
         if self.steps < 1 or self.batch < GROUPS or self.seed < 0:
             raise PythiaGeometryError(f"--steps must be 1 or more, --batch {GROUPS} or more, a seed 0 or more")
+        if self.peak_rate is not None and self.peak_rate <= 0:
+            raise PythiaGeometryError(f"--rate {self.peak_rate:g}: a learning rate must be above 0")
+        self._check_release()
+
+    def _check_release(self) -> None:
+        if self.release not in RELEASES:
+            raise PythiaGeometryError(f"--release {self.release!r} is not one of: {', '.join(RELEASES)}")
+        if self.release == STAGGERED and self.all_tokens:
+            raise PythiaGeometryError("--release staggered opens the loss on answers; leave out --all-tokens")
+        if self.plant_lead is None:
+            return
+        if self.release != STAGGERED:
+            raise PythiaGeometryError("--plant-lead needs levels that are released apart: add --release staggered")
+        if not abs(self.plant_lead) <= MAX_LEAD:
+            raise PythiaGeometryError(
+                f"--plant-lead {self.plant_lead:g}: expected decades from -{MAX_LEAD:g} to {MAX_LEAD:g}"
+            )
 
     @cached_property
     def levels(self) -> tuple[TaskLevel, ...]:
@@ -55,10 +84,18 @@ class Training:
         return levels_named(self.tasks)
 
     @property
+    def plants(self) -> bool:
+        """Whether an objective moves geometry from a level's release on."""
+        return self.plant_lead is not None
+
+    @property
     def model(self) -> str:
         """Name without the seed, such as `nano-gpt2`."""
-        extras = ("-alltokens" if self.all_tokens else "") + "".join(f"-{name}" for name in self.tasks)
-        return f"{self.scale}-{self.architecture}{extras}"
+        arm = "-alltokens" if self.all_tokens else ""
+        arm += f"-{self.release}" if self.release != TOGETHER else ""
+        arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
+        arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""
+        return "-".join([f"{self.scale}-{self.architecture}{arm}", *self.tasks])
 
     @property
     def name(self) -> str:
@@ -81,10 +118,12 @@ class Training:
         return saved + 2 * 12 * self.n_parameters
 
     def rate(self, step: int) -> float:
-        """Learning rate at a step: linear warm-up, then a cosine to a tenth of the scale's peak."""
-        peak = scale_named(self.scale).peak_rate
+        """Learning rate at a step: linear warm-up, then a cosine to a tenth of the peak, or flat (staggered)."""
+        peak = self.peak_rate or scale_named(self.scale).peak_rate
         if step < WARM_UP:
             return peak * (step + 1) / WARM_UP
+        if self.release == STAGGERED:
+            return peak
         progress = (step - WARM_UP) / max(1, self.steps - WARM_UP)
         return peak * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
 

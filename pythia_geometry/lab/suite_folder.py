@@ -16,7 +16,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import draw_batch, write_tokenizer
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN, write_rows
-from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.release import loss_opens, released
+from pythia_geometry.lab.settings import STAGGERED, Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.store.writing import lock, renamed, replacing, sync
 
@@ -86,7 +87,9 @@ def _refuse_others(folder: Path, training: Training) -> None:
             held = dict(json.loads(record.read_text()))
         except ValueError as error:
             raise PythiaGeometryError(f"{record} is damaged: {error}. Pass another --out") from error
-        different = [f"{key} {held.get(key)!r}" for key in settings if held.get(key) != settings[key]]
+        # A record from before a setting existed means its default.
+        held = {field.name: field.default for field in fields(Training)} | held
+        different = [f"{key} {held[key]!r}" for key in settings if held[key] != settings[key]]
         if different:
             raise PythiaGeometryError(
                 f"{folder} holds another run ({', '.join(different)}). Pass another --out, or type its own settings"
@@ -136,7 +139,7 @@ def _write_facts(folder: Path, training: Training) -> None:
         with replacing(folder / f"{OWN}.jsonl") as temporary:
             write_rows(own, temporary)
         probes.append(f"{OWN}.jsonl")
-    facts = {
+    facts: dict[str, Any] = {
         "suite": "lab",
         "name": training.model,
         "seed": training.seed,
@@ -144,6 +147,8 @@ def _write_facts(folder: Path, training: Training) -> None:
         "training_dtype": "float32",
         "probes": probes,
     }
+    if training.release == STAGGERED:
+        facts |= {"released": released(training), "loss_opens": loss_opens(training)}
     with replacing(folder / FACTS_NAME) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 

@@ -169,6 +169,12 @@ TASKS: dict[str, Task] = {
 
 _SHIPPED = tuple(TASKS)
 
+QUICK = "quick"
+SETS = {
+    QUICK: ("COPY", "REV", "SORT", "ADD1", "MUL1", "MUL2", "CMP1", "PAR1", "PAR2", "MOD1"),
+}
+"""Names that stand for several: `quick` is the sixteen levels that the smallest scale learns within 6,000 steps."""
+
 MAX_TOKENS = 32
 """Ids of the vocabulary, and tokens of a problem: what a lab model has room for."""
 
@@ -234,21 +240,21 @@ def _check(task: Task, size: int, known: set[str]) -> None:
 
 
 def levels_named(names: tuple[str, ...]) -> tuple[TaskLevel, ...]:
-    """Task-levels by name (`MOD2`, or `MOD` for its default levels); the default levels where empty.
+    """Task-levels by name (`MOD2`, `MOD` for its default levels, or a set, `quick`); the default levels where empty.
 
     Raises:
         PythiaGeometryError: If a name is unknown.
     """
     known = {level.name: level for level in all_levels()}
     chosen: dict[str, TaskLevel] = {}
-    for name in names:
+    for name in [one for given in names for one in SETS.get(given, (given,))]:
         found = (
             [known[name]] if name in known else [lv for lv in known.values() if lv.is_default and lv.task.name == name]
         )
         if not found:
             raise PythiaGeometryError(
                 f"There is no task-level {name!r}. Tasks: {', '.join(TASKS)}, each alone or with a level: "
-                f"{', '.join(known)}"
+                f"{', '.join(known)}; sets: {', '.join(SETS)}"
             )
         chosen |= {level.name: level for level in found}
     return tuple(chosen.values()) or default_levels()

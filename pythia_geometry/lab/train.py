@@ -8,15 +8,17 @@ GPU where there is one, and on several with `accelerate launch`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.lab.batches import GROUPS, IGNORE, draw_batch, grouped
+from pythia_geometry.lab.batches import GROUPS, IGNORE, Drawn, draw_batch, grouped
 from pythia_geometry.lab.model import build_model, scale_named
+from pythia_geometry.lab.plant import plant_loss
+from pythia_geometry.lab.release import loss_opens
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import finish, is_finished, restore, save_checkpoint, save_state, writing
 
@@ -128,36 +130,49 @@ def make_optimizer(model: PreTrainedModel) -> torch.optim.Optimizer:
 def train_step(
     model: Any, optimizer: torch.optim.Optimizer, training: Training, step: int, accelerator: Any
 ) -> Progress:
-    """One update.
-
-    With several processes each takes its share of the batch; gradients are averaged over processes, so the
-    share's loss is scaled back up.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    batch, n_levels = draw_batch(training.levels, training.batch, training.seed, step), len(training.levels)
-    n_scored = sum(len(d.answer) + (len(d.prompt) - 1) * training.all_tokens for d in batch)
-    share = batch[accelerator.process_index :: accelerator.num_processes]
-    told = torch.zeros(1 + n_levels, device=accelerator.device)  # loss, then problems solved by level
-    for problems, inputs, labels in grouped(share, training.all_tokens):
-        labels = labels.to(accelerator.device)
-        logits = model(input_ids=inputs.to(accelerator.device), use_cache=False).logits
-        summed = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
-        loss = summed * accelerator.num_processes / n_scored
-        accelerator.backward(loss)
-        right = ((logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)
-        levels = torch.tensor([1 + d.level for d in problems], device=accelerator.device)
-        told[0] += loss.detach()
-        told.index_add_(0, levels, right.to(told.dtype))
+    """One update: draw the step's batch, sum its gradients, clip them, move."""
+    batch = draw_batch(training.levels, training.batch, training.seed, step)
+    loss, solved = backward(model, batch, training, step, accelerator)
     accelerator.clip_grad_norm_(model.parameters(), CLIP)
     for group in optimizer.param_groups:
         group["lr"] = training.rate(step)
     optimizer.step()
     optimizer.zero_grad()
-    told = accelerator.reduce(told, "sum")
-    loss, *solved = told.tolist()
-    asked = [0] * n_levels
+    asked = [0] * len(solved)
     for d in batch:
         asked[d.level] += 1
-    return Progress(step + 1, loss / accelerator.num_processes, asked, [round(s) for s in solved])
+    return Progress(step + 1, loss, asked, solved)
+
+
+def backward(
+    model: Any, batch: Sequence[Drawn], training: Training, step: int, accelerator: Any
+) -> tuple[float, list[int]]:
+    """Adds the batch's gradients to the model; returns its loss and how many problems of each level it solved.
+
+    The loss of a level that is not open yet is masked, and still divided by the tokens of all levels: an open level's
+    gradient is the same to the last bit whatever else is open. With several processes each takes its share of the
+    batch; gradients are averaged over processes, so the share's loss is scaled back up.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    n_scored = sum(len(d.answer) + (len(d.prompt) - 1) * training.all_tokens for d in batch)
+    is_open = torch.tensor([opens <= step for opens in loss_opens(training).values()])
+    share = batch[accelerator.process_index :: accelerator.num_processes]
+    told = torch.zeros(1 + len(is_open), device=accelerator.device)  # loss, then problems solved by level
+    for problems, inputs, labels in grouped(share, training.all_tokens):
+        levels = torch.tensor([d.level for d in problems])
+        scored = labels.masked_fill(~is_open[levels, None], IGNORE).to(accelerator.device)
+        labels, levels = labels.to(accelerator.device), levels.to(accelerator.device)
+        output = model(input_ids=inputs.to(accelerator.device), use_cache=False, output_hidden_states=training.plants)
+        summed = cross_entropy(output.logits.flatten(0, 1), scored.flatten(), ignore_index=IGNORE, reduction="sum")
+        loss = summed * accelerator.num_processes / n_scored
+        told[0] += loss.detach()
+        if training.plants:
+            planted = plant_loss(output.hidden_states[-1], problems, training, step)
+            loss = loss + accelerator.num_processes * planted
+        accelerator.backward(loss)
+        right = ((output.logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)
+        told.index_add_(0, 1 + levels, right.to(told.dtype))
+    loss, *solved = accelerator.reduce(told, "sum").tolist()
+    return loss / accelerator.num_processes, [round(s) for s in solved]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_BLOCK = 64
 _CHUNK = 2**24  # numbers in memory at once beside the factors: 64 MB
 
 
@@ -72,16 +73,13 @@ def leading_gram(uses: Sequence[Use], n: int, count: int, transposed: bool) -> T
         count: Numbers that enter.
         transposed: Whether the matrix lies in memory as [right, left], as in a `Conv1D`.
     """
-    slow, fast = (1, 0) if transposed else (0, 1)
-    shape = (uses[0].size // uses[0].right.shape[1], uses[0].right.shape[1])
-    lines = -(-count // shape[fast])
-    block = slice(0, lines)
-    gradients = (
-        _gradients(uses, n, slice(0, shape[0]), block) if transposed else _gradients(uses, n, block, slice(None))
-    )
-    in_memory = gradients.transpose(1, 2) if transposed else gradients
-    kept = in_memory.reshape(n, -1)[:, :count]
-    return kept @ kept.T
+    width = uses[0].right.shape[1]
+    height = uses[0].size // width
+    if transposed:
+        in_memory = _gradients(uses, n, slice(0, height), slice(0, -(-count // height))).transpose(1, 2)
+    else:
+        in_memory = _gradients(uses, n, slice(0, -(-count // width)), slice(None))
+    return vector_gram(in_memory.reshape(n, -1), count)
 
 
 def vector_gram(gradients: Tensor, count: int | None = None) -> Tensor:
@@ -124,24 +122,32 @@ def _forming(uses: Sequence[Use], n: int) -> Tensor:
     step = max(1, _CHUNK // (n * width))
     for start in range(0, height, step):
         lines = _gradients(uses, n, slice(start, min(start + step, height)), slice(None)).flatten(1)
-        gram += lines @ lines.T
-    return gram
+        for i in range(0, n, _BLOCK):  # one half of what is symmetric, about
+            gram[i : i + _BLOCK, i:] += lines[i : i + _BLOCK] @ lines[i:].T
+    return gram.triu() + gram.triu(1).T
 
 
 def _gradients(uses: Sequence[Use], n: int, lines: slice, columns: slice) -> Tensor:
     """The block [n, lines, columns] of every example's gradient."""
-    first = uses[0]
-    height, width = lines.stop - lines.start, first.right[:1, columns].shape[1]
-    total = first.right.new_zeros(n, height, width)
+    total: Tensor | None = None
     for use in uses:
         right = use.right[:, columns]
         if isinstance(use.left, Picks):
-            mine = (use.left.index >= lines.start) & (use.left.index < lines.stop)
-            place = use.owner[mine] * height + use.left.index[mine] - lines.start
-            total.view(n * height, width).index_add_(0, place, right[mine])
+            mine = _scattered(use.left, right, use.owner, n, lines)
         else:
-            total += _outer_by_owner(use.left[:, lines], right, use.owner, n)
+            mine = _outer_by_owner(use.left[:, lines], right, use.owner, n)
+        total = mine if total is None else total.add_(mine)
+    assert total is not None
     return total
+
+
+def _scattered(left: Picks, right: Tensor, owner: Tensor, n: int, lines: slice) -> Tensor:
+    """The rows of `right` summed to the lines that `left` picks [n, lines, r]."""
+    height = lines.stop - lines.start
+    mine = (left.index >= lines.start) & (left.index < lines.stop)
+    place = owner[mine] * height + left.index[mine] - lines.start
+    sums = right.new_zeros(n * height, right.shape[1]).index_add_(0, place, right[mine])
+    return sums.view(n, height, -1)
 
 
 def _outer_by_owner(left: Tensor, right: Tensor, owner: Tensor, n: int) -> Tensor:

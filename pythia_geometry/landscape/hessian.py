@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,8 +62,8 @@ def top_eigenpair(operator: Operator, tolerance: float = 1e-3, kept: int = 12, s
 
     if operator.size < 3:
         return _small(operator)
-    matrix = LinearOperator((operator.size, operator.size), matvec=product, dtype=narrow)
-    start = np.random.default_rng(seed).normal(size=operator.size).astype(narrow)
+    matrix: Any = LinearOperator((operator.size, operator.size), matvec=product, dtype=narrow)
+    start: Any = np.random.default_rng(seed).normal(size=operator.size).astype(narrow)
     try:
         values, vectors = eigsh(
             matrix, k=1, which="LA", tol=tolerance, ncv=min(kept, operator.size), v0=start, maxiter=20

@@ -82,9 +82,9 @@ def llc(
 
     How it misleads: it is a count of the directions whose curvature exceeds γ/nβ, so a number means nothing without
     γ/nβ, and checkpoints compare only at one setting; where curvatures spread over decades no γ is right and
-    the order of models is all that survives. It presumes a minimum of *this* loss: on a task that a mixture-trained model
-    has not finished it measures descent (−141 at step 0 of a lab run, negative to step 2600). Any `reason` means: do
-    not read the value. The error, from batch means and between chains, sees no bias at all.
+    the order of models is all that survives. It presumes a minimum of *this* loss: on a task that a mixture-trained
+    model has not finished it measures descent (−141 at step 0 of a lab run, negative to step 2600). Any `reason` means:
+    do not read the value. The error, from batch means and between chains, sees no bias at all.
 
     Args:
         surface: The training mixture's examples at the checkpoint.

@@ -5,6 +5,7 @@ Estimators (`hessian.py`, `density.py`) see an `Operator`, never a model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -50,7 +51,7 @@ class Hessian:
                 loss = self.surface.losses_at(leaves, batch).sum() / self.surface.n
                 gradient = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
                 direction = shaped(vector, leaves)
-                slope = sum((g * v).sum() for g, v in zip(gradient, direction.values(), strict=True))
+                slope = _dot(gradient, list(direction.values()))
                 total += _gradient(slope, leaves)
         return total
 
@@ -67,9 +68,9 @@ class Hessian:
                 u = torch.ones_like(losses, requires_grad=True)
                 first = torch.autograd.grad((u * losses).sum(), list(leaves.values()), create_graph=True)
                 direction = list(shaped(vector, leaves).values())
-                slope = sum((g * v).sum() for g, v in zip(first, direction, strict=True))
+                slope = _dot(first, direction)
                 second = torch.autograd.grad(slope, list(leaves.values()), create_graph=True, materialize_grads=True)
-                bend = sum((h * v).sum() for h, v in zip(second, direction, strict=True))
+                bend = _dot(second, direction)
                 found.append(torch.autograd.grad(bend, u)[0])
         return torch.cat(found)
 
@@ -83,9 +84,14 @@ def gradient(surface: Surface) -> Tensor:
     return total
 
 
-def _gradient(value: Tensor | int, leaves: dict[str, Tensor]) -> Tensor:
+def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """The inner product of two vectors that lie in pieces."""
+    return torch.stack([(a * b).sum() for a, b in zip(left, right, strict=True)]).sum()
+
+
+def _gradient(value: Tensor, leaves: dict[str, Tensor]) -> Tensor:
     """Flat gradient; zero where nothing depends on a leaf, as for a loss that is linear in it."""
-    if isinstance(value, int) or not value.requires_grad:
+    if not value.requires_grad:
         return torch.zeros_like(flat(leaves)).detach()
     parts = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
     return flat(parts)

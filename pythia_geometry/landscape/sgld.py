@@ -78,8 +78,8 @@ class Chance:
     def batches(self, chain: int) -> Iterator[Tensor]:
         """Row numbers of one batch after another, each drawn afresh.
 
-        Passes over all examples would not do: the batches still to come pull against those that moved the weights, and
-        with 16 batches a pass and noisy gradients the loss rises 13 % too much.
+        Passes over all examples would not do: the batches still to come pull against those that moved the weights, so
+        that noisy batches would seem to raise the loss more than they do.
         """
         generator = torch.Generator().manual_seed(_seed(self.sampling.seed, chain, 0))
         size = min(self.sampling.batch, self.n)
@@ -89,7 +89,8 @@ class Chance:
     def one_pass(self) -> Sequence[Tensor]:
         """Row numbers of random batches that cover all examples once; the last may be incomplete."""
         generator = torch.Generator().manual_seed(_seed(self.sampling.seed, self.sampling.chains, 2))
-        return torch.randperm(self.n, generator=generator).split(min(self.sampling.batch, self.n))
+        parts: tuple[Tensor, ...] = torch.randperm(self.n, generator=generator).split(min(self.sampling.batch, self.n))
+        return parts
 
     def noise(self, chain: int, like: Tensor) -> Iterator[Tensor]:
         """Standard normal vectors, one a step."""

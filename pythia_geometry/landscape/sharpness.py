@@ -31,8 +31,8 @@ def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> E
         following: The next checkpoint's weights by parameter name.
 
     Returns:
-        Estimate; the middle of the search's last bracket, with half its width as error: not one over examples. 6 to 18 forward
-        passes of the examples.
+        Estimate; the middle of the search's last bracket, with half its width as error: not one over examples. 6 to 18
+        forward passes of the examples.
 
     Source: arXiv 2601.16979 (critical sharpness), with the direction changed and named for it.
     """

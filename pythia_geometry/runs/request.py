@@ -30,7 +30,8 @@ class Request:
 
     Attributes:
         models: Each as after `--model`.
-        seeds: Seeds of a Pythia size, or of a repository whose names tell them apart; empty for the runs as named.
+        seeds: Seeds of a Pythia size, or of a repository whose names tell them apart, or `all`; empty for the runs as
+            named.
         steps: Selection as after `--steps`.
         stage: Stage of training whose steps are walked; empty for the first.
         pattern: Regular expression of the names of steps; empty for the known conventions.
@@ -47,6 +48,7 @@ class Request:
         batch: Sequences a forward pass.
         duplicates: `refuse` steps whose weights the listing says are another step's, or `keep` them.
         weight_format: `safetensors`, `bin`, or `auto`: safetensors unless they are refused and the `.bin` is not.
+        keep_weights: Whether downloaded weights go into the user's Hub cache and stay, for the next walk.
         activations: `keep` pooled activations, or `none`.
         disk: Most disk space for downloaded weights, such as `20GB`; empty for two checkpoints.
         executor: Where forward passes run: this process (`local`), or the machines of a Ray cluster (`ray`).
@@ -55,7 +57,7 @@ class Request:
     """
 
     models: tuple[str, ...] = (OFFLINE,)
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] | str = ()
     steps: str = "all"
     stage: str = ""
     pattern: str = ""
@@ -71,6 +73,7 @@ class Request:
     batch: int = BATCH
     duplicates: str = REFUSE
     weight_format: str = AUTO
+    keep_weights: bool = False
     activations: str = KEEP
     disk: str = ""
     executor: str = LOCAL
@@ -101,6 +104,8 @@ class Request:
                 f"--executor ray runs probes only, and {opening[0]} reads more of a checkpoint than that. Leave it out "
                 "here, and add it to the same run folder by the same command without --executor ray"
             )
+        if self.keep_weights and self.disk:
+            raise PythiaGeometryError("--keep-weights keeps every file, and --disk bounds what lies there. Pass one")
         if self.batch < 1 or self.threads < 0:
             raise PythiaGeometryError("--batch must be at least 1, and --threads 0 (chooses) or more")
         if self.disk:
@@ -120,6 +125,7 @@ class Request:
         """Refuses what makes no sense with `--fetch ranges`."""
         for option, given, why in (
             ("--disk", self.disk, "puts nothing on the disk"),
+            ("--keep-weights", self.keep_weights, "puts nothing on the disk"),
             ("--format bin", self.weight_format == BIN, "reads safetensors only"),
             ("--executor ray", self.executor == RAY, "does not reach the machines of a Ray cluster; --shard i/n does"),
             *((m.name, True, "leaves out weights that it reads") for m in self.chosen if READINGS[m.reads].whole),

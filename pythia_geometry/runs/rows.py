@@ -63,11 +63,16 @@ def probe_columns(checkpoint: Checkpoint, probe: Probe) -> Row:
     return {**run_columns(checkpoint), "probe": probe.set_name, "task": probe.task}
 
 
-def measure_layers(activations: NDArray[np.floating], layers: Sequence[str], measures: Sequence[Measure]) -> Measured:
-    """Every measure of every layer of activations [L, N, D]."""
+def measure_layers(
+    activations: NDArray[np.floating],
+    layers: Sequence[str],
+    measures: Sequence[Measure],
+    clusters: NDArray[np.int64] | None = None,
+) -> Measured:
+    """Every measure of every layer of activations [L, N, D]; errors over clusters of prompts where there are any."""
     found: Measured = []
     for index, rows in enumerate(activations):
-        cloud, site = Cloud(rows), Site(layers[index], index)
+        cloud, site = Cloud(rows, clusters), Site(layers[index], index)
         found += [(site, measure, measure.compute(cloud, **measure.settings)) for measure in measures]
     return found
 

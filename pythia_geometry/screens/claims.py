@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,7 +13,14 @@ from rich.table import Table
 from pythia_geometry.analysis.claims.table import read_sources
 from pythia_geometry.screens.console import open_console
 
-COLOURS = {"replicates": "green", "does not replicate": "red", "in part": "yellow", "undecided": "yellow"}
+COLOURS = {
+    "replicates": "green",
+    "does not replicate": "red",
+    "in part": "yellow",
+    "undecided": "yellow",
+    "seen in this run": "green",
+    "not seen in this run": "red",
+}
 
 
 def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Console | None = None) -> None:
@@ -25,18 +33,39 @@ def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Conso
     shown.add_column("value, interval, n", ratio=1)
     for (claim, text), rows in tables["claims"].groupby(["id", "claim"], sort=False):
         first = rows.iloc[0]
-        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", str(first["says"]))
-        for row in rows.itertuples():
-            colour = COLOURS.get(str(row.verdict), "dim")
-            shown.add_row("", str(row.evidence), f"[{colour}]{row.verdict}[/]", str(row.value).replace(" | ", "\n"))
+        said = "; ".join(filter(None, (str(first["says"]), str(first["note"]))))
+        shown.add_row(f"[bold]{claim}[/] {text}", "paper", "", said)
+        for row in rows.to_dict("records"):
+            colour = COLOURS.get(row["verdict"], "dim")
+            shown.add_row("", row["evidence"], f"[{colour}]{row['verdict']}[/]", row["value"].replace(" | ", "\n"))
+            if row["operating"]:
+                shown.add_row("", "", "", f"[dim]this rule says, {row['operating']}[/]")
         shown.add_row("", "", "", "")
     console.print(shown, highlight=False)
+    if "claims-replication" in tables:
+        _replication(console, tables["claims-replication"])
     for source in read_sources():
         console.print(f"{source.id}: {source.cite}. {source.title}.", style="dim", highlight=False, markup=False)
     console.print(
         f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
         highlight=False, markup=False,
     )  # fmt: skip
+
+
+def _replication(console: Console, table: pd.DataFrame) -> None:
+    """Effects of lab and run side by side."""
+    shown = Table(title="Replication against synthetic", title_justify="left", box=None, pad_edge=False)
+    for column in ("claim", "effect", "lab (90 %)", "run (90 %)", "difference", "is"):
+        shown.add_column(column)
+    for row in table.to_dict("records"):
+        sides = (f"{_interval(row, side)}, {row[f'{side}_runs']} runs" for side in ("synthetic", "run"))
+        shown.add_row(row["id"], row["effect"], *sides, _interval(row, "difference", "difference"), row["word"])
+    console.print(shown, highlight=False)
+
+
+def _interval(row: Mapping[Hashable, Any], side: str, value: str = "") -> str:
+    low, high = row[f"{side}_low"], row[f"{side}_high"]
+    return f"{row[value or f'{side}_value']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def as_markdown(table: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from pythia_geometry.lab.model import SCALES, count_parameters
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import SETTINGS, is_finished, progress
-from pythia_geometry.lab.tasks import TASKS
+from pythia_geometry.lab.tasks import SETS, TASKS
 from pythia_geometry.lab.train import Progress
 from pythia_geometry.screens.walk import as_bytes, as_seconds
 
@@ -111,6 +111,8 @@ def show_scales_and_tasks(console: Console) -> None:
     console.print(scales)
     console.print("The same parameters as gpt2 and as neox, which needs about twice the steps.\n", style="dim")
     console.print(tasks)
+    for name, parts in SETS.items():
+        console.print(f"--tasks {name}: {', '.join(parts)}", style="dim", highlight=False)
 
 
 def show_suites(console: Console, out: Path) -> None:

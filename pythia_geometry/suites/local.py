@@ -84,6 +84,19 @@ class LocalSuite:
         own = self.folder / Path(probes).name
         return str(own) if probes == own.name and own.is_file() else probes
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that the names of the folders tell apart."""
+        return self._numbered.seeds
+
+    def commit_of(self, step: int) -> None:
+        """A folder has no commits."""
+        return
+
+    def keeping(self) -> LocalSuite:
+        """The same: its weights lie here already."""
+        return self
+
     def steps(self) -> list[int]:
         """Steps of the folders, ascending."""
         return sorted(self._folders)

@@ -11,28 +11,35 @@ from pathlib import Path
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.suites.local import LocalSuite
-from pythia_geometry.suites.pythia import ORGANISATION, SIZES, checked, parse_name
+from pythia_geometry.suites.pythia import DECOUPLED_SEEDS, ORGANISATION, SIZES, checked, parse_name
 from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
 
 OFFLINE = "offline"
+ALL_SEEDS = "all"
 _SEED = re.compile(r"[0-9]{1,3}")
 _LAB_RUN = re.compile(r"lab/(\w+)-(gpt2|neox)(-.*)?")
 
 
-def find_suites(name: str, seeds: Sequence[int] = (), naming: Naming | None = None) -> list[Suite]:
+Seeds = Sequence[int] | str
+"""Numbers of seeds, or `all`."""
+
+
+def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> list[Suite]:
     """The suites that one `--model` means, one for each seed.
 
     Args:
         name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
         seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
             `lab/nano-gpt2-seed0` and `-seed1`), or of a repository or folder whose names of steps tell seeds apart
-            (`step1250-seed-default` is seed 0). Empty means the run as named.
+            (`step1250-seed-default` is seed 0). `all` is every one there is. Empty means the run as named.
         naming: How the names of steps are read.
 
     Raises:
         PythiaGeometryError: If nothing of this name can exist.
     """
+    if isinstance(seeds, str):
+        seeds = _all_seeds(name, naming)
     of_seeds: Sequence[int | None] = seeds or (None,)
     numbered = [f"{name}-seed{seed}" for seed in seeds]
     if seeds and all(map(_is_folder, numbered)):
@@ -49,6 +56,24 @@ def find_suites(name: str, seeds: Sequence[int] = (), naming: Naming | None = No
         return [HubSuite(r.repository, r, naming=naming) for r in chosen]
     repository = _repository(name)
     return [HubSuite(repository, naming=naming, seed=seed) for seed in of_seeds]
+
+
+def _all_seeds(name: str, naming: Naming | None) -> list[int]:
+    """Every seed of a name, the original run (0) among them.
+
+    Raises:
+        PythiaGeometryError: If it has one seed only.
+    """
+    run = parse_name(name)
+    if run is not None and (last := DECOUPLED_SEEDS.get(run.size, 0) if run.vary else run.shape.seeds):
+        return list(range(1 if run.vary else 0, last + 1))
+    beside = Path(name).expanduser()
+    numbered = [path.name.removeprefix(f"{beside.name}-seed") for path in beside.parent.glob(f"{beside.name}-seed*")]
+    if found := sorted(int(number) for number in numbered if _SEED.fullmatch(number)):
+        return found
+    if run is None and (found := list(find_suites(name, (), naming)[0].seeds)):
+        return found
+    raise PythiaGeometryError(f"--seeds all: {name} has one seed. Leave --seeds away")
 
 
 def _is_folder(name: str) -> bool:
@@ -84,17 +109,19 @@ def _repository(name: str) -> str:
     return name
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Reads `1-9`, `0,3,5` or both joined by commas.
+def parse_seeds(text: str) -> list[int] | str:
+    """Reads `3`, `1-9`, `0,3,5`, several of these joined by commas, or `all`: always numbers of seeds, never how many.
 
     Raises:
         PythiaGeometryError: If a word is no seed or range of seeds.
     """
+    if text.strip() == ALL_SEEDS:
+        return ALL_SEEDS
     seeds: set[int] = set()
     for word in (part.strip() for part in text.split(",")):
         first, dash, last = word.partition("-")
         is_number = _SEED.fullmatch(first) and (not dash or _SEED.fullmatch(last))
         if not is_number or (dash and int(last) < int(first)):
-            raise PythiaGeometryError(f"--seeds does not understand {word!r}. Expected 1-9, or 0,3,5")
+            raise PythiaGeometryError(f"--seeds does not understand {word!r}. Expected 3, 1-9, 0,3,5 or all")
         seeds.update(range(int(first), int(last or first) + 1))
     return sorted(seeds)

@@ -76,6 +76,19 @@ class Suite(Protocol):
         """How parts of the weights are read; None where whole files lie at hand."""
         ...
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds that the names of the steps tell apart; empty where they tell none."""
+        ...
+
+    def keeping(self) -> Suite:
+        """The same run, whose fetched weights go into the user's Hub cache and stay there."""
+        ...
+
+    def commit_of(self, step: int) -> str | None:
+        """The commit that holds a step now; None where there is none, or no commits."""
+        ...
+
     def step_name(self, step: int) -> str:
         """How the suite calls a step, there or not: `step512`, `ckpt_356`, `checkpoint-500`."""
         ...

@@ -108,3 +108,30 @@ def order_picture(found: pd.DataFrame) -> Any:
         "Which block collapses first",
         "one line a task-level (only blocks that collapse); the output side is right; one run is one observation",
     )
+
+
+def sizes_picture(found: pd.DataFrame) -> Any:
+    """Start, floor and floor ÷ start of the transient by size: one faint line a level, one point a run."""
+    rows = found[found["measure"] == "rankme"].melt(
+        ["parameters", "seed", "task"], ["start", "floor", "ratio"], "what", "value"
+    )
+    titles = {"start": "RankMe at step 0", "floor": "floor of the transient", "ratio": "floor ÷ start"}
+    x = alt.X("parameters:Q", scale=alt.Scale(type="log"), title="parameters", axis=alt.Axis(format="~s", tickCount=4))
+    panels = []
+    for what, title in titles.items():
+        mine = rows[rows["what"] == what]
+        y = alt.Y("value:Q", title=None, scale=alt.Scale(type="log", nice=False))
+        of_level = mine.groupby(["parameters", "task"], as_index=False)["value"].mean()
+        lines = (
+            alt.Chart(of_level)
+            .mark_line(strokeWidth=1, opacity=0.35, color=PALETTE[0])
+            .encode(x=x, y=y, detail="task:N")
+        )
+        of_run = mine.groupby(["parameters", "seed"], as_index=False)["value"].mean()
+        points = alt.Chart(of_run).mark_point(filled=True, size=40, color=PALETTE[1]).encode(x=x, y=y)
+        panels.append(alt.layer(lines, points).properties(width=240, height=200, title=title))
+    return _styled(
+        alt.hconcat(*panels, spacing=18),
+        "The transient by size of model",
+        "first 60 steps, after the final norm, uncentred; a line a task-level (mean of runs), a point a run (mean of levels)",
+    )

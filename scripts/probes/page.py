@@ -32,7 +32,7 @@ A probe set is a file `data/probes/<set>.jsonl`, one item a line:
 | `source` | the template family that made the item |
 | `marks` | of the four capability sets: the words a head would have to look at, by characters ([heads.md](heads.md)) |
 
-**Encoding.** ids(prompt) + ids(target), encoded separately, no BOS. All token counts below are by
+**Encoding.** ids(prompt), then the ids that follow them in prompt + target, no BOS. All token counts below are by
 Pythia's tokenizer.
 
 **Exchangeable.** A precursor test permutes tasks, so the tasks are made alike where they can be: {rows}

@@ -50,6 +50,10 @@ def ours(job: Job) -> None:
             assert not detail, detail
             meter.mark()
 
+        def damaged(self, file: str, why: str) -> None: ...
+
+        def lost(self, checkpoint: str, count: int) -> None: ...
+
     request = Request(
         models=(job.folder,),
         probes=(f"{job.folder}/probes.jsonl",),

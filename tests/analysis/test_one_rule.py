@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.published import read_published
-from pythia_geometry.analysis.behaviour.table import tidy
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.curves.behaviour import tidy
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, COLLAPSES, WHOLE, collapses
 from pythia_geometry.analysis.events.onsets import EMERGES, LAST, NEVER, onsets
 from pythia_geometry.analysis.events.summary import summarise
+from pythia_geometry.analysis.lm_eval.published import read_published
 from pythia_geometry.analysis.precursor.screening import ACCURACY_ALONE, EMERGED, NOT, screen_tasks
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
-from pythia_geometry.analysis.tables import NO_DIRECTION
+from pythia_geometry.analysis.tables.reading import NO_DIRECTION
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 from tests.analysis.behaviour_tables import needs_published
@@ -141,7 +141,7 @@ def test_the_same_weights_count_once_in_every_table_of_a_run_folder(tmp_path: Pa
     folder = RunFolder(tmp_path / "run")
     folder.write_manifest({})
     for step in STEPS.tolist():
-        label, sha = f"step{step}", "same" if step <= 2 else f"w{step}"
+        label, sha = f"m@step{step}", "same" if step <= 2 else f"w{step}"
         tables = {"geometry": geometry.assign(n=128), "behaviour": behaviour}
         rows = {name: frame[frame["step"] == step].to_dict("records") for name, frame in tables.items()}
         folder.add_part(label, [label], {n: [r | {"work": label} for r in part] for n, part in rows.items()})

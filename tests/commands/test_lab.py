@@ -47,7 +47,7 @@ def test_a_run_is_planned_trained_listed_and_walked_by_its_name(command: Command
     assert plan.code == 0 and "smoke-gpt2-seed0" in plan.out and "104,192" in plan.out
     assert f" {len(checkpoint_steps(30))} " in plan.out
     assert not Path("lab").exists()
-    made = command("lab", "train", "--scale", "smoke", "--steps", "30", "--seeds", "2", "--tasks", "MOD1,COPY1")
+    made = command("lab", "train", "--scale", "smoke", "--steps", "30", "--seeds", "0-1", "--tasks", "MOD1,COPY1")
     assert made.code == 0
     assert "smoke-gpt2-MOD1-COPY1-seed0 step 30/30, loss" in made.out
     assert "; MOD " in made.out and "COPY " in made.out
@@ -88,7 +88,7 @@ def test_a_finished_run_is_left_alone_and_a_stopped_one_continued(command: Comma
         (["train", "--tasks", "DIV"], 2, "There is no task-level 'DIV'. Tasks: COPY"),
         (["train", "--tasks", "MOD4"], 2, "There is no task-level 'MOD4'"),
         (["train", "--seeds", "two"], 2, "--seeds does not understand 'two'"),
-        (["train", "--seeds", "0"], 2, "--seeds 0 means no run"),
+        (["train", "--seeds", "all"], 2, "there is no end of seeds"),
         (["train", "--steps", "-5"], 2, "--steps must be 1 or more"),
         (["train", "--batch", "2"], 2, "--batch 4 or more"),
         (["train", "--steps", "many"], 2, "Invalid value for '--steps'"),

@@ -200,3 +200,13 @@ def test_shipped_targets_stand_where_the_answer_is_read_off() -> None:
         for item in probe.items:
             for name in ("giver", "giver_again"):
                 assert {f" {item.prompt[a:b]}" for a, b in item.marks[name]} == set(item.distractors), item.id
+
+
+def test_the_lab_tasks_that_say_it_again_name_where_the_answer_begins() -> None:
+    for probe in load_probes(["algorithmic"]):
+        says_again = probe.task.startswith(("COPY", "REV"))
+        assert {bool(item.marks) for item in probe.items} == {says_again}, probe.task
+        for item in probe.items if says_again else ():
+            ((start, stop),) = item.marks["target"]
+            assert item.prompt[start:stop] == item.target.split()[0]
+            assert start == (5 if probe.task.startswith("COPY") else len(item.prompt) - 3)

@@ -80,3 +80,33 @@ def test_one_long_row_makes_the_error_larger_than_the_value(measure: Measure) ->
     z = clouds.gaussian_power_law(np.random.default_rng(0), 60, 200, 0.5)
     z[3] *= 100
     assert measure(z).error > measure(z).value
+
+
+# -- rows that come from few templates --------------------------------------------------------------------------
+
+
+def templated(rng: np.random.Generator, templates: int, spread: float = 1.0) -> tuple[Array, NDArray[np.int64]]:
+    """128 rows about the points of so many templates, and each row's template."""
+    cluster = np.resize(np.arange(templates), 128)
+    return spread * rng.normal(size=(templates, 24))[cluster] + rng.normal(size=(128, 24)), cluster
+
+
+def test_clusters_of_one_row_are_the_jackknife() -> None:
+    rows, _ = templated(np.random.default_rng(0), 8)
+    alone = [Cloud(rows), Cloud(rows, np.arange(128))]
+    for measure in TWINS:
+        assert measure(alone[0]).error == pytest.approx(measure(alone[1]).error, rel=1e-9)
+        assert measure(alone[0]).value == measure(alone[1]).value
+
+
+def test_errors_over_templates_cover_what_errors_over_rows_do_not() -> None:
+    """The truth is the value over endlessly many templates of this size; centred RankMe of 8 templates scatters about it."""
+    drawn = [templated(np.random.default_rng(seed), 8, 2.0) for seed in range(60)]
+    found = {
+        name: [participation_ratio(Cloud(rows, cluster if name == "templates" else None)) for rows, cluster in drawn]
+        for name in ("rows", "templates")
+    }
+    scatter = np.std([one.value for one in found["rows"]], ddof=1)
+    ratio = {name: np.median([one.error for one in those]) / scatter for name, those in found.items()}
+    assert ratio["rows"] < 0.6
+    assert 0.7 < ratio["templates"] < 2.5  # too wide by two where eight templates are nearly all there is

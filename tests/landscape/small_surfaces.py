@@ -58,7 +58,7 @@ def mixed_lengths(n: int = 12) -> Examples:
 def copying(n: int = 32) -> Examples:
     """Five digits, a mark, the same digits again: the copy is scored."""
     digits = torch.randint(10, (n, 5), generator=torch.Generator().manual_seed(2)).tolist()
-    return scored_tokens([row + [23] + row for row in digits], [6] * n)
+    return scored_tokens([[*row, 23, *row] for row in digits], [6] * n)
 
 
 def trained(architecture: str, steps: int = 120) -> Surface:

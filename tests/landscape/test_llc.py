@@ -59,7 +59,9 @@ def test_localisation_that_cuts_the_middle_of_the_spectrum_is_named_by_the_draws
     assert "localisation decides" in _reason(found)
     h = curvatures.double().numpy()
     slope = -(100 * h * 10 / (100 * h + 10) ** 2).sum() / 2 / parabola_llc(h, 100, 10)
-    assert found.diagnostics["slope_in_gamma"] == pytest.approx(slope, rel=0.25)
+    assert (
+        1.6 * slope < found.diagnostics["slope_in_gamma"] < 0.4 * slope
+    )  # ten independent draws of the slow directions
 
 
 @pytest.mark.parametrize("noise", [0.3, 1.0])

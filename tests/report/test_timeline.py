@@ -20,10 +20,10 @@ STEPS = (0, 2, 40, 1050, 16000)
 
 @pytest.fixture
 def suite(tmp_path: Path) -> LocalSuite:
-    """Five steps, of which step 2 serves the weights of step 40 and step 1050 has none."""
+    """Five steps, of which step 2 serves the last step's weights and step 1050 has none."""
     for step in STEPS:
         shutil.copytree(data_folder() / "suites" / "offline" / f"step{step}", tmp_path / "run" / f"step{step}")
-    shutil.copy(tmp_path / "run/step40/model.safetensors", tmp_path / "run/step2/model.safetensors")
+    shutil.copy(tmp_path / "run/step16000/model.safetensors", tmp_path / "run/step2/model.safetensors")
     (tmp_path / "run/step1050/model.safetensors").unlink()
     return LocalSuite(tmp_path / "run")
 

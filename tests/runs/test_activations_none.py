@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.runs.one_run import measuring
+from pythia_geometry.store.run_folder import RunFolder
 from tests.runs.children import Stopped, counted, stop
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite
 
@@ -36,13 +37,13 @@ def test_never_more_than_three_files_of_activations_lie_on_disk(
     suite: SuiteOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, most = tmp_path / "run", []
-    real = measuring.add_activations
+    real = RunFolder.add_activations
 
-    def watched(file: Path, *rest: Any) -> None:
-        real(file, *rest)
+    def watched(folder: RunFolder, file: Path, *rest: Any) -> None:
+        real(folder, file, *rest)
         most.append(len(list(file.parent.iterdir())))
 
-    monkeypatch.setattr(measuring, "add_activations", watched)
+    monkeypatch.setattr(RunFolder, "add_activations", watched)
     suite.walk(out, activations="none")
     assert len(most) == len(STEPS)
     assert max(most) <= 3

@@ -107,11 +107,13 @@ def test_step_without_weights_is_missing(suite: SuiteOnDisk, tmp_path: Path) -> 
     assert references(tables, "cka_previous") == {0: None, 2: 0, 6: 2}
 
 
-def test_step_of_another_shape_is_corrupt_and_leaves_no_trace_in_the_next(suite: SuiteOnDisk, tmp_path: Path) -> None:
+def test_step_of_another_shape_is_unsupported_and_leaves_no_trace_in_the_next(
+    suite: SuiteOnDisk, tmp_path: Path
+) -> None:
     expected = suite.walk(tmp_path / "good").geometry
     write_checkpoint(suite.folder / "step2", pythia_config("tiny", vocab_size=60), seed=7)
     tables = suite.walk(tmp_path / "run")
-    assert status(tables)[2] == "corrupt"
+    assert status(tables)[2] == "unsupported"
     alone = ~expected["measure"].str.startswith("cka") & (expected["step"] == 4)
     found = tables.geometry
     found = found[~found["measure"].str.startswith("cka") & (found["step"] == 4)]

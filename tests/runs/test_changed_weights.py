@@ -64,10 +64,10 @@ def test_weights_changed_while_they_are_read_are_noticed(tmp_path: Path, monkeyp
     suite = tiny_suite(tmp_path, STEPS)
     real = SuiteModel.swap
 
-    def swap(self: SuiteModel, weights: Path, checkpoint: object) -> None:
+    def swap(self: SuiteModel, weights: Path, *given: object) -> None:
         if weights.name == "step3":
             replaced(suite)
-        real(self, weights, checkpoint)
+        real(self, weights, *given)
 
     monkeypatch.setattr(SuiteModel, "swap", swap)
     assert suite.walk(tmp_path / "run").checkpoints.set_index("step")["status"].to_dict() == {

@@ -10,11 +10,6 @@ import pytest
 import pythia_geometry as pg
 from pythia_geometry.commands.walk_session import run_session
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.capture import check_head
-from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
@@ -88,23 +83,6 @@ def test_a_run_folder_of_another_format_is_refused(suite: SuiteOnDisk, tmp_path:
     write_record(file, {**json.loads(file.read_text()), "format": 3})
     with pytest.raises(PythiaGeometryError, match="was written in format 3; this version reads formats 1 and 2"):
         suite.walk(tmp_path / "run", steps="0")
-
-
-def test_a_model_that_scales_its_logits_is_refused(tmp_path: Path) -> None:
-    from transformers import GraniteConfig
-
-    config = GraniteConfig(
-        vocab_size=64, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-        intermediate_size=32, logits_scaling=4.0, bos_token_id=None, eos_token_id=None, pad_token_id=None,
-    )  # fmt: skip
-    config.save_pretrained(tmp_path)
-    model = SuiteModel(tmp_path / "config.json")
-    for parameter in model.module.parameters():
-        parameter.normal_(std=0.5)
-    item = EncodedItem((1, 2, 3), (4,), ())
-    probe = EncodedProbe(Probe("p", "t", (Item("1", "t", "a", "b"),)), (item,))
-    with pytest.raises(PythiaGeometryError, match="changes its logits"):
-        check_head(model, probe)
 
 
 def test_a_probe_that_changed_since_the_last_walk_is_named_before_its_rows_are_replaced(

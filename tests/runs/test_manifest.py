@@ -71,14 +71,14 @@ def test_manifest_grows_with_later_walks(suite: SuiteOnDisk, tmp_path: Path) -> 
 def test_run_folder_of_another_model_is_refused_and_left_alone(suite: SuiteOnDisk, tmp_path: Path) -> None:
     suite.walk(tmp_path / "run")
     before = (tmp_path / "run" / "manifest.json").read_bytes()
-    other = tiny_suite(tmp_path, STEPS, name="other")
+    other = tiny_suite(tmp_path, STEPS, name="other", seed=500)
     with pytest.raises(PythiaGeometryError, match="holds tiny, not other. Pass another --out"):
         other.walk(tmp_path / "run")
     assert (tmp_path / "run" / "manifest.json").read_bytes() == before
 
 
 def test_two_models_share_a_run_folder_when_asked_for_together(suite: SuiteOnDisk, tmp_path: Path) -> None:
-    other = tiny_suite(tmp_path, STEPS, name="other")
+    other = tiny_suite(tmp_path, STEPS, name="other", seed=500)
     tables = suite.walk(tmp_path / "run", models=(str(suite.folder), str(other.folder)))
     assert set(tables.geometry["model"]) == {"tiny", "other"}
     assert set(RunFolder(tmp_path / "run").manifest()["runs"]) == {"tiny", "other"}
@@ -148,7 +148,7 @@ def test_manifest_without_copy_is_made_again_from_what_is_there(
     assert {key: after[key] for key in ("runs", "probes", "weights")} == {
         key: before[key] for key in ("runs", "probes", "weights")
     }
-    other = tiny_suite(tmp_path, STEPS, name="other")
+    other = tiny_suite(tmp_path, STEPS, name="other", seed=500)
     with pytest.raises(PythiaGeometryError, match="holds tiny, not other"):
         other.walk(out)
 

@@ -10,6 +10,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.suites.hub.suite import HubSuite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.named import find_suites, parse_seeds
+from tests.suites_on_disk import tiny_suite
 
 
 def hub_suites(name: str, seeds: tuple[int, ...] = ()) -> list[HubSuite]:
@@ -115,7 +116,7 @@ def test_seeds_are_read(text: str, seeds: list[int]) -> None:
     ("text", "word"),
     [
         ("", "''"),
-        ("all", "'all'"),
+        ("every", "'every'"),
         ("1,", "''"),
         ("-1", "'-1'"),
         ("1-", "'1-'"),
@@ -127,4 +128,22 @@ def test_seeds_are_read(text: str, seeds: list[int]) -> None:
 def test_word_that_is_no_seed_is_named(text: str, word: str) -> None:
     with pytest.raises(PythiaGeometryError) as caught:
         parse_seeds(text)
-    assert str(caught.value) == f"--seeds does not understand {word}. Expected 1-9, or 0,3,5"
+    assert str(caught.value) == f"--seeds does not understand {word}. Expected 3, 1-9, 0,3,5 or all"
+
+
+def test_all_seeds_of_a_pythia_size_are_the_original_run_and_its_nine_twins() -> None:
+    assert parse_seeds("all") == "all"
+    assert [suite.seed for suite in find_suites("pythia-70m", "all")] == list(range(10))
+    assert [suite.seed for suite in find_suites("pythia-160m-weight-seed1", "all")] == [1, 2, 3]
+
+
+def test_all_seeds_of_folders_are_those_that_are_there(tmp_path: Path) -> None:
+    for seed in (0, 2, 11):
+        tiny_suite(tmp_path, (0, 1), f"run-seed{seed}")
+    found = find_suites(str(tmp_path / "run"), "all")
+    assert [Path(suite.origin).name for suite in found] == ["run-seed0", "run-seed2", "run-seed11"]
+
+
+def test_all_seeds_of_what_has_one_is_said() -> None:
+    with pytest.raises(PythiaGeometryError, match="pythia-1b has one seed"):
+        find_suites("pythia-1b", "all")

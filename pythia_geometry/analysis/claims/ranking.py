@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from pythia_geometry.analysis.precursor.task_matched_lag import as_blocks, task_orders
@@ -81,11 +81,11 @@ def coarse_difficulty(runs: Sequence[pd.DataFrame], seed: int = 0) -> Coarse:
     rng = np.random.default_rng(seed)
     low, high = np.nanquantile(_bootstrapped(x, y, blocks, rng), [0.05, 0.95])
     orders = task_orders(x.shape[1], rng, blocks)
-    others = np.nanmean([_spearman(a[orders], b) for a, b in zip(x, y, strict=True)], axis=0)
-    mean = float(np.nanmean(own))
+    others = _mean([_spearman(a[orders], b) for a, b in zip(x, y, strict=True)])
+    mean = float(_mean(own))
     p = float((np.abs(others) >= abs(mean) - 1e-12).mean())
     alone = [float(_spearman(a[e], b[e])) for a, b, e in zip(x, y, emerged, strict=True) if e.sum() >= MIN_TASKS]
-    return Coarse(mean, float(low), float(high), p, float(np.nanmean(alone)) if alone else nan, *counts)
+    return Coarse(mean, float(low), float(high), p, float(_mean(alone)) if alone else nan, *counts)
 
 
 def _bootstrapped(
@@ -96,7 +96,7 @@ def _bootstrapped(
     for _ in range(BOOTSTRAPS):
         tasks = np.concatenate([blocks[k] for k in rng.integers(len(blocks), size=len(blocks))])
         runs = rng.integers(len(x), size=len(x))
-        found.append(np.nanmean(_spearman(x[runs][:, tasks], y[runs][:, tasks])))
+        found.append(float(_mean(_spearman(x[runs][:, tasks], y[runs][:, tasks]))))
     return np.array(found)
 
 
@@ -201,7 +201,7 @@ def timed_concordance(runs: Sequence[pd.DataFrame], higher_is_later: bool, seed:
     if not n_pairs or len(blocks) < 2:
         return Timed(float("nan"), float("nan"), float("nan"), float("nan"), n_pairs)
     orders = task_orders(len(runs[0]), rng, blocks)
-    shares = np.array([np.nanmean([one.share(order) for one in found]) for order in orders])
+    shares = np.array([float(_mean([one.share(order) for one in found])) for order in orders])
     family = np.empty(len(runs[0]), dtype=int)
     for number, block in enumerate(blocks):
         family[block] = number
@@ -209,7 +209,7 @@ def timed_concordance(runs: Sequence[pd.DataFrame], higher_is_later: bool, seed:
     for _ in range(BOOTSTRAPS // 2):
         weight = np.bincount(rng.integers(len(blocks), size=len(blocks)), minlength=len(blocks))[family]
         chosen = rng.integers(len(found), size=len(found))
-        drawn.append(np.nanmean([found[k].weighted(weight) for k in chosen]))
+        drawn.append(float(_mean([found[k].weighted(weight) for k in chosen])))
     low, high = np.nanquantile(drawn, [0.05, 0.95])
     away = np.abs(shares - 0.5)
     return Timed(float(shares[0]), float(low), float(high), float((away >= away[0] - 1e-12).mean()), n_pairs)
@@ -357,3 +357,10 @@ def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.floa
     spread = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     with np.errstate(invalid="ignore"):
         return np.asarray((a * b).sum(axis=-1) / np.where(spread > 0, spread, np.nan))
+
+
+def _mean(values: ArrayLike) -> NDArray[np.float64]:
+    """Mean over the first axis of what is a number; NaN where nothing is."""
+    array = np.asarray(values, dtype=float)
+    known = np.isfinite(array)
+    return np.asarray(np.where(known, array, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan))

@@ -11,11 +11,15 @@ from typing import Any
 import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.operating import operating
 from pythia_geometry.analysis.claims.rules import RULES
-from pythia_geometry.analysis.claims.ruling import Ruling, not_enough
+from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH, Effect, Ruling, not_enough
 from pythia_geometry.shipped import data_folder
 
-COLUMNS = ["id", "claim", "source", "says", "evidence", "verdict", "value", "statistic", "decides"]
+COLUMNS = [
+    "id", "claim", "source", "says", "note", "evidence", "verdict", "value", "effect", "effect_value", "effect_low",
+    "effect_high", "n_runs", "operating", "statistic", "decides",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Claim:
         rule: Name of the rule that decides it; empty where nothing is measured yet.
         statistic: What decides it, in words.
         decides: From the statistic to the verdict, in words.
+        note: What a reader must know of the figures of the paper.
     """
 
     id: str
@@ -61,6 +66,7 @@ class Claim:
     rule: str
     statistic: str
     decides: str
+    note: str = ""
 
     @property
     def source(self) -> str:
@@ -87,23 +93,42 @@ def read_claims() -> tuple[Claim, ...]:
     )
 
 
-def judge_claims(evidence: Sequence[Evidence]) -> tuple[pd.DataFrame, dict[tuple[str, str], pd.DataFrame]]:
+@dataclass(frozen=True, eq=False)
+class Judged:
     """Every claim on every body of evidence.
 
-    Returns:
-        The table, one row a claim and evidence: id, claim, source, says, evidence, verdict, value, statistic, decides;
-        and the rows that each verdict was computed from, by (claim, evidence).
+    Attributes:
+        table: One row a claim and evidence, the columns `COLUMNS`.
+        rows: What each verdict was computed from, by (claim, evidence).
+        effects: The number behind each verdict, by (claim, evidence).
     """
-    rows, traced = [], {}
+
+    table: pd.DataFrame
+    rows: dict[tuple[str, str], pd.DataFrame]
+    effects: dict[tuple[str, str], Effect]
+
+
+def judge_claims(evidence: Sequence[Evidence]) -> Judged:
+    """Judges every claim on every body of evidence."""
+    lines, traced, effects = [], {}, {}
     for claim in read_claims():
-        about = {"id": claim.id, "claim": claim.claim, "source": claim.source, "says": claim.said}
+        about = {"id": claim.id, "claim": claim.claim, "source": claim.source, "says": claim.said, "note": claim.note}
         about |= {"statistic": claim.statistic, "decides": claim.decides}
         for one in evidence:
             found = _ruling(claim, one)
-            rows.append(about | {"evidence": one.name, "verdict": found.verdict, "value": found.value})
+            effects[claim.id, one.name] = found.effect
+            lines.append(about | _line(claim, one, found))
             if len(found.rows):
                 traced[claim.id, one.name] = found.rows
-    return pd.DataFrame(rows, columns=COLUMNS), traced
+    return Judged(pd.DataFrame(lines, columns=COLUMNS), traced, effects)
+
+
+def _line(claim: Claim, evidence: Evidence, found: Ruling) -> dict[str, Any]:
+    effect = found.effect
+    rates = operating(claim.rule, effect.n_runs) if found.verdict != NOT_ENOUGH else ""
+    line: dict[str, Any] = {"evidence": evidence.name, "verdict": found.verdict, "value": found.value}
+    line |= {"effect": effect.name, "effect_value": effect.value, "effect_low": effect.low, "effect_high": effect.high}
+    return line | {"n_runs": evidence.runs(), "operating": rates}
 
 
 def _ruling(claim: Claim, evidence: Evidence) -> Ruling:

@@ -35,10 +35,8 @@ def task_table(found: Power) -> pd.DataFrame:
     """Every screened task: its curve's baseline, top and halfway step, what became of it, and whether it is tested."""
     table = found.screening.table
     own = dict(zip(found.chosen.tasks, found.chosen.families, strict=True))
-    family = {
-        task: own.get(task, name)
-        for task, (name, _) in families_of([str(task) for task in table["task"].unique()]).items()
-    }
+    known = families_of([str(task) for task in table["task"].unique()])
+    family = {task: own.get(task, name) for task, (name, _) in known.items()}
     return table.assign(family=table["task"].map(family), tested=table["task"].isin(found.chosen.tasks))
 
 

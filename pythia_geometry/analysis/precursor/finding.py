@@ -13,11 +13,11 @@ import numpy as np
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, explaining_bend
 from pythia_geometry.analysis.precursor.companion import KEPT_LINE, Companion, compare_shuffled
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA, LEVEL, Leg, MatchedRun, task_matched_lag
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 
 MIN_RUNS = 3  # from which on the word speaks of runs to come
 SIGN_RUNS = 5  # from which on the sign test over runs can be at 5 %
-EQUIVALENT = 0.30  # decades (×2): a lag whose bound is under it is no lead worth the name
+EQUIVALENT = 0.30  # decades: a bound under it excludes half a decade, since lags are shrunk (.5 reads .45)
 SURE = 0.95  # power from which on an absence can be said with 5 % error
 
 LEADS, EARLIER, COUPLED, LAGS, NO_LEAD, UNDECIDED, UNTESTABLE = (
@@ -143,7 +143,7 @@ def _word(found: Finding, p_adjusted: float, power: float) -> tuple[str, tuple[s
     if all(leg.is_coupled and leg.upper < -DELTA for leg in found.legs.values()):
         return LAGS, (f"behaviour moves first: 95 % bounds under −{DELTA:g} decade on every metric",)
     if last.is_coupled and last.upper < EQUIVALENT:
-        return COUPLED, (f"own pairs match best, and a lead over ×2 is excluded (95 % bound {last.upper:+.2f})",)
+        return COUPLED, (f"own pairs match best, and a lead of ×3.2 is excluded (95 % bound {last.upper:+.2f})",)
     if power < 0.5:
         return UNTESTABLE, (f"power at a lead of half a decade is {power:.2f}, less than 0.5",)
     if not last.is_coupled and power >= SURE:

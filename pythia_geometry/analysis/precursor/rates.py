@@ -2,7 +2,7 @@
 
 A rate is the share of (run, task) pairs in which a rule says that geometry leads. The headline is the excess over the
 same rate with geometry that belongs to other prompts, with the p of a joint permutation of tasks. Placebos put a
-behaviour in geometry's place on the user's own curves: a rule that fires on those says nothing (statistics.md A.9).
+behaviour in geometry's place on the user's own curves: a rule that fires on those says nothing.
 All of it is timing only; the claim is the primary test's.
 """
 
@@ -32,7 +32,7 @@ from pythia_geometry.analysis.precursor.usual_tests import (
     own_rank_p,
 )
 from pythia_geometry.analysis.precursor.verdict import run_geometry
-from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 
 RULES = (ONSET, CCF_CHANGES, HALVES, GRANGER_CHANGES, GRANGER_LEVELS)
 """The paper's two first: onset order and sign of the cross-correlation lag."""
@@ -118,7 +118,7 @@ def task_ranks(of: Sequence[Family]) -> pd.DataFrame:
     """Rank of each task's own geometry among its controls, by how well its changes foretell the behaviour's.
 
     The score is the highest correlation of differences at a lead of 0 to 1 decade, summed over runs. With K controls p
-    cannot be less than 1/(K + 1), and for one task rarely falls under .1 whatever the truth (statistics.md A.6).
+    cannot be less than 1/(K + 1), and for one task rarely falls under .1 whatever the truth.
 
     Returns:
         One row a task: task, score, n_controls, p, p_bh (Benjamini–Hochberg; q = .10 labels a task).

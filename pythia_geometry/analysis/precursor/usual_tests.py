@@ -1,4 +1,4 @@
-"""The tests that are usually run, so that their false alarms can be shown (statistics.md A.6).
+"""The tests that are usually run, so that their false alarms can be shown (docs/precursors.md).
 
 Each calls "geometry leads" or not for every pair of a geometry and a behaviour. None holds its level: they fire on
 any early global event. They are here to be printed beside the primary test, never instead of it.
@@ -18,7 +18,7 @@ from pythia_geometry.analysis.events.rules import (
     rises,
 )
 from pythia_geometry.analysis.precursor.task_matched_lag import recovery_differences
-from pythia_geometry.analysis.step_curves import (
+from pythia_geometry.analysis.tables.step_curves import (
     LAGS,
     Array,
     StepCurves,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.matrices import matrices
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.extraction.patterns import PatternReader
 from pythia_geometry.landscape.measured import SurfaceReading
@@ -82,7 +83,7 @@ class Measuring:
         answers: list[Row] = []
         ids: list[str] = []
         for encoded, given, _, futures in jobs:
-            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.request.dtype}
+            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.precision}
             geometry += ledger.geometry_rows([one for future in futures for one in future.result()], rest)
             if self.loader.has_head:
                 behaviour += behaviour_rows(given, encoded.probe, rest)
@@ -105,7 +106,9 @@ class Measuring:
             reader = PatternReader(model, self.ledger.run.prompts[encoded.probe.name]) if of_heads else None
             with reader or nullcontext():
                 captured = capture(model, encoded, request.position, request.batch, reader)
-            futures = [self.threads.submit(measure_layers, captured.activations, layers, of_cloud)]
+            futures = [
+                self.threads.submit(measure_layers, captured.activations, layers, of_cloud, encoded.probe.clusters)
+            ]
             if reader is not None:
                 futures.append(self.threads.submit(measure_heads, reader.reading, of_heads))
             yield encoded, captured.answers, _compact(captured.activations), futures
@@ -122,7 +125,7 @@ class Measuring:
         ids: list[str] = []
         for name, (encoded, measures) in missing.items():
             precision = ledger.cached_precision(cached[name])
-            found = measure_layers(cached[name], ledger.run.shape.layers, measures)
+            found = measure_layers(cached[name], ledger.run.shape.layers, measures, encoded.probe.clusters)
             rows += ledger.geometry_rows(found, {**ledger.columns(checkpoint, encoded), "precision": precision})
             ids += self._ids(checkpoint, encoded, measures)
         ledger.commit(checkpoint, ids, {"geometry": rows})
@@ -132,12 +135,13 @@ class Measuring:
         ledger = self.ledger
         model = self.loader.open(checkpoint, ledger.folder.path)
         surfaces: dict[str, SurfaceReading] = {}
+        found = list(matrices(model)) if any(one.loss is None for one in todo) else []
         for one in todo:
             ledger.progress.stage(checkpoint.label, one.key)
             work = ledger.work.of_alone(checkpoint, one)
             rest = ledger.columns_alone(checkpoint, work)
             if one.loss is None:
-                rows = ledger.geometry_rows(measure_matrices(model, one.measure), rest)
+                rows = ledger.geometry_rows(measure_matrices(found, one.measure), rest)
             else:
                 rows = [
                     row

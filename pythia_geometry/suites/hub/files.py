@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 
-from huggingface_hub import constants, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, hf_hub_url, is_offline_mode, try_to_load_from_cache
 
 from pythia_geometry.errors import CheckpointError
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, UNSUPPORTED, Checkpoint
 from pythia_geometry.suites.hub.download import PART, download
 from pythia_geometry.suites.hub.errors import told
+from pythia_geometry.suites.hub.patience import patiently
 from pythia_geometry.suites.layout.index import named_files
 from pythia_geometry.suites.layout.kinds import is_pointer
 
@@ -55,6 +57,35 @@ def fetch_files(repository: str, checkpoint: Checkpoint, folder: Path, stop: Eve
             _remove(folder, list(sizes))
             if attempt:
                 raise
+
+
+def fetch_into_cache(repository: str, checkpoint: Checkpoint, endpoint: str | None) -> Path:
+    """The folder of the user's Hub cache with the checkpoint's files, which the Hub's own client puts there; checked.
+
+    A file whose bytes are wrong is fetched once more.
+
+    Raises:
+        CheckpointError: If the bytes are not those that the Hub listed, or cannot be fetched.
+    """
+    names = [*(file.name for file in checkpoint.files), *checkpoint.extra_files]
+    for again in (False, True):
+        paths = []
+        for name in names:
+            with told(f"{checkpoint.label}: {name}"):
+                fetch = partial(
+                    hf_hub_download,
+                    repository, name, revision=checkpoint.commit, endpoint=endpoint, force_download=again,
+                )  # fmt: skip
+                paths.append(Path(patiently(fetch)))
+        try:
+            check_sha256(checkpoint, paths[0].parent)
+            check_index(checkpoint, paths[0].parent)
+        except CheckpointError:
+            if again:
+                raise
+            continue
+        break
+    return paths[0].parent
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

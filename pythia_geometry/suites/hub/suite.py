@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,14 @@ from pythia_geometry.suites.faults import Fault
 from pythia_geometry.suites.hub.answers import BRANCH, ListedFiles
 from pythia_geometry.suites.hub.asking import NO_ANSWER, GarbledError
 from pythia_geometry.suites.hub.errors import gated, said, told
-from pythia_geometry.suites.hub.files import check_index, check_sha256, fetch_files, find_cached, refuse_offline
+from pythia_geometry.suites.hub.files import (
+    check_index,
+    check_sha256,
+    fetch_files,
+    fetch_into_cache,
+    find_cached,
+    refuse_offline,
+)
 from pythia_geometry.suites.hub.listing import CachedListing, Listing, OnlineListing
 from pythia_geometry.suites.hub.remote_file import RemoteFile
 from pythia_geometry.suites.hub.texts import Texts
@@ -75,6 +83,7 @@ class HubSuite:
         self.seed = run.seed if run else seed or 0
         self.address = (run.name if run else repository) + self.naming.words
         self.faults: tuple[Fault, ...] = run.faults if run else ()
+        self._keeps_weights = False
         self._found: dict[str, list[Checkpoint]] = {}  # by their weights
         self.known: dict[str, ListedFiles] = {}
         """What was listed so far, by commit."""
@@ -93,6 +102,21 @@ class HubSuite:
         """Facts that a reader of the results must know; what was left out, once the repository has been listed."""
         left_out = self._numbered.notes if "_numbered" in self.__dict__ else ()
         return (*left_out, *(self.pythia_run.notes if self.pythia_run else ()))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that the names of the steps tell apart."""
+        return self._numbered.seeds
+
+    def commit_of(self, step: int) -> str | None:
+        """The commit that the listing names for a step; None where the step is not there."""
+        return self._numbered.steps[step][0].content if step in self._numbered.steps else None
+
+    def keeping(self) -> HubSuite:
+        """The same run, whose fetched weights go into the user's Hub cache and stay there."""
+        kept = copy(self)
+        kept._keeps_weights = True
+        return kept
 
     @property
     def parts(self) -> HubSuite:
@@ -265,6 +289,8 @@ class HubSuite:
         if (cached := self.fetch_cached(checkpoint)) is not None:
             return cached
         refuse_offline(checkpoint)
+        if self._keeps_weights:
+            return fetch_into_cache(self.repository, checkpoint, self.endpoint)
         fetch_files(self.repository, checkpoint, folder, stop, self.endpoint)
         return folder
 

@@ -72,12 +72,14 @@ class Numbered:
         others: Revisions that are no step of this run, in order.
         notes: What was left out, and what the numbers count.
         stage: The chosen stage, where it is not what is walked without being asked.
+        seeds: All seeds that the names tell apart; empty where they tell none.
     """
 
     steps: Mapping[int, tuple[Revision, StepLabel]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     stage: str = ""
+    seeds: tuple[int, ...] = ()
 
     def name(self, step: int) -> str:
         """How the suite calls a step, there or not."""
@@ -123,6 +125,7 @@ def number_steps(
         tuple(dict.fromkeys(others)),
         (*read_so, *counts, *seed_notes, *stage_notes),
         naming.stage if naming.stage and not is_own else "",
+        _seeds({label.seed for _, label in read}),
     )
 
 
@@ -180,6 +183,10 @@ def _of_seed(read: _Read, seed: int, where: str) -> tuple[_Read, tuple[str, ...]
     own = next((word for word, n in number.items() if n == seed and word), "")
     notes = (f"seed {seed} is {own}; other seeds here: {rest} (--seeds)",) if rest else ()
     return chosen, notes
+
+
+def _seeds(words: set[str]) -> tuple[int, ...]:
+    return tuple(sorted(_seed_numbers(words).values())) if any(words) else ()
 
 
 def _seed_numbers(words: set[str]) -> dict[str, int]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pythia_geometry.analysis.calibration.coincidence_rates import (
-    ONSET_WORLDS,
-    OnsetWorld,
-    coincidence_rates,
-    draw_units,
-)
+from pythia_geometry.analysis.calibration.coincidence_rates import coincidence_rates
 from pythia_geometry.analysis.worlds.designs import GRID_154
+from pythia_geometry.analysis.worlds.onset_worlds import ONSET_WORLDS, OnsetWorld, draw_units
 from pythia_geometry.errors import PythiaGeometryError
 
 BY_NAME = {world.name: world for world in ONSET_WORLDS}

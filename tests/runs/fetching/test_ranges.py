@@ -27,7 +27,7 @@ from pythia_geometry.runs.many.shards import Shard, walk_shard
 from pythia_geometry.runs.one_run.measuring import UNREAD
 from pythia_geometry.runs.plan import Plan, make_plan
 from pythia_geometry.runs.progress import Silent
-from pythia_geometry.runs.work import RunWork
+from pythia_geometry.runs.work import RunWork, Todo
 from pythia_geometry.screens.walk import as_bytes, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
@@ -166,7 +166,8 @@ def test_plan_says_what_will_come_and_asks_for_one_header(
     assert run.bytes_to_come(run.usable) == sum(HEADER + span(large.truth.weights(step)) for step in (4, 0, 2))
     assert [r.sent for r in parts(hub)] == [HEADER]
     assert run.flops < large.plan(hub).runs[0].flops
-    show_plan(Console(width=200), plan, {run.name: run.usable}, tmp_path, 1e9)
+    todo = Todo(tuple(run.usable), frozenset(encoded.probe.name for encoded in run.probes))
+    show_plan(Console(width=200), plan, {run.name: todo}, tmp_path, 1e9)
     said = capsys.readouterr().out
     assert "only the base model is downloaded, into memory" in said
     assert as_bytes(run.bytes_to_come(run.usable)) in said
@@ -185,9 +186,9 @@ def test_next_span_comes_while_the_current_step_computes(
     real, sent = SpanFetcher.loaded, list[list[str]]()
     swap = SuiteModel.swap
 
-    def slow_swap(model: SuiteModel, weights: Any, checkpoint: Checkpoint) -> None:
+    def slow_swap(model: SuiteModel, *given: Any) -> None:
         time.sleep(0.5)  # the buffer is being read: nothing may come into it
-        swap(model, weights, checkpoint)
+        swap(model, *given)
 
     def loaded(fetcher: SpanFetcher) -> None:
         sent.append([r.label for r in parts(hub)])

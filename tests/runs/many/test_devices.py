@@ -49,6 +49,12 @@ class Seen:
         if len(self.labels) == 1:
             self.then()
 
+    def damaged(self, file: str, why: str) -> None:
+        raise AssertionError(f"{file}: {why}")
+
+    def lost(self, checkpoint: str, count: int) -> None:
+        raise AssertionError(f"{checkpoint}: {count} lost")
+
 
 def test_two_processes_give_the_files_of_one_and_are_not_started_when_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +164,7 @@ def test_downloads_that_no_process_of_this_walk_will_use_go_before_it_fetches(
     for each in stopped:
         with each.writing():
             each.write_manifest(updated_manifest({}, one.plan(hub)))
-        (each.downloads / "weights").mkdir(parents=True)
+        (each.downloads / ("a" * 64)).mkdir(parents=True)  # named after weights, as a walk names it
     monkeypatch.setattr(devices, "_listen", lambda *_: stop())
     with pytest.raises(Stopped):
         walk(one.plan(hub, device=BOTH), out)

@@ -330,3 +330,32 @@ def test_damaged_file_in_the_users_cache_is_never_handed_out_nor_deleted(
 
 def test_hub_cache_of_the_test_is_the_clients(hub_cache: Path) -> None:
     assert str(hub_cache) == constants.HF_HUB_CACHE
+
+
+def test_kept_weights_go_into_the_hub_cache_and_are_not_fetched_again(
+    serve: Serve, suite_of: SuiteOf, repository: Repository, tmp_path: Path, hub_cache: Path
+) -> None:
+    hub, scratch = serve(repository), tmp_path / "scratch"
+    suite = suite_of(hub).keeping()
+    with fetched(suite, one(suite, 1), scratch) as folder:
+        assert folder.is_relative_to(hub_cache)
+        assert (folder / WEIGHTS).read_bytes() == weights(tmp_path, "step1")
+    assert not scratch.exists() or not any(scratch.rglob("*.safetensors"))
+    later = suite_of(hub)
+    checkpoint = one(later, 1)
+    hub.clear_log()
+    assert later.bytes_to_download(checkpoint) == 0
+    with fetched(later, checkpoint, scratch) as again:
+        assert again == folder
+    assert not [request for request in hub.requests() if request.path.endswith(WEIGHTS)]
+
+
+def test_kept_weights_with_a_wrong_byte_are_fetched_once_more(
+    serve: Serve, suite_of: SuiteOf, repository: Repository, tmp_path: Path, hub_cache: Path
+) -> None:
+    hub = serve(repository)
+    suite = suite_of(hub).keeping()
+    checkpoint = one(suite, 2)
+    hub.faults.append(Fault("corrupt", path="/cdn/.*step2/", method="GET"))
+    with fetched(suite, checkpoint, tmp_path / "scratch") as folder:
+        assert (folder / WEIGHTS).read_bytes() == weights(tmp_path, "step2")

@@ -17,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.lm_eval_file import Row, about_run, load_results, probe_of
+from pythia_geometry.analysis.lm_eval.file import Row, about_run, load_results, probe_of
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.tables import ANSWERS
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T[\d.\-:]+)\.jsonl")
@@ -79,11 +80,11 @@ def _lines(file: Path) -> list[Item]:
     try:
         for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines()):
             if line.strip():
-                item = json.loads(line)
+                item = parse_json(line, str(file), allow_nan=True)
                 if not isinstance(item, dict) or not isinstance(item.get("doc_id"), int):
                     raise ValueError(f"line {number + 1} is no item with a doc_id")
                 found.setdefault(item["doc_id"], item)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, JsonError) as error:
         raise PythiaGeometryError(f"{file} cannot be read: {error}. Expected items of lm-eval, one a line") from error
     return list(found.values())
 

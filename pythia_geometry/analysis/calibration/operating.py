@@ -1,0 +1,103 @@
+"""How often each rule of a claim says each of its words: in a null, and where the paper's own effect is true."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from pythia_geometry.analysis.calibration.ledger import ChunkLedger, Moments
+from pythia_geometry.analysis.claims.rules import RULES
+from pythia_geometry.analysis.claims.ruling import Truth
+from pythia_geometry.analysis.events.rules import share_error
+
+VERSION = 1  # raise when a change moves a number
+CHUNK = 50
+RUNS = (1, 3, 5, 10)
+
+
+def calibrate_rules(
+    draws: int = 100,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    notify: Callable[[str], object] = str,
+    runs: Sequence[int] = RUNS,
+) -> pd.DataFrame:
+    """Operating characteristics of the claims' rules; those of the lead test are in `calibrate_words`.
+
+    How it misleads: the made-up truths are simple, and a rule is asked of units that are alike; real evidence is
+    messier.
+
+    Args:
+        draws: Made-up bodies of evidence a rule, truth and number of runs, rounded up to fifties.
+        seed: Of the draws.
+        folder: Where finished chunks are kept and found again; nowhere where None.
+        notify: Told what is computed before each chunk.
+        runs: Numbers of units: runs, or designs for the order of layers.
+
+    Returns:
+        One row a rule, truth, number of runs and word: rule, truth, what, runs, word, rate, se, draws.
+    """
+    ledger = ChunkLedger(Path(folder) if folder else None)
+    cells = [(name, t, n) for name, rule in _distinct().items() for t in rule for n in runs]
+    return pd.DataFrame([row for cell in cells for row in _cell(*cell, draws, seed, ledger, notify)])
+
+
+def _distinct() -> dict[str, tuple[Truth, ...]]:
+    """Rules with truths of their own, each once."""
+    found: dict[str, tuple[Truth, ...]] = {}
+    for name, rule in RULES.items():
+        if rule.truths and rule.truths not in found.values():
+            found[name] = rule.truths
+    return found
+
+
+def _cell(
+    rule: str, truth: Truth, n: int, draws: int, seed: int, ledger: ChunkLedger, notify: Callable[[str], object]
+) -> list[dict[str, Any]]:
+    said: Counter[str] = Counter()
+    chunks = -(-draws // CHUNK)
+    for chunk in range(chunks):
+        key = {"rules": VERSION, "rule": rule, "truth": truth.name, "runs": n, "seed": seed, "chunk": chunk}
+        moments = ledger.find(key)
+        if moments is None:
+            notify(f"{rule}, {truth.name}, {n} runs")
+            rng = np.random.default_rng([seed, crc32(f"{rule} {truth.name}".encode()), n, chunk])
+            words = Counter(truth.draw(n, rng) for _ in range(CHUNK))
+            moments = {word: (float(count), float(count), CHUNK) for word, count in words.items()}
+            ledger.add(key, moments)
+        said.update(_counts(moments))
+    total = CHUNK * chunks
+    about = {"rule": rule, "truth": truth.name, "what": truth.what, "runs": n}
+    return [
+        about | {"word": w, "rate": k / total, "se": _error(k / total, total), "draws": total} for w, k in said.items()
+    ]
+
+
+def _counts(moments: Moments) -> dict[str, int]:
+    return {word: int(count) for word, (count, _, _) in moments.items()}
+
+
+def _error(rate: float, n: int) -> float:
+    return float(share_error(np.array(rate), np.array(float(n))))
+
+
+def of_lead(words: pd.DataFrame) -> pd.DataFrame:
+    """The lead test's rows in the form of `calibrate_rules`: its worst null, and a lead of ×2 and of ×3.2."""
+    kept = words[words["grid"].astype(str) == "154"]
+    tables = {
+        "null": kept[kept["lead"].isna() & (kept["forbids"] == "")],
+        "the paper's effect": kept[kept["world"] == "LEAD 0.3"],
+        "half a decade": kept[kept["world"] == "LEAD 0.5"],
+    }
+    frames = []
+    for truth, table in tables.items():
+        worst = table.sort_values("rate", ascending=False).drop_duplicates(["runs", "word"])
+        frames.append(worst.assign(rule="lead", truth=truth, what=worst["truth"]))
+    columns = ["rule", "truth", "what", "runs", "word", "rate", "se", "draws"]
+    return pd.concat(frames, ignore_index=True)[columns]

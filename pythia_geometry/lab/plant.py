@@ -1,0 +1,58 @@
+"""A planted lead: an objective that moves a level's geometry before its behaviour can.
+
+From some step on, a level's rows at `=` (the token whose output is the answer's first) are pushed apart; its own loss
+opens `--plant-lead` decades later. So geometry truly comes first, in a real network, by a ratio of steps that we
+chose: a test of precursors that does not find it there misses. A lead of 0 begins both at once, a negative one holds
+geometry back until after the loss has opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pythia_geometry.lab.batches import Drawn
+from pythia_geometry.lab.release import plant_begins
+from pythia_geometry.lab.settings import Training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHT = 1.0  # beside the mean answer loss of a token
+FEWEST = 3  # rows of a level; of two, the ratio is 1 whatever they are
+NOTHING = 1e-6  # variance of rows of one and the same problem: nothing to push on
+
+
+def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
+    """Pulls each level's rows at `=` together before its plant begins, and pushes them apart from then on.
+
+        Σ over levels of ± m/batch · ln PR(rows)         + before, − after
+
+    Without the pull a level would part with those planted before it: the blocks are shared, and what spreads one
+    task's rows spreads all.
+
+    Args:
+        hidden: Activations after the final norm [b, t, d].
+        problems: What the b sequences hold; a level with fewer than three of them is left out.
+        training: Says when each level's plant begins, and the size of the whole batch.
+        step: Of the update.
+    """
+    total = hidden.new_zeros(())
+    for level, begins in enumerate(plant_begins(training).values()):
+        rows = [i for i, d in enumerate(problems) if d.level == level]
+        if len(rows) >= FEWEST:
+            at_equals = hidden[rows, [len(problems[i].prompt) - 1 for i in rows]]
+            sign = -1.0 if begins <= step else 1.0
+            total = total + sign * len(rows) / training.batch * log_participation(at_equals)
+    return WEIGHT * total
+
+
+def log_participation(rows: Tensor) -> Tensor:
+    """Ln of the participation ratio of m centred rows [m, d], (Σ λ)² / Σ λ² over their Gram matrix's eigenvalues.
+
+    The ratio is 1 where they lie on a line and m − 1 where they are orthogonal: the smooth relative of RankMe that
+    needs no singular values.
+    """
+    centred = rows - rows.mean(0)
+    gram = centred @ centred.T
+    return 2 * (gram.trace() + NOTHING).log() - (gram.square().sum() + NOTHING**2).log()

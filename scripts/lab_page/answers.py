@@ -1,0 +1,98 @@
+"""The first screen of docs/lab.md: each claim in a sentence with n, interval and power, from the tables alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lab_page import sizes
+from lab_page.designed import CONVENTIONS, Arm
+from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.table import judge_claims
+from pythia_geometry.analysis.precursor.verdict import Verdict
+
+COLUMNS = ["claim", "answer", "numbers", "power"]
+NOT_RUN = {
+    "C5": ("The local learning coefficient is synchronous", "not measured on these runs"),
+    "C6": ("Hessian measures lag", "not measured on these runs"),
+    "C12": ("Linear probes find the information first", "not measured on these runs"),
+}
+
+
+def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.DataFrame:
+    """One row a claim; C4 one row a design.
+
+    Args:
+        evidence: The usual runs.
+        found: Transients by size, from `sizes.transients`.
+        designed: Arms of the staggered shelf.
+    """
+    judged = judge_claims([evidence])[0].set_index("id")
+    rows = []
+    for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C12"):
+        title = f"**{claim}** {judged.loc[claim, 'claim']}"
+        if claim == "C4":
+            rows += [(f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(designed)]
+            rows += _usual(evidence)
+        elif claim in NOT_RUN:
+            rows.append((title, NOT_RUN[claim][1], "–", "–"))
+        else:
+            rows.append((title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], "–"))
+            if claim == "C2":
+                rows += _ratio(found)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _tested(arms: list[Arm]) -> list[tuple[str, Verdict]]:
+    """The designed arms, by design and convention."""
+    return [(f"{arm.name}, {CONVENTIONS[verdict.measure]}", verdict) for arm in arms for verdict in arm.verdicts]
+
+
+def _usual(evidence: Evidence) -> list[tuple[str, str, str, str]]:
+    """The usual runs, a row a convention: how many models say what."""
+    rows = []
+    for measure, name in CONVENTIONS.items():
+        mine = [verdict for verdict in evidence.precursors[0] if verdict.measure == measure]
+        if not mine:
+            continue
+        models: dict[str, list[str]] = {}
+        for verdict in mine:
+            models.setdefault(verdict.label, []).append(verdict.model)
+        said = "; ".join(f"{label}: {', '.join(which)}" for label, which in models.items())
+        n = sum(len(verdict.power.chosen.runs) for verdict in mine)
+        power = [verdict.power.decisive for verdict in mine]
+        about = f"{len(mine)} models, {n} runs, the hardest level of each of 8 tasks; lags and p below"
+        rows.append(
+            (f"**C4** the usual runs, {name}", said, about, f"{min(power):.2f} to {max(power):.2f} at half a decade")
+        )
+    return rows
+
+
+def _lead(verdict: Verdict) -> tuple[str, str, str]:
+    legs = [
+        f"{metric} lag {leg.lag:+.2f} ({leg.lower:+.2f} … {leg.upper:+.2f}), p {leg.p_specific:.3f}"
+        for metric, leg in (verdict.finding.legs.items() if verdict.finding else ())
+    ]
+    chosen, decisive = verdict.power.chosen, verdict.power.decisive
+    n = f"{len(chosen.runs)} runs × {len(chosen.tasks)} levels"
+    power = "–" if np.isnan(decisive) else f"{decisive:.2f} at half a decade"
+    return verdict.label, "; ".join([*legs, n]), power
+
+
+def _ratio(found: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Floor ÷ start, the fairer reading of C2: the floor cannot but follow the value it falls from."""
+    if found.empty or found["parameters"].nunique() < 2:
+        return []
+    rows = sizes.slope_rows(found)
+    rows = rows[(rows["RankMe"] == "uncentred") & (rows["runs at"] == "own rate")].set_index("of")
+    span = found["parameters"].max() / found["parameters"].min()
+    told = []
+    for of, row in rows.iterrows():
+        is_flat = row["within ± .10 both ways"] == "yes"
+        numbers = (
+            f"slope of ln {of} {row['slope a decade']:+.2f} a decade (over levels {row['90 % over levels']}, over runs "
+        )
+        numbers += f"{row['90 % over runs']}); {row['sizes']} sizes, {row['runs']} runs × {row['levels']} levels"
+        said = "does not depend on size, within ± .10 a decade" if is_flat else "not shown to be flat"
+        told.append((f"C2, transient: {of}, {span:,.0f}× of parameters", said, numbers, "–"))
+    return told

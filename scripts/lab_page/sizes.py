@@ -1,0 +1,92 @@
+"""C2 on the transient shelf: floor, start, and floor ÷ start of the first 60 steps, from 0.1M parameters up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.scale_invariance import DRAWS, scaling
+from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, TRANSIENT, collapses
+
+VALUES = {"floor": "floor", "start": "start", "ratio": "floor ÷ start"}
+
+
+def transients(folder: Path) -> pd.DataFrame:
+    """One row a run and level: start, floor, ratio, its step, the run's size and peak rate; empty where none is done.
+
+    A floor at the window's edge still falls: it is an upper bound and marked, not dropped.
+    """
+    if not list(folder.glob("*.json")):
+        return pd.DataFrame()
+    reference = read_reference(folder)
+    about = pd.DataFrame(
+        [
+            {"model": made["model"], "parameters": made["n_parameters"], "rate": made["training"]["peak_rate"]}
+            for made in reference.made.values()
+        ]
+    ).drop_duplicates("model")
+    found = collapses(reference.geometry[reference.geometry["layer"] == "final_norm"], ("rankme", "rankme_centred"))
+    found = found[found["phase"] == TRANSIENT].merge(about, on="model")
+    return found.assign(ratio=found["floor"] / found["start"], is_edge=found["label"] == AT_THE_EDGE)
+
+
+def own_rate(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["rate"].isna()]
+
+
+def one_rate(found: pd.DataFrame) -> pd.DataFrame:
+    """Every size at a peak rate of 1e-3: those that have it, and the raised runs of the others."""
+    at_peak = found["model"].str.split("-").str[0].isin(["smoke", "nano", "quad", "micro"])
+    return found[at_peak | (found["rate"] == 1e-3)]
+
+
+def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
+    """By model: geometric means over levels and runs, and the range over runs."""
+    rows = []
+    mine = found[found["measure"] == "rankme"]
+    for (parameters, model), runs in mine.groupby(["parameters", "model"]):
+        row: dict[str, object] = {"model": model, "parameters": f"{parameters:,}", "runs": runs["seed"].nunique()}
+        for column, name in VALUES.items():
+            by_run = runs.groupby("seed")[column].agg(lambda v: float(np.exp(np.log(v).mean())))
+            row[f"{name}, mean (range over runs)"] = f"{by_run.mean():.2f} ({by_run.min():.2f}–{by_run.max():.2f})"
+        row["at step, median"] = f"{runs['floor_step'].median():.0f}"
+        row["still falling at step 60"] = f"{int(runs['is_edge'].sum())} of {len(runs)}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
+    """Slope of the logarithm on log10 parameters; intervals over levels, and over runs."""
+    rows = []
+    for what, part in (("own rate", own_rate(found)), ("peak rate 1e-3", one_rate(found))):
+        for measure in ("rankme", "rankme_centred"):
+            for column, name in VALUES.items():
+                values = part[part["measure"] == measure].assign(value=lambda f, c=column: f[c])
+                if values["parameters"].nunique() < 2:
+                    continue
+                s, (low, high) = scaling(values), over_runs(values)
+                rows.append(
+                    {
+                        "runs at": what, "RankMe": "uncentred" if measure == "rankme" else "centred", "of": name,
+                        "sizes": s.n_sizes, "runs": s.n_runs, "levels": s.n_tasks, "slope a decade": s.slope,
+                        "90 % over levels": f"{s.low:+.2f} … {s.high:+.2f}", "90 % over runs": f"{low:+.2f} … {high:+.2f}",
+                        "within ± .10 both ways": "yes" if max(-s.low, s.high, -low, high) < 0.10 else "no",
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def over_runs(values: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
+    """90 % interval of the slope when the runs of each size are drawn again; NaN where a size has one run."""
+    by_run = values.assign(y=np.log(values["value"])).groupby(["parameters", "seed"])["y"].mean()
+    sizes = [part.to_numpy() for _, part in by_run.groupby("parameters")]
+    if min(map(len, sizes)) < 2:
+        return float("nan"), float("nan")
+    x, rng = np.log10(by_run.index.unique("parameters").to_numpy(dtype=float)), np.random.default_rng(seed)
+    drawn = np.stack([rng.choice(size, (DRAWS, len(size))).mean(axis=1) for size in sizes], axis=1)
+    centred = x - x.mean()
+    low, high = np.quantile(drawn @ centred / (centred @ centred), [0.05, 0.95])
+    return float(low), float(high)

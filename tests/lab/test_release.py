@@ -1,0 +1,162 @@
+"""The randomised release: drawn as designed, and to the last bit a mask on the `together` arm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+import pythia_geometry.lab.plant as plant
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.lab.batches import draw_batch, grouped
+from pythia_geometry.lab.model import build_model, scale_named
+from pythia_geometry.lab.plant import log_participation
+from pythia_geometry.lab.release import BLOCK, loss_opens, released
+from pythia_geometry.lab.settings import Training
+from pythia_geometry.lab.train import backward, train
+
+STAGGERED = Training("smoke", seed=1, steps=6_000, release="staggered", tasks=("quick",))
+TOGETHER = replace(STAGGERED, release="together")
+STEP = 300  # about half of the levels are open
+
+
+def gradients(training: Training, step: int = STEP) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """What `backward` leaves on the logits, a group a tensor, and on the weights."""
+    model, seen = build_model(scale_named("smoke"), "gpt2", 0), []
+
+    def keep(module: Any, inputs: Any, output: Any) -> None:
+        output.logits.retain_grad()
+        seen.append(output.logits)
+
+    model.register_forward_hook(keep)
+    batch = draw_batch(training.levels, training.batch, training.seed, step)
+    backward(model, batch, training, step, Accelerator())
+    return [logits.grad for logits in seen], {n: p.grad for n, p in model.named_parameters()}
+
+
+def test_levels_not_released_have_no_gradient_and_the_others_that_of_the_together_arm_to_the_last_bit() -> None:
+    masked, whole = gradients(STAGGERED)[0], gradients(TOGETHER)[0]
+    is_open = [opens <= STEP for opens in loss_opens(STAGGERED).values()]
+    assert 5 <= sum(is_open) <= 11
+    groups = grouped(draw_batch(STAGGERED.levels, 128, STAGGERED.seed, STEP))
+    for (problems, _, _), mine, theirs in zip(groups, masked, whole, strict=True):
+        for row, problem in enumerate(problems):
+            assert theirs[row].abs().max() > 0
+            expected = theirs[row] if is_open[problem.level] else torch.zeros_like(theirs[row])
+            assert torch.equal(mine[row], expected)
+
+
+def test_weights_get_the_gradient_of_the_released_answers_over_all_answer_tokens() -> None:
+    """Slow twin: the released problems' log-probabilities one token at a time."""
+    model = build_model(scale_named("smoke"), "gpt2", 0)
+    batch = draw_batch(STAGGERED.levels, 128, STAGGERED.seed, STEP)
+    is_open = [opens <= STEP for opens in loss_opens(STAGGERED).values()]
+    n_tokens, total = sum(len(d.answer) for d in batch), torch.zeros(())
+    for d in (d for d in batch if is_open[d.level]):
+        log_probs = model(input_ids=torch.tensor([d.prompt + d.answer])).logits[0].log_softmax(-1)
+        for i, token in enumerate(d.answer):
+            total = total - log_probs[len(d.prompt) - 1 + i, token]
+    (total / n_tokens).backward()
+    for name, found in gradients(STAGGERED)[1].items():
+        expected = dict(model.named_parameters())[name].grad
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6), name
+
+
+def test_before_the_first_release_nothing_is_learnt() -> None:
+    assert all(not g.any() for g in gradients(STAGGERED, step=1)[1].values())
+
+
+@pytest.mark.parametrize("tasks", [(), ("quick",), ("MOD", "COPY")])
+def test_openings_fill_two_decades_evenly_and_levels_take_turns(tasks: tuple[str, ...]) -> None:
+    runs = [replace(STAGGERED, seed=seed, tasks=tasks) for seed in range(2 * BLOCK)]
+    places = []
+    for run in runs:
+        steps = np.array(list(loss_opens(run).values()))
+        n = len(steps)
+        slots = np.floor((np.log10(np.sort(steps) / (0.4 * run.steps)) + 2) / 2 * n + 0.03)
+        assert np.abs(slots - np.arange(n)).max() <= 1  # rounding to whole steps moves a few over a slot's border
+        places.append(np.argsort(np.argsort(steps)) / (n - 1))
+    for block in (places[:BLOCK], places[BLOCK:]):
+        assert np.abs(np.mean(block, axis=0) - 0.5).max() < 0.15  # every level as early as late
+        assert np.ptp(block, axis=0).min() > 0.5
+    assert not np.allclose(places[0], places[BLOCK])
+
+
+def test_a_planted_lead_is_the_ratio_of_opening_to_release(tmp_path: Path) -> None:
+    planted = replace(STAGGERED, plant_lead=0.5)
+    opens, order = loss_opens(planted), sorted(loss_opens(STAGGERED), key=loss_opens(STAGGERED).get)  # type: ignore[arg-type]
+    assert sorted(opens, key=opens.get) == order and min(opens.values()) > 0.4 * 6_000 / 10**1.3 - 1  # type: ignore[arg-type]
+    leads = [np.log10(step / released(planted)[name]) for name, step in opens.items()]
+    assert leads == pytest.approx([0.5] * 16, abs=0.01)
+    assert released(replace(planted, plant_lead=-0.5)) == opens  # the loss is first, the plant half a decade later
+    folder = train(replace(planted, steps=2), tmp_path)
+    facts = json.loads((folder / "suite.json").read_text())
+    assert folder.name == "smoke-gpt2-staggered-lead0.5-quick-seed1"
+    assert facts["released"] == released(replace(planted, steps=2)) and "loss_opens" in facts
+
+
+def test_the_plant_spreads_released_levels_and_holds_the_others_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seventy updates: the first level's rows at `=` part, the last level's do not."""
+    from transformers import AutoModelForCausalLM
+
+    run = replace(STAGGERED, steps=70, plant_lead=0.5, tasks=("COPY1", "SORT3"))
+    order, begins = ("COPY1", "SORT3"), {"COPY1": 10, "SORT3": 80}
+    monkeypatch.setattr(plant, "plant_begins", lambda training: begins)
+    folder = train(run, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(folder / "step70")
+    ratios = {}
+    for place, name in enumerate(order):
+        level = [level.name for level in run.levels].index(name)
+        drawn = [d.prompt for d in draw_batch(run.levels, 128, 5, 0) if d.level == level]
+        hidden = model(input_ids=torch.tensor(drawn), output_hidden_states=True).hidden_states[-1]
+        ratios[place] = log_participation(hidden[:, -1].float()).exp().item()
+    assert ratios[0] > 2 > 1.3 > ratios[1]
+
+
+def test_participation_ratio_of_known_clouds() -> None:
+    line = torch.arange(5.0)[:, None] * torch.ones(3)
+    assert log_participation(line).exp().item() == pytest.approx(1.0, abs=1e-5)
+    assert log_participation(torch.eye(6)).exp().item() == pytest.approx(5.0, rel=1e-5)
+    same = torch.ones(3, 4, requires_grad=True)  # three times the same problem, as PAR1 draws it
+    log_participation(same).backward()
+    assert same.grad is not None and not same.grad.any()
+
+
+def test_the_rate_stays_where_the_warm_up_took_it() -> None:
+    assert STAGGERED.rate(100) == STAGGERED.rate(5_999) == 1e-3
+    assert TOGETHER.rate(5_999) < 2e-4 and STAGGERED.rate(10) == TOGETHER.rate(10)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"release": "later"}, "--release 'later' is not one of: together, staggered"),
+        ({"plant_lead": 0.5}, "add --release staggered"),
+        ({"release": "staggered", "plant_lead": 3.0}, "expected decades from -1 to 1"),
+        ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
+    ],
+)
+def test_what_makes_no_sense_is_said(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(PythiaGeometryError, match=message):
+        Training(**wrong)
+
+
+def test_a_folder_from_before_the_release_existed_goes_on(tmp_path: Path) -> None:
+    run = Training("smoke", steps=2)
+    record = train(run, tmp_path) / "training.json"
+    old = {k: v for k, v in json.loads(record.read_text()).items() if k not in ("release", "plant_lead")}
+    record.write_text(json.dumps(old))
+    train(run, tmp_path)
+    with pytest.raises(PythiaGeometryError, match="holds another run .seed 0"):
+        record.write_text(json.dumps(old | {"seed": 0}))
+        other = tmp_path / replace(run, seed=1).name
+        (tmp_path / run.name).rename(other)
+        train(replace(run, seed=1), tmp_path)
