@@ -9,6 +9,9 @@ import altair as alt
 
 from pythia_geometry.report.style import DASHES, FAINT, INK, PALETTE, SHAPES, SHORT, step_axis
 
+LEGEND = alt.Legend(symbolOpacity=1)
+"""Equal for colour, dash and shape, so that Vega shows the three as one legend."""
+
 
 def lines(
     data: Any, y: tuple[str, str], steps: tuple[Any, Any], names: Sequence[str] | None = None, several: bool = True
@@ -40,13 +43,15 @@ def lines(
             x=x, y=alt.Y("low:Q", title=y[0], scale=scale), y2="high:Q", color=look["color"], detail="run:N"
         )
     drawn = base.mark_line(strokeWidth=thin).encode(x=x, y=up, detail="run:N", **look)
-    dots = base.mark_point(size=9, strokeWidth=0.8).encode(
-        x=x, y=up, color=look["color"], shape=_scaled(alt.Shape, SHAPES, names), detail="run:N",
-        fill=_scaled(alt.Fill, PALETTE, names),
-        fillOpacity=alt.condition("!datum.reason", alt.value(1), alt.value(0)),
-        tooltip=["name:N", "run:N", "step:Q", "value:Q", "low:Q", "high:Q", "n:Q", "chance:Q", "reason:N"],
-    )  # fmt: skip
-    return alt.layer(band, chance, drawn, dots)
+    shape = _scaled(alt.Shape, SHAPES, names)
+    tooltip = ["name:N", "run:N", "step:Q", "value:Q", "low:Q", "high:Q", "n:Q", "chance:Q", "reason:N"]
+    dots = [
+        base.transform_filter(rows)
+        .mark_point(size=9, strokeWidth=0.8, filled=filled, opacity=1)
+        .encode(x=x, y=up, color=look["color"], shape=shape, detail="run:N", tooltip=tooltip)
+        for rows, filled in (("!datum.reason", True), ("!!datum.reason", False))
+    ]
+    return alt.layer(band, chance, drawn, *dots)
 
 
 def cells(data: Any, colour: tuple[str, str]) -> Any:
@@ -82,8 +87,8 @@ def spans() -> Any:
 
 
 def _scaled(channel: Any, values: Sequence[Any], names: Sequence[str] | None) -> Any:
-    domain = list(names) if names else alt.Undefined
-    return channel("name:N", title=None, sort=None, scale=alt.Scale(domain=domain, range=list(values)))
+    scale = alt.Scale(domain=list(names) if names else alt.Undefined, range=list(values))
+    return channel("name:N", title=None, sort=None, scale=scale, legend=LEGEND)
 
 
 def _sparse() -> alt.Axis:

@@ -82,7 +82,9 @@
     const scale = given.scales[what] === "log" && shown.every(r => r.value === null || r.value > 0) ? "log" : "linear";
     const several = figure.kind === "lines" && new Set(shown.map(r => r.name + "\u0000" + r.run)).size > new Set(shown.map(r => r.name)).size;
     const spec = structuredClone(given.specs[figure.kind === "cells" ? "cells" : several ? "seeds" : "lines"]);
+    const lines = [...new Set(shown.map(r => r.name))];
     const put = node => {
+      if (node.field === "name" && node.scale) node.scale.domain = lines;  // equal, or colour, dash and shape get a legend each
       for (const key of Object.keys(node)) {
         if (node[key] === "%TITLE%") node[key] = given.units[what] || what;
         else if (node[key] === "sqrt") node[key] = scale;

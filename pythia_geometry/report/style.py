@@ -10,7 +10,7 @@ import altair as alt
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777"]
 """Of Okabe and Ito (2008), without black and yellow, which fail on a dark and on a white page."""
 DASHES = [[1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [10, 3], [1, 3]]
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke"]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left"]
 MAX_LINES = len(PALETTE)
 INK, FAINT = "#222222", "#bbbbbb"
 STEP_TITLE = "training step, spaced by log(step + 1)"
