@@ -13,9 +13,11 @@ from pythia_geometry.commands.compare import compare_claims
 from pythia_geometry.commands.doctor import doctor
 from pythia_geometry.commands.export import export_run
 from pythia_geometry.commands.lab import lab
+from pythia_geometry.commands.plot import plot
 from pythia_geometry.commands.power import show_power
 from pythia_geometry.commands.precursors import judge_precursors
 from pythia_geometry.commands.probes import list_probes
+from pythia_geometry.commands.report import write_report
 from pythia_geometry.commands.steps import list_steps
 from pythia_geometry.commands.walk import walk
 from pythia_geometry.errors import EXIT_INTERRUPTED, PythiaGeometryError
@@ -51,6 +53,8 @@ app.command("calibrate")(calibrate_tests)
 app.command("compare")(compare_claims)
 app.command("export")(export_run)
 app.command("against")(compare_against)
+app.command("report")(write_report)
+app.command("plot")(plot)
 
 
 def main() -> None:

@@ -1,20 +1,28 @@
-"""Charts as PNG and SVG. The library that draws dies by a signal where address space is short: there it draws apart."""
+"""Charts as PNG, SVG and PDF. Where address space is short the library that draws dies: there it draws apart."""
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import vl_convert
 
 from pythia_geometry.errors import MachineError
 
+PNG, SVG, PDF = "png", "svg", "pdf"
+FORMATS = (f".{PDF}", f".{SVG}", f".{PNG}")
+_PRINT_SCALE = 4.0
+"""Of a PNG for print: 288 dots an inch."""
+
 _APART = """
 import base64, json, sys
 from pythia_geometry.report.drawing import drawn
-print(json.dumps({k: base64.b64encode(v).decode() for k, v in drawn(json.load(sys.stdin)).items()}))
+spec, endings, scale = json.load(sys.stdin)
+print(json.dumps({k: base64.b64encode(v).decode() for k, v in drawn(spec, endings, scale).items()}))
 """
 
 
@@ -24,16 +32,31 @@ def save(chart: Any) -> dict[str, bytes]:
     Raises:
         MachineError: If this process may have too little address space (`ulimit -v`) for the library that draws.
     """
-    spec = chart.to_dict()
-    return _drawn_apart(spec) if _is_limited() else drawn(spec)
+    return _anywhere(chart.to_dict(), (PNG, SVG), 2)
 
 
-def drawn(spec: dict[str, Any]) -> dict[str, bytes]:
+def save_as(chart: Any, ending: str) -> bytes:
+    """The chart for print, in one of `FORMATS`.
+
+    Raises:
+        MachineError: As `save`.
+    """
+    kind = ending.lstrip(".")
+    return _anywhere(chart.to_dict(), (kind,), _PRINT_SCALE)[kind]
+
+
+def drawn(spec: dict[str, Any], endings: Sequence[str], scale: float) -> dict[str, bytes]:
     """The chart of a specification."""
-    return {
-        "png": vl_convert.vegalite_to_png(spec, scale=2),
-        "svg": vl_convert.vegalite_to_svg(spec).encode(),
+    draw = {
+        PNG: lambda: vl_convert.vegalite_to_png(spec, scale=scale),
+        SVG: lambda: vl_convert.vegalite_to_svg(spec).encode(),
+        PDF: lambda: vl_convert.vegalite_to_pdf(spec),
     }
+    return {ending: draw[ending]() for ending in endings}
+
+
+def _anywhere(spec: dict[str, Any], endings: Sequence[str], scale: float) -> dict[str, bytes]:
+    return _drawn_apart(spec, endings, scale) if _is_limited() else drawn(spec, endings, scale)
 
 
 def _is_limited() -> bool:
@@ -45,12 +68,10 @@ def _is_limited() -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def _drawn_apart(spec: dict[str, Any]) -> dict[str, bytes]:
+def _drawn_apart(spec: dict[str, Any], endings: Sequence[str], scale: float) -> dict[str, bytes]:
     """The same in another process, which may die of it."""
-    import base64
-
-    command = [sys.executable, "-c", _APART]
-    made = subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True)  # noqa: S603 - our own text
+    command, given = [sys.executable, "-c", _APART], json.dumps([spec, list(endings), scale])
+    made = subprocess.run(command, input=given, capture_output=True, text=True)  # noqa: S603 - our own text
     if made.returncode != 0:
         raise MachineError(
             "The pictures cannot be drawn: the library that draws them needs more address space than this shell allows "

@@ -1,0 +1,174 @@
+"""Charts for papers: a frame in, an Altair chart out.
+
+`frame` is what `points.points` gives, already narrowed to what shall be seen; `drawing.save` or a notebook renders the
+chart. The page draws by the same marks, from `marks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from pythia_geometry.measures import LOG
+from pythia_geometry.report.marks import cells, lines
+from pythia_geometry.report.points import scale_of, unit_of
+from pythia_geometry.report.style import (
+    INK,
+    MAX_LINES,
+    PALETTE,
+    SHAPES,
+    WIDTHS,
+    Width,
+    printed,
+    step_ticks,
+)  # fmt: skip
+
+COLUMN = WIDTHS["column"]
+
+
+def curves(frame: pd.DataFrame, width: Width = COLUMN, by: str = "task") -> Any:
+    """A panel for each measure or metric, a line for each task (or `by`), of one run or of several."""
+    shown = first_lines(frame, by)
+    names = list(dict.fromkeys(shown[by]))
+    panels = [
+        _panel(shown[(shown["what"] == what) & (shown["site"] == site)], by, names, _title(what, site), width)
+        for what, site in dict.fromkeys(zip(shown["what"], shown["site"], strict=True))
+    ]
+    return printed(alt.vconcat(*panels, spacing=8), width)
+
+
+def seeds(frame: pd.DataFrame, width: Width = COLUMN) -> Any:
+    """As `curves`, a colour for each model, its seeds as thin lines within a band from the least to the greatest."""
+    several = frame["task"].nunique() > 1
+    names = [f"{m}, {t}" if several else m for m, t in zip(frame["model"], frame["task"], strict=True)]
+    return curves(frame.assign(name=names), width, "name")
+
+
+def layers(frame: pd.DataFrame, width: Width = COLUMN) -> Any:
+    """Layer by step, a panel for each measure, run and task; colour over the range of the panel's own data."""
+    return _maps(frame, width)
+
+
+def heads(frame: pd.DataFrame, width: Width = COLUMN) -> Any:
+    """Head by step, a panel for each measure, run and task."""
+    return _maps(frame[frame["site"].str.contains(" head ")], width)
+
+
+def floors(summary: pd.DataFrame, width: Width = COLUMN) -> Any:
+    """Where RankMe starts and how deep it falls: a row for each run and task, start hollow, floor filled.
+
+    Args:
+        summary: From `analysis.events.summary.summarise`.
+        width: As printed.
+    """
+    rows = summary.dropna(subset=["floor"])
+    several = rows[["model", "seed"]].drop_duplicates().shape[0] > 1
+    name = [f"{r.model} {r.seed}, {r.task}" if several else str(r.task) for r in rows.itertuples()]
+    base = alt.Chart(records(rows.assign(name=name), ["name", "start", "floor", "floor_step"]))
+    x = alt.X("floor:Q", title="RankMe, log axis: ○ first step, ● floor", scale=alt.Scale(type="log", nice=False))
+    y = alt.Y("name:N", title=None, sort=None)
+    chart = alt.layer(
+        base.mark_rule(color=INK).encode(x=x, x2="start:Q", y=y),
+        base.mark_point(filled=True, color=PALETTE[0], size=25, opacity=1).encode(x=x, y=y),
+        base.mark_point(filled=False, color=PALETTE[1], size=25, opacity=1).encode(x="start:Q", y=y),
+    ).properties(width=width.points - 95, height=alt.Step(10))
+    return printed(chart, width)
+
+
+def order(collapses: pd.DataFrame, width: Width = COLUMN) -> Any:
+    """When half of each layer's fall is done: a dot a task and run, layers from the input (bottom) to the output.
+
+    Args:
+        collapses: From `analysis.events.collapse.collapses`, one measure and phase; layers that collapse.
+        width: As printed.
+    """
+    rows = collapses.sort_values("layer_index", ascending=False)
+    base = alt.Chart(records(rows, ["layer", "halfway", "task", "model"]))
+    y = alt.Y("layer:N", sort=list(dict.fromkeys(rows["layer"])), title=None)
+    x = alt.X("halfway:Q", title="step at which half of the fall is done", scale=alt.Scale(zero=False))
+    dots = base.mark_point(size=18, opacity=0.6, filled=True).encode(
+        x=x,
+        y=y,
+        color=_by("model", list(dict.fromkeys(rows["model"]))),
+        shape=_shape(list(dict.fromkeys(rows["model"]))),
+    )
+    middle = base.mark_tick(color=INK, thickness=2, size=14).encode(x="median(halfway):Q", y=y)
+    return printed(alt.layer(dots, middle).properties(width=width.points - 70, height=alt.Step(18)), width)
+
+
+def lag(legs: pd.DataFrame, width: Width = COLUMN, least: float = 0.0) -> Any:
+    """The task-matched lag of each leg with its 90 % interval; right of the dashed line geometry moves first.
+
+    Args:
+        legs: The result `precursors-legs`.
+        width: As printed.
+        least: The smallest lag that counts, in decades of steps; a dotted line.
+    """
+    name = [f"{r.model}, {r.measure}, {r.metric}" for r in legs.itertuples()]
+    base = alt.Chart(records(legs.assign(name=name), ["name", "lag", "lower", "upper", "p_specific", "says"]))
+    y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=width.points // 2))
+    x = alt.X("lag:Q", title="lag in decades of steps; over 0: geometry first")
+    rule = alt.Chart(alt.Data(values=[{"at": 0.0}])).mark_rule(strokeDash=[4, 3], color=INK).encode(x="at:Q")
+    line = alt.Chart(alt.Data(values=[{"at": least}])).mark_rule(strokeDash=[1, 2], color=INK).encode(x="at:Q")
+    drawn = alt.layer(
+        rule, line,
+        base.mark_rule(color=PALETTE[0], strokeWidth=1.5).encode(x="lower:Q", x2="upper:Q", y=y),
+        base.mark_point(filled=True, size=30, color=PALETTE[0], opacity=1).encode(x=x, y=y),
+    )  # fmt: skip
+    return printed(drawn.properties(width=width.points // 2 - 10, height=alt.Step(16)), width)
+
+
+def first_lines(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
+    """The rows of the first lines, as many as can be told apart."""
+    return frame[frame[by].isin(list(dict.fromkeys(frame[by]))[:MAX_LINES])]
+
+
+def records(frame: pd.DataFrame, columns: Sequence[str]) -> alt.Data:
+    """Plain records: Altair's own pandas path refuses pandas' string type."""
+    tidy = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), None)
+    return alt.Data(values=tidy.to_dict(orient="records"))
+
+
+def _panel(rows: pd.DataFrame, by: str, names: Sequence[str], title: str, width: Width) -> Any:
+    log = bool(len(rows)) and scale_of(str(rows["what"].iloc[0])) == LOG
+    rows = rows[rows["value"].notna()]
+    rows = rows.assign(name=rows[by], low=rows["value"] - rows["error"], high=rows["value"] + rows["error"])
+    if log and len(rows):
+        rows = rows[rows["value"] > 0]
+        rows = rows.assign(low=rows["low"].clip(lower=float(rows["value"].min()) / 2))
+    last = float(rows["step"].max()) if len(rows) else 1.0
+    data = records(rows, ["run", "name", "step", "value", "low", "high", "n", "chance", "reason"])
+    several = rows.groupby("name")["run"].nunique().max() > 1 if len(rows) else False
+    chart = lines(data, (title, LOG if log else "linear"), (step_ticks(last), last), names, bool(several))
+    return chart.properties(width=width.points - 48, height=round(width.points * 0.36))
+
+
+def _maps(frame: pd.DataFrame, width: Width) -> Any:
+    rows = frame.sort_values(["depth", "step"], kind="stable")
+    panels = []
+    for (what, run, task), part in rows.groupby(["what", "run", "task"], sort=False):
+        data = records(part.dropna(subset=["value"]), ["step", "site", "depth", "value", "error", "n", "reason"])
+        chart = cells(data, (unit_of(str(what)), scale_of(str(what))))
+        sites = part["site"].nunique()
+        panels.append(
+            chart.properties(
+                width=width.points - 75, height=max(60, min(9 * sites, 300)),
+                title=alt.TitleParams(f"{task}, {run}", fontSize=width.text, anchor="start"),
+            )
+        )  # fmt: skip
+    return printed(alt.vconcat(*panels, spacing=8).resolve_scale(color="independent"), width)
+
+
+def _title(what: str, site: str) -> str:
+    return unit_of(what) if site == "answers" else f"{unit_of(what)}, {site}"
+
+
+def _by(field: str, names: Sequence[str]) -> alt.Color:
+    return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=list(names), range=PALETTE))
+
+
+def _shape(names: Sequence[str]) -> alt.Shape:
+    return alt.Shape("model:N", title=None, scale=alt.Scale(domain=list(names), range=SHAPES))
