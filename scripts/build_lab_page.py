@@ -178,8 +178,12 @@ def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
     """The tables of the first 60 steps by size."""
     if first_steps.empty:
         return {"sizes": NONE_YET, "slopes": NONE_YET}
-    slopes = sizes.slope_rows(first_steps)
-    return {"sizes": table(sizes.sizes_rows(first_steps)), "slopes": table(slopes) if len(slopes) else NONE_YET}
+    slopes = sizes.slope_rows(first_steps)  # none of one size
+    picture = "\n![Start, floor and floor ÷ start by size](figures/lab-sizes.png)\n"
+    return {
+        "sizes": table(sizes.sizes_rows(first_steps)),
+        "slopes": table(slopes) + picture if len(slopes) else "One size has no slope.\n",
+    }
 
 
 def parts(reference: Reference) -> dict[str, str]:
@@ -224,7 +228,7 @@ def main() -> None:
         "lab-floors": pictures.floors_picture(found),
         "lab-order": pictures.order_picture(found),
     }
-    if len(first_steps):
+    if len(first_steps) and first_steps["parameters"].nunique() > 1:
         charts["lab-sizes"] = pictures.sizes_picture(sizes.own_rate(first_steps))
     for name, chart in charts.items():
         FIGURES.mkdir(exist_ok=True)

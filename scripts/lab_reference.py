@@ -158,6 +158,8 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         tables["geometry"] = result.geometry[result.geometry["measure"].isin(MEASURES)]
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
+        if kind == "behaviour" and file.exists():
+            continue  # written by --behaviour: the power was computed on it, its hash is in decision 0013
         file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "behaviour" and training.release == STAGGERED:
             table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
