@@ -19,6 +19,7 @@ from typing import Any
 
 from pythia_geometry.attention.head_values import HEAD_MEASURES, head_values
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.geometry.decay import alpha_req
 from pythia_geometry.geometry.dimension import twonn
 from pythia_geometry.geometry.representation import (
     anisotropy,
@@ -28,7 +29,11 @@ from pythia_geometry.geometry.representation import (
     rankme_rownorm,
     stable_rank,
 )
-from pythia_geometry.geometry.similarity import linear_cka
+from pythia_geometry.geometry.similarity import debiased_cka, linear_cka, neighbourhood_overlap, procrustes
+from pythia_geometry.weights.entries import weibull
+from pythia_geometry.weights.spectra import effective_rank, frobenius_norm, spectral_norm, tail_exponent
+from pythia_geometry.weights.spectra import stable_rank as weight_stable_rank
+from pythia_geometry.weights.updates import update_measures
 
 RESIDUAL, PAIR, PATTERN = "residual", "pair", "pattern"
 SURFACE, WEIGHTS, WEIGHT_PAIR, MODEL_PAIR = "surface", "weights", "weight pair", "model pair"
@@ -62,6 +67,7 @@ class Measure:
         against: The step that a pair is taken with: `previous` or `last`.
         from_cache: Whether float16, in which activations are cached, moves it by less than 1e-4 of its value. Any other
             is computed in the forward pass or not at all.
+        passes: Of a dear reading, how many forward passes over the examples it costs, roughly: for the plan.
         sites: Of a reading with many sites, the names of those that are measured; empty for all.
     """
 
@@ -77,6 +83,7 @@ class Measure:
     default: bool = False
     against: str = ""
     from_cache: bool = False
+    passes: float = 0.0
     sites: tuple[str, ...] = ()
 
     def is_taken_at(self, *names: str) -> bool:
@@ -117,7 +124,7 @@ HEAD_UNITS = {
 """Units and largest values of head measures that are no share of attention."""
 
 
-def _of_surface(name: str, unit: str, low: float = 0.0, scale: str = LINEAR, **settings: Any) -> Measure:
+def _of_surface(name: str, unit: str, passes: float, low: float = 0.0, scale: str = LINEAR, **settings: Any) -> Measure:
     """A number of a loss surface. Its code needs torch, which loads when it is first taken."""
 
     def compute(reading: Any, **settings: Any) -> Any:
@@ -125,7 +132,27 @@ def _of_surface(name: str, unit: str, low: float = 0.0, scale: str = LINEAR, **s
 
         return SURFACE_MEASURES[name](reading, **settings)
 
-    return Measure(name, SURFACE, compute, LANDSCAPE, unit, (low, INFINITE), scale, settings=settings)
+    bounds = (low, INFINITE)
+    return Measure(name, SURFACE, compute, LANDSCAPE, unit, bounds, scale, settings=settings, passes=passes)
+
+
+def _of_matrix(
+    name: str, compute: Callable[..., Any], unit: str, scale: str = LOG, sites: tuple[str, ...] = ()
+) -> Measure:
+    """A number of every weight matrix, or of those with a role."""
+    return Measure(name, WEIGHTS, compute, OF_WEIGHTS, unit, scale=scale, sites=sites)
+
+
+def _update(name: str, unit: str) -> Measure:
+    """How far every matrix, and all of them together, moved since the step before."""
+    return Measure(
+        name, WEIGHT_PAIR, lambda now, before: update_measures(before, now)[name], OF_WEIGHTS, unit, against=PREVIOUS
+    )
+
+
+def _beside(name: str, compute: Callable[..., Any], against: str, low: float = 0.0) -> Measure:
+    """A similarity of two clouds that is taken on request."""
+    return Measure(name, PAIR, compute, REPRESENTATION, "similarity", (low, 1.0), against=against, from_cache=True)
 
 
 MEASURES: dict[str, Measure] = {
@@ -150,21 +177,38 @@ MEASURES: dict[str, Measure] = {
         Measure("twonn", RESIDUAL, twonn, REPRESENTATION, "dimensions", default=True),
         _cka("cka_previous", PREVIOUS),
         _cka("cka_last", LAST),
+        Measure("alpha_req", RESIDUAL, lambda cloud: alpha_req(cloud)["alpha_req"], REPRESENTATION, "exponent"),
+        _beside("debiased_cka_previous", debiased_cka, PREVIOUS, -1.0),
+        _beside("debiased_cka_last", debiased_cka, LAST, -1.0),
+        _beside("procrustes_previous", procrustes, PREVIOUS),
+        _beside("procrustes_last", procrustes, LAST),
+        _beside("overlap_previous", neighbourhood_overlap, PREVIOUS),
+        _beside("overlap_last", neighbourhood_overlap, LAST),
         *map(_of_heads, HEAD_MEASURES),
-        _of_surface("fisher_rank", "directions", scale=LOG),
-        _of_surface("fisher_rank_true", "directions", scale=LOG),
-        _of_surface("fisher_rank_leading", "directions", scale=LOG, leading=50_000),
-        _of_surface("covariance_rank", "directions", scale=LOG),
-        _of_surface("gradient_rank_unit", "directions", scale=LOG),
-        _of_surface("gradient_participation", "directions", scale=LOG),
-        _of_surface("gradient_cosine", "cosine", low=-1.0),
-        _of_surface("gradient_largest_share", "share"),
-        _of_surface("noise_scale", "examples", scale=LOG),
-        _of_surface("hessian_top", "nats per squared weight", low=-INFINITE),
-        _of_surface("hessian_bottom", "nats per squared weight", low=-INFINITE),
-        _of_surface("hessian_trace", "nats per squared weight", low=-INFINITE),
-        _of_surface("hessian_negative_share", "share"),
-        _of_surface("llc", "parameters", step=1e-4, n_beta=100.0, localisation=10.0),
+        _of_matrix("weight_rank", lambda m: effective_rank(m.sigma), "directions"),
+        _of_matrix("unembedding_rank", lambda m: effective_rank(m.sigma), "directions", sites=("unembedding",)),
+        _of_matrix("weight_stable_rank", lambda m: weight_stable_rank(m.sigma), "directions"),
+        _of_matrix("weight_norm", lambda m: frobenius_norm(m.sigma), "weight"),
+        _of_matrix("weight_spectral_norm", lambda m: spectral_norm(m.sigma), "weight"),
+        _of_matrix("weight_tail", lambda m: tail_exponent(m.sigma), "exponent", LINEAR),
+        _of_matrix("weibull_shape", lambda m: weibull(m.values)["weibull_shape"], "exponent", LINEAR),
+        _of_matrix("weibull_scale", lambda m: weibull(m.values)["weibull_scale"], "weight"),
+        _update("update_size", "weight"),
+        _update("update_relative", "share"),
+        _of_surface("fisher_rank", "directions", 10, scale=LOG),
+        _of_surface("fisher_rank_true", "directions", 10, scale=LOG),
+        _of_surface("fisher_rank_leading", "directions", 10, scale=LOG, leading=50_000),
+        _of_surface("covariance_rank", "directions", 0, scale=LOG),  # of the same Gram matrix, as are the next five
+        _of_surface("gradient_rank_unit", "directions", 0, scale=LOG),
+        _of_surface("gradient_participation", "directions", 0, scale=LOG),
+        _of_surface("gradient_cosine", "cosine", 0, low=-1.0),
+        _of_surface("gradient_largest_share", "share", 0),
+        _of_surface("noise_scale", "examples", 0, scale=LOG),
+        _of_surface("hessian_top", "nats per squared weight", 160, low=-INFINITE),
+        _of_surface("hessian_bottom", "nats per squared weight", 500, low=-INFINITE),
+        _of_surface("hessian_trace", "nats per squared weight", 500, low=-INFINITE),
+        _of_surface("hessian_negative_share", "share", 1000),
+        _of_surface("llc", "parameters", 6000, step=1e-4, n_beta=100.0, localisation=10.0),
     )
 }
 

@@ -122,17 +122,19 @@ def leads_table(found: pd.DataFrame, emerged: pd.DataFrame) -> pd.DataFrame:
 
 
 def matched_table(evidence: Evidence) -> pd.DataFrame:
-    """The task-matched lag of each model, its seeds together."""
+    """The verdicts of `pythia-geom precursors` on each model and convention, Holm over all of them."""
+    verdicts, problem = evidence.precursors
+    assert not problem, problem
     rows = []
-    for model, verdict in evidence.precursors.items():
-        if isinstance(verdict, str):
-            rows.append({"model": model, "runs": evidence.runs(model), "verdict": f"untestable: {verdict}"})
-            continue
-        row = {"model": model, "runs": evidence.runs(model), "task-levels": len(verdict.power.screening.tasks)}
-        row["power at half a decade"] = verdict.power.decisive
-        for metric, leg in verdict.legs.items():
+    for verdict in verdicts:
+        found = verdict.finding
+        row = {"model": verdict.model, "runs": len(verdict.power.chosen.runs), "RankMe": CONVENTIONS[verdict.measure]}
+        row |= {"families": verdict.power.chosen.n_families, "power at half a decade": verdict.power.decisive}
+        for metric, leg in found.legs.items() if found else ():
             row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
-            row[f"{metric}: lag, decades (5 % bound)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f})"
+            row[f"{metric}: lag, decades"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} to {leg.upper:+.2f})"
+        bend = found.bend if found else float("nan")
+        row |= {"p, Holm": verdict.p_adjusted, "bend that ends it": "–" if bend != bend else f"{bend:g}"}
         rows.append(row | {"verdict": verdict.label})
     return pd.DataFrame(rows)
 

@@ -83,7 +83,7 @@ def section(name: str, function: Callable[..., Estimate]) -> str:
 
 def main() -> None:
     """Writes the page."""
-    sections = [section(m.name, m.compute) for m in MEASURES.values() if m.reads == RESIDUAL]
+    sections = [section(m.name, m.compute) for m in MEASURES.values() if m.reads == RESIDUAL and m.default]
     sections.append(section("cka_previous, cka_last", linear_cka))
     table = AGREEMENT.format(rows=ROWS, fresh=FRESH)
     table += "\n".join(agreement_row(name, draw) for name, draw in clouds().items())

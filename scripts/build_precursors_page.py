@@ -1,13 +1,15 @@
-"""Writes docs/precursors.md: the precursor test, and how often every test calls a lead where the truth is known.
+"""Writes docs/precursors.md: what the precursor test says, and how often every test calls a lead where the truth is known.
 
-    python scripts/build_precursors_page.py
+    python scripts/build_precursors_page.py                  # everything; finished chunks are kept in runs/calibration
+    python scripts/build_precursors_page.py --words-alone    # the words of verdicts anew; tables of single tests stay
 
-A few CPU-minutes; finished chunks are kept in runs/calibration, so a stopped run goes on where it was. The numbers
-are those of `pythia-geom calibrate --draws 400`, `pythia-geom power` and `pythia-geom precursors`.
+About an hour of one core from nothing. Also writes data/operating.csv, the rates that stand beside each verdict. The
+numbers are those of `pythia-geom calibrate`.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pythia_geometry.analysis.calibration.operating import calibrate_rules, of_lead
 from pythia_geometry.analysis.calibration.rates import ACCURACY_LEG, BOTH, LAG, PRIMARY, SECONDARY, calibrate
-from pythia_geometry.analysis.precursor.rates import PLACEBOS, families, precursor_rates, task_ranks
-from pythia_geometry.analysis.precursor.tidy_tables import read_tables
+from pythia_geometry.analysis.calibration.words import LEGS, calibrate_words
+from pythia_geometry.analysis.precursor.finding import IN_THIS_RUN, LEADS, LEADS_HERE
 from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
-from pythia_geometry.analysis.precursor.verdict import adjusted, precursors
-from pythia_geometry.analysis.worlds.designs import GRID_154, Design
+from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, world
+from pythia_geometry.analysis.worlds.studies import STUDIES
 
-PAGE, KEPT = Path("docs/precursors.md"), Path("runs/calibration")
-REFERENCE = Path("data/reference")
-DRAWS, MORE_DRAWS, LEVEL_DRAWS, SEED = 400, 200, 50, 0
+PAGE, KEPT, RATES = Path("docs/precursors.md"), Path("runs/calibration"), Path("data/operating.csv")
+DRAWS, MORE_DRAWS, SEED = 400, 200, 0
 NULLS = tuple(name for name, w in WORLDS.items() if not (w.lead or 0) > 0)
 OTHER_DESIGNS = {
     "5 tasks": Design(GRID_154, 5),
@@ -33,6 +35,9 @@ OTHER_DESIGNS = {
     "24 tasks in 8 families": Design(GRID_154, 24, levels=3),
 }
 OTHER_WORLDS = tuple(world(name) for name in ("SYNC", "EARLY", "UNREL", "LEAD 0.3", "LEAD 0.5"))
+FAMILIES = {"24 tasks in 8 families": Design(GRID_154, 24, levels=3)}
+LEADING = tuple(STUDIES[name] for name in ("LEAD 0.3", "LEAD 0.5"))
+SINGLES = "## What the tables of single tests say\n"
 
 INTRODUCTION = """# Does geometry come first?
 
@@ -40,52 +45,45 @@ Made by `python scripts/build_precursors_page.py`; every number below is printed
 
 Any two curves that both rise while a model trains will seem to lead or lag each other: onset orders and the sign of a
 cross-correlation lag call most pairs of an early global event a lead, whoever's the geometry is (below).
-`pythia-geom precursors RUN` therefore asks a narrower question: does the geometry *of this task* move before the behaviour *of this task*, more than the geometry of other tasks
-does?
+`pythia-geom precursors RUN` therefore asks a narrower question: does the geometry *of this task* move, in its own range,
+before the behaviour *of this task*, more than the geometry of other tasks does, in run after run?
 
 | you want | type |
 |---|---|
 | to know whether your tasks could show a lead at all | `pythia-geom power RUN` (reads behaviour only) |
-| the verdict, and the usual rates beside controls and placebos | `pythia-geom precursors RUN` |
-| the tables of this page | `pythia-geom calibrate --draws 400` |
-| the same for your own steps and tasks | `pythia-geom calibrate RUN` |
+| the verdicts, and the usual rates beside controls and placebos | `pythia-geom precursors RUN` |
+| the same as rows, for a program | `pythia-geom precursors RUN --json` |
+| all levels of a task in place of the hardest | `--tasks all`, or names: `--tasks COPY1,REV2` |
+| the tables of this page, or the same for your own steps and tasks | `pythia-geom calibrate`, `pythia-geom calibrate RUN` |
 
-`RUN` is one or more run folders, or CSV or Parquet files of geometry and behaviour with the columns of the README; several
-runs (models, seeds) are tested together. Walk with the control: `--probes core,core:shuffled`.
+`RUN` is one or more run folders, or CSV or Parquet files of geometry and behaviour with the columns of the README. Seeds of
+one model are judged together, models apart. Walk with the control: `--probes core,core:shuffled`. What is found is kept in
+`results/` of the run folder with its settings and the hashes of its inputs.
 
-## The test
-
-**Task-matched lag (TML).** Geometry is declared beforehand: the mean of ln RankMe (centred) over the last quarter of the
-blocks, `resid_l` with l > 3/4 L. Tasks are those whose accuracy emerged in every run: halfway between baseline and top for
-good before the last step, and three standard errors between them. Geometry from its floor on and behaviour become profiles
-of when they change, on an even grid of .1 decade in log10(step); the mean over tasks is taken away, so that what all tasks
-share counts for nothing. Then
-
-- *specificity*: do own pairs match better, at the best common lag, than under permutations of tasks (all up to 7 tasks,
-  2,000 beyond; one permutation for all runs)? p ≤ .05;
-- *lag*: is the best common lag over .10 decade (×1.26 in steps), by the lower 5 % bound over bootstraps of tasks?
-
-Both must hold, on accuracy **and** on log-probability (a metric that needs several right tokens rises later than what it
-measures; only a continuous metric shows it), and not on the **token-shuffled** prompts of the same tasks.
-
-| verdict | when |
-|---|---|
-| `precursor` | both legs, companion measured and without a lead, power enough |
-| `coupled, not leading` | own pairs match best on both metrics, but the lag is not over .10 decade on both |
-| `lagging` | the same, and the upper bound is below −.10 decade on both |
-| `no task-specific coupling` | permuted pairs match as well on one metric; or the shuffled prompts lead too |
-| `untestable` | fewer than five tasks emerged; power at a lead of .5 decade under .5; or a claim without its second metric or its companion |
-
-Several measures or models: Holm on the p of specificity (`analysis.precursors.adjusted`). Layers: one p a layer, from
-the largest statistic over layers under the same permutations (Westfall–Young). Labels of single tasks: Benjamini–Hochberg
-at q = .10 on the rank of each task's own geometry among all others.
-
-What it cannot do: permutation takes prompt sets to be exchangeable. If hard tasks also have longer prompts and length
-delays geometry, it fires; that is what the companion is for. Levels of one task (COPY1, COPY2, COPY3) are not
-exchangeable with other tasks either: p of specificity is then too small (table below), so test one level of each. The lag is shrunk towards 0, so quote it as a lower bound. A
-precursor is not a cause.
+The test, its words and what each needs: [Definitions, Tests](definitions.md#tests). Why each line lies where it does:
+[decision 0012](decisions/0012-verdicts.md). In short: `precursor` needs three runs, both metrics, both legs' lag over .10
+decade, a token-shuffled companion that keeps less than a tenth, a bend of 3 or more, and Holm over conventions and models.
+Papers judged: Billa 2026, arXiv 2602.15997, v1 to v4; Baherwani et al. 2026, arXiv 2606.25010.
 """
 
+WORDS_NOTES = """
+## How often each word is said
+
+Per cent of made-up studies of eight tasks on Pythia's 154 steps, with 1 / 3 / 10 runs; {draws}. A study is one measure of
+one model, so Holm and `no lead of half a decade` (which needs the power of one's own tasks) are not in it. *Both legs*: both
+metrics lead at 5 %, before companion, bend and number of runs. *Word*: `precursor`, with one run `leads, in this run`.
+Standard errors carry two successes and failures more, so that none is 0. Where *forbids* is filled no test of timing can
+tell the truth from a lead: the bend is printed, or the word is `undecided`.
+
+"""
+
+POWER_NOTES = """
+## Power
+
+Per cent of studies with a true lead of ×2 (.3 decade) or ×3.2 (.5) in which both legs lead / the
+word is said; {draws}. A lead of ×2 is nearly always `earlier in its own range`: a square would explain it.
+
+"""
 WORLD_NOTES = """
 ## The worlds
 
@@ -96,7 +94,7 @@ A run of a world has eight tasks; behaviour, noise and geometry are drawn by `an
 |---|---|
 """
 
-# statistics.md A.7, TML at δ = .10 on accuracy, 27 / 154 steps: what these tables should show if all is as in the notes.
+# Accuracy leg on 27 / 154 steps, worked out before any code was written (250 to 400 draws): what the tables should show.
 NOTES = {
     "SYNC": (0.00, 0.00), "EARLY": (0.02, 0.04), "SHARE": (0.02, 0.01), "UNREL": (0.00, 0.01), "MONO": (0.00, 0.00),
     "RW": (0.00, 0.00), "MIX 0.3": (0.00, 0.00), "MIX 0.5": (0.00, 0.00), "MIX 0.7": (0.00, 0.00),
@@ -221,90 +219,105 @@ def differences(table: pd.DataFrame) -> str:
     return f"Accuracy leg, off the notes' rate by more than two standard errors: {'; '.join(found) or 'nowhere'}."
 
 
-def reference_section() -> str:
-    """Power and verdict on the lab's reference runs that ship."""
-    names = sorted(REFERENCE.glob("nano-gpt2-*.behaviour.parquet"))
-    geometry, behaviour = read_tables([*names, *REFERENCE.glob("nano-gpt2-*.geometry.parquet")])
-    verdict = precursors(geometry, behaviour, seed=SEED)
-    found = verdict.power
-    runs = found.screening.runs
-    of = families(geometry, runs)
-    rates = precursor_rates(of, SEED)
-    power_rows = [
-        [f"{r.lead:g}", f"{r.accuracy:.2f}", f"{r.continuous:.2f}", f"{r.both:.2f}"] for r in found.rates.itertuples()
-    ]
-    leg_rows = [
-        [m, f"{leg.p_specific:.4f}", f"{leg.lag:+.2f}", f"{leg.lower:+.2f} … {leg.upper:+.2f}", leg.label]
-        for m, leg in verdict.legs.items()
-    ]
-    shown = [name for name in PLACEBOS if rates[name].notna().any()]
-    rate_rows = [
-        [
-            r["rule"].replace("|", "\\|"),
-            *(f"{100 * r[c]:.0f}" for c in ("own", "controls")),
-            f"{100 * r['excess']:+.0f}",
-            f"{r['p']:.3f}",
-            *(f"{100 * r[c]:.0f}" for c in shown),
-        ]
-        for r in rates.to_dict("records")
-    ]
-    return "\n".join(
-        [
-            "## The reference runs of the lab\n",
-            f"`pythia-geom precursors data/reference/nano-gpt2-*.parquet`: {', '.join(run.name for run in runs)}, together; "
-            f"{len(found.screening.tasks)} tasks that emerged in all of them, in families of three levels (see the table "
-            "above: p of specificity is then too small, so read it with that in mind). They were walked without shuffled "
-            "controls.\n",
-            f"Power, {found.draws} made-up geometries a row, standard error at most {found.rates['se'].max():.2f}:\n",
-            markdown(["geometry leads both by, decades", "accuracy leg", "log_prob leg", "both"], power_rows),
-            markdown(["leg", "p specific", "lag, decades", "90 % interval", "says"], leg_rows),
-            f"Verdict: **{verdict.label}** ({'; '.join(verdict.reasons)}).\n",
-            "One level of each task at a time, so that the tasks are separate; p is shown with Holm's correction over the three "
-            "levels, the verdict is by each level's own:\n",
-            level_table(geometry, behaviour),
-            f"Rates as they are usually quoted, per cent of {rates['n_own'].iloc[0]} pairs, with controls and placebos; timing "
-            "only:\n",
-            markdown(["rule", "own", "controls", "excess", "p", *(f"placebo: {n}" for n in shown)], rate_rows),
-            f"Tasks whose own geometry outranks its controls at q = .10: "
-            f"{', '.join(task_ranks(of).query('p_bh <= 0.1')['task']) or 'none'}.\n",
-        ]
+def words_table(words: pd.DataFrame, grid: str) -> str:
+    """Both legs, the word, and what else is said, world by world."""
+    rows = []
+    for name, study in STUDIES.items():
+        mine = words[(words["grid"] == grid) & (words["world"] == name)]
+        if len(mine):
+            cells = [" / ".join(_cell(mine, n, kind) for n in (1, 3, 10)) for kind in ((LEGS,), (LEADS, LEADS_HERE))]
+            rows.append([name, study.truth, *cells, _rest(mine), "yes" if study.forbids else ""])
+    return markdown(["world", "truth", "both legs", "word", "else, with 3 runs", "forbids"], rows)
+
+
+def _cell(rows: pd.DataFrame, n: int, kinds: Sequence[str]) -> str:
+    these = rows[rows["runs"] == n]
+    if these.empty:
+        return "–"
+    said = these[these["word"].isin(kinds)]
+    rate, se = said["rate"].sum(), said["se"].max() if len(said) else 1.0 / (these["draws"].iloc[0] + 4) ** 0.5 / 2
+    least = np.sqrt(
+        2 / (these["draws"].iloc[0] + 4) * (1 - 2 / (these["draws"].iloc[0] + 4)) / (these["draws"].iloc[0] + 4)
     )
+    return f"{100 * rate:.0f} ± {100 * (se if len(said) else least):.0f}"
 
 
-def level_table(geometry: pd.DataFrame, behaviour: pd.DataFrame) -> str:
-    """The verdict on COPY1, REV1 … alone, then on the second and the third levels."""
-    found = {
-        level: precursors(
-            *(f[f["task"].str.endswith(level)] for f in (geometry, behaviour)), seed=SEED, draws=LEVEL_DRAWS
-        )
-        for level in "123"
-    }
-    holm = {
-        metric: adjusted({level: v.legs[metric].p_specific for level, v in found.items()}) for metric in found["1"].legs
-    }
-    rows = [
-        [
-            f"{level} ({len(v.power.screening.tasks)} tasks)",
-            f"{v.power.decisive:.2f}",
-            *(f"{holm[m][level]:.3f}; {x.lag:+.2f} ({x.lower:+.2f} … {x.upper:+.2f})" for m, x in v.legs.items()),
-            v.label,
-        ]
-        for level, v in found.items()
+def _rest(rows: pd.DataFrame) -> str:
+    these = rows[(rows["runs"] == 3) & ~rows["word"].isin((LEGS, LEADS, LEADS_HERE))].sort_values(
+        "rate", ascending=False
+    )
+    words = zip(these["word"], these["rate"], strict=True)
+    return ", ".join(f"{word.removesuffix(IN_THIS_RUN)} {100 * rate:.0f}" for word, rate in words if rate >= 0.01)
+
+
+def power_table(words: pd.DataFrame) -> str:
+    """Grid and tasks down, lead and runs across."""
+    rows = []
+    for grid in ("154", "27"):
+        for n_tasks in (6, 8, 12, 20):
+            name = grid if n_tasks == 8 else f"{grid}, {n_tasks} tasks"
+            mine = words[words["grid"] == name]
+            cells = [_pair(mine, lead, runs) for lead in ("LEAD 0.3", "LEAD 0.5") for runs in (1, 3, 10)]
+            rows.append([grid, str(n_tasks), *cells])
+    return markdown(["steps", "tasks", *(f"{x}, {r} runs" for x in ("×2", "×3.2") for r in (1, 3, 10))], rows)
+
+
+def _pair(rows: pd.DataFrame, world_name: str, n: int) -> str:
+    these = rows[(rows["world"] == world_name) & (rows["runs"] == n)]
+    if these.empty:
+        return "–"
+    legs = these.loc[these["word"] == LEGS, "rate"].sum()
+    said = these.loc[these["word"].isin((LEADS, LEADS_HERE)), "rate"].sum()
+    return f"{100 * legs:.0f} / {100 * said:.0f}"
+
+
+def counts(words: pd.DataFrame) -> str:
+    """How many studies a cell rests on."""
+    draws = words["draws"]
+    return f"{draws.min()} to {draws.max()} studies a cell" if draws.nunique() > 1 else f"{draws.max()} studies a cell"
+
+
+def all_words() -> pd.DataFrame:
+    """Every cell of the tables of words and of power."""
+    worlds = tuple(STUDIES.values())
+    grids = {"154": GRID_154, "27": GRID_27}
+    frames = [
+        calibrate_words({"154": Design(GRID_154)}, worlds, (1, 3, 10), 100, SEED, KEPT, print),
+        calibrate_words({"27": Design(GRID_27)}, worlds, (1, 3), 100, SEED, KEPT, print),
+        calibrate_words({"27": Design(GRID_27)}, LEADING, (10,), 50, SEED, KEPT, print),
+        calibrate_words(
+            FAMILIES, tuple(STUDIES[n] for n in ("UNREL", "SYNC", "EARLY", "LEAD 0.5")), (1, 3), 50, SEED, KEPT, print
+        ),
     ]
-    legs = [f"{metric}: p; lag (90 % interval)" for metric in holm]
-    return markdown(["level", f"power at .5 ({LEVEL_DRAWS} draws)", *legs, "verdict"], rows)
+    for grid, steps in grids.items():
+        for n in (6, 12, 20):
+            design = {f"{grid}, {n} tasks": Design(steps, n)}
+            frames.append(calibrate_words(design, LEADING, (1, 3, 10), 50, SEED, KEPT, print))
+    return pd.concat(frames, ignore_index=True)
 
 
-def main() -> None:
-    """Writes the page."""
-    began = time.process_time()
+def words_sections(words: pd.DataFrame) -> list[str]:
+    """The tables of words and of power."""
+    main = words[words["grid"] == "154"]
+    families = words[(words["grid"] == "24 tasks in 8 families") & (words["world"] == "UNREL")]
+    told = " / ".join(_cell(families, n, (LEGS,)) for n in (1, 3))
+    return [
+        WORDS_NOTES.format(draws=counts(main)) + words_table(words, "154"),
+        f"\nTwenty-four tasks in eight families of three, permuted whole, geometry unrelated: both legs lead in {told} % of "
+        f"studies with 1 / 3 runs ({counts(families)}).\n",
+        "\nThe same on the 27 published steps:\n\n" + words_table(words, "27"),
+        POWER_NOTES.format(draws=counts(words[words["world"].isin(("LEAD 0.3", "LEAD 0.5"))])) + power_table(words),
+    ]
+
+
+def singles() -> list[str]:
+    """Tables of single tests: the legs, and the tests that are usually run."""
     table = calibrate(draws=DRAWS, seed=SEED, folder=KEPT, notify=print)
     others = calibrate(OTHER_DESIGNS, OTHER_WORLDS, MORE_DRAWS, SEED, KEPT, with_usual=False, notify=print)
     usual = table[table["test"].isin(SECONDARY[:-2])]
     ranks = table[table["test"].isin(SECONDARY[-2:])]
-    sections = [
-        INTRODUCTION,
-        "## What the tables say\n",
+    return [
+        SINGLES,
         findings(table),
         WORLD_NOTES + "\n".join(f"| {w.name} | {w.truth} |" for w in WORLDS.values()),
         PRIMARY_NOTES.format(draws=table["runs"].max(), seed=SEED) + primary_table(table),
@@ -312,9 +325,22 @@ def main() -> None:
         + usual_table(table),
         OTHER_NOTES.format(draws=others["runs"].max(), se=100 * others[others["test"].isin(PRIMARY)]["se"].max())
         + other_table(others),
-        reference_section(),
     ]
-    PAGE.write_text("\n".join(sections))
+
+
+def main() -> None:
+    """Writes the page and the rates that ship."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--words-alone", action="store_true", help="leave the tables of single tests as the page has them"
+    )
+    args = parser.parse_args()
+    began = time.process_time()
+    words = all_words()
+    rules = calibrate_rules(50, SEED, KEPT, print)
+    pd.concat([rules, of_lead(words)], ignore_index=True).round({"rate": 4, "se": 4}).to_csv(RATES, index=False)
+    held = [SINGLES + PAGE.read_text().partition(SINGLES)[2].rstrip("\n")] if args.words_alone else singles()
+    PAGE.write_text("\n".join([INTRODUCTION, *words_sections(words), *held]) + "\n")
     print(f"{PAGE}: {time.process_time() - began:.0f} CPU seconds in this call")
 
 

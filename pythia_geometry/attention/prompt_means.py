@@ -12,7 +12,7 @@ NON_FINITE = "non-finite attention"
 
 
 def mean_over_prompts(values: Array, present: NDArray[np.bool_], absent: str, ceiling: float = 1.0) -> Estimate:
-    """The mean over the prompts that have something to score.
+    """The mean over the prompts that have something to score; its n says how many those are.
 
     Args:
         values: One number a prompt [N].
@@ -21,11 +21,11 @@ def mean_over_prompts(values: Array, present: NDArray[np.bool_], absent: str, ce
         ceiling: The largest value.
     """
     n, left_out = int(present.sum()), int((~present).sum())
-    reason = f"{absent} in {left_out} of {len(values)} prompts" if left_out else ""
     if n < 2:
-        return unknown(n, ceiling, reason or f"{n} prompt; an error needs at least 2")
+        absence = f"{absent} in {left_out} of {len(values)} prompts" if left_out else ""
+        return unknown(n, ceiling, absence or f"{n} prompt; an error needs at least 2")
     known = values[present]
     bad = int((~np.isfinite(known)).sum())
     if bad:
         return unknown(n, ceiling, f"{NON_FINITE} in {bad} of {n} prompts")
-    return Estimate(float(known.mean()), float(known.std(ddof=1) / np.sqrt(n)), ceiling, n, reason)
+    return Estimate(float(known.mean()), float(known.std(ddof=1) / np.sqrt(n)), ceiling, n)

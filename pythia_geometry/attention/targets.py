@@ -136,5 +136,4 @@ def _replicated(value: float, deleted: Array, ceiling: float, found: MatchedMass
         return unknown(n, ceiling, NON_FINITE)
     if not np.isfinite(value):
         return unknown(n, ceiling, "the baseline is 0" if np.isposinf(value) else NO_CONTROL)
-    reason = f"{found.absent} in {left_out} of {left_out + n} prompts" if left_out else ""
-    return Estimate(float(value), jackknife_error(deleted), ceiling, n, reason)
+    return Estimate(float(value), jackknife_error(deleted), ceiling, n)

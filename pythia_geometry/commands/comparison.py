@@ -12,6 +12,7 @@ from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
 from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
+from pythia_geometry.analysis.curves.probability import probability
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
@@ -108,6 +109,8 @@ def _read(run: str | Path) -> _Run:
     for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
         if frame.empty:
             raise PythiaGeometryError(f"{run} holds no {what}. Walk it first: pythia-geom --out {run} --model …")
+    if (answers := Path(run) / "answers.parquet").is_file():
+        behaviour = pd.concat([behaviour, probability(pd.read_parquet(answers))], ignore_index=True)
     return _Run(Path(run).resolve().name, geometry, behaviour)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.weights.spectra import singular_values
 
 EMBEDDING, UNEMBEDDING, BLOCK = "embedding", "unembedding", "block"
 """Roles of a matrix."""
@@ -22,14 +24,19 @@ class Matrix:
     Attributes:
         name: Its parameter's name in the model, without `.weight`.
         layer_index: 0 for an embedding, i for a matrix of block i, the number after the last block for the output head.
-        role: `embedding`, `unembedding` or `block`; tied embeddings are one matrix, called `embedding`.
+        roles: `embedding`, `unembedding` or `block`; tied embeddings are one matrix with two roles.
         values: The matrix as the model holds it: a linear layer's has one row an output.
     """
 
     name: str
     layer_index: int
-    role: str
+    roles: tuple[str, ...]
     values: NDArray[np.floating]
+
+    @cached_property
+    def sigma(self) -> NDArray[np.float64]:
+        """Singular values, descending; computed once for all measures that read them."""
+        return singular_values(self.values)
 
 
 def matrices(model: SuiteModel) -> Iterator[Matrix]:
@@ -41,8 +48,10 @@ def matrices(model: SuiteModel) -> Iterator[Matrix]:
     for name, parameter in module.named_parameters():
         if parameter.ndim != 2:
             continue
-        is_head = head is not None and parameter is getattr(head, "weight", None) and id(parameter) not in inputs
-        role = BLOCK if id(parameter) in inside else UNEMBEDDING if is_head else EMBEDDING
-        index = inside.get(id(parameter), len(blocks) + 1 if is_head else 0)
+        is_head = head is not None and parameter is getattr(head, "weight", None)
+        is_input = id(parameter) in inputs or not is_head
+        outside = (*((EMBEDDING,) if is_input else ()), *((UNEMBEDDING,) if is_head else ()))
+        roles = (BLOCK,) if id(parameter) in inside else outside
+        index = inside.get(id(parameter), 0 if is_input else len(blocks) + 1)
         values = parameter.detach().float().cpu().numpy()
-        yield Matrix(name.removesuffix(".weight"), index, role, values)
+        yield Matrix(name.removesuffix(".weight"), index, roles, values)

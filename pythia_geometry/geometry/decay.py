@@ -63,7 +63,7 @@ def alpha_req(z: ArrayLike | Cloud, first: int = FIRST, last: int | None = None)
     error = jackknife_error(_shifts(cloud.centred_spectrum.leverage[:, first - 1 : end], pull), cloud.clusters)
     return {
         "alpha_req": Estimate(-slope, error, inf, n, reason),
-        "alpha_req_r2": Estimate(r2, float("nan"), 1.0, n, "no error: it describes the fit"),
+        "alpha_req_r2": Estimate(r2, float("nan"), 1.0, n),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pythia_geometry.analysis.events.summary import summarise, telling_tasks
-from pythia_geometry.analysis.tables import by_run
+from pythia_geometry.analysis.tables.reading import by_run
 from pythia_geometry.report.drawing import save
 from pythia_geometry.report.figures import curves, heat_map
 from pythia_geometry.store.run_folder import RunFolder

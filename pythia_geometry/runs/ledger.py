@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pythia_geometry.errors import DamagedError, MachineError
 from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.models import ATTENTION_KERNEL
 from pythia_geometry.extraction.probes import Probe
 from pythia_geometry.measures import Measure
 from pythia_geometry.runs import format1
@@ -152,7 +153,7 @@ class Ledger:
     def columns_alone(self, checkpoint: Checkpoint, work: str) -> Row:
         """The same for a row of the checkpoint alone: it has no probe and no position."""
         nothing = dict.fromkeys(("probe", "task", "probe_sha256", "position"), "")
-        return {**run_columns(checkpoint), **nothing, "work": work, "precision": self.request.dtype}
+        return {**run_columns(checkpoint), **nothing, "work": work, "precision": self.precision}
 
     @staticmethod
     def geometry_rows(measured: Measured, rest: Row) -> list[Row]:
@@ -204,9 +205,15 @@ class Ledger:
             raise LostActivationsError(checkpoint) from error
         return {name: array for name, array in held.items() if name in fresh}
 
+    @property
+    def precision(self) -> str:
+        """The `precision` of a number from a forward pass: its dtype, and the attention kernel where it is not sdpa."""
+        kernel = self.run.shape.kernel
+        return self.request.dtype if kernel == ATTENTION_KERNEL else f"{self.request.dtype}, {kernel}"
+
     def cached_precision(self, array: NDArray[np.floating]) -> str:
         """The `precision` of a number that was measured from the cache."""
-        return f"{self.request.dtype}, cached {array.dtype}"
+        return f"{self.precision}, cached {array.dtype}"
 
     def forget(self, checkpoint: Checkpoint | None) -> None:
         """Removes activations that nothing needs any more, where the user does not keep them."""

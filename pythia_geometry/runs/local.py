@@ -17,7 +17,7 @@ from pythia_geometry.extraction.probes import frozen_of
 from pythia_geometry.runs.fetching.files import empty_downloads
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.manifest import updated_manifest
+from pythia_geometry.runs.manifest import replaced_since, updated_manifest
 from pythia_geometry.runs.many.devices import capture_on_devices, shards_of
 from pythia_geometry.runs.many.shards import gather
 from pythia_geometry.runs.one_run.held import Held
@@ -57,7 +57,8 @@ def walk(plan: Plan, out: str | Path, progress: Progress | None = None) -> Table
         gather(folder, walked_on=shards_of(plan))
         if plan.request.is_divided:  # the others fetch now, and what lies here would come on top
             empty_downloads(folder.downloads)
-        folder.write_manifest(updated_manifest(folder.manifest(), plan))
+        held = folder.manifest()
+        folder.write_manifest(updated_manifest(held, plan, replaced_since(held, plan)))
         _freeze(plan, folder)
         ledgers = [Ledger(run, plan.request, folder, watcher) for run in plan.runs]
         elsewhere = capture_elsewhere(ledgers)

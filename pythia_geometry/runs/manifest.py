@@ -14,13 +14,13 @@ from pythia_geometry.extraction.probes import SHUFFLED
 from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.request import LOCAL
-from pythia_geometry.store.inputs import CONFIGS, IDS, NEWEST, READING, VERSIONS
+from pythia_geometry.store.inputs import CONFIGS, IDS, NEWEST, READING, REPLACED, VERSIONS
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 _PACKAGES = ("torch", "transformers", "huggingface-hub", "safetensors", "tokenizers", "numpy", "pyarrow", "pandas")
 
 
-def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+def updated_manifest(old: Mapping[str, Any], plan: Plan, replaced: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The folder's manifest with this plan's runs, probes and weight files added.
 
     Raises:
@@ -61,13 +61,22 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "runs": {**old.get("runs", {}), **{run.name: _run_facts(run) for run in plan.runs}},
         "probes": {**old.get("probes", {}), **_probe_facts(plan)},
         "weights": {**old.get("weights", {}), **_weight_facts(plan)},
-        NEWEST: _newest(old.get(NEWEST, {}), plan),
+        NEWEST: _newest(old.get(NEWEST, {}), plan, replaced or {}),
     }
+
+
+MOST = 3
+"""Steps of one kind that are said one by one."""
 
 
 def changed_inputs(old: Mapping[str, Any], plan: Plan) -> list[str]:
     """What this walk reads otherwise than the walks that the folder knows: one sentence each, for the user."""
-    return [*_changed_probes(old, plan), *(said for run in plan.runs for said in _changed_of_run(old, run))]
+    replaced = [f"{label}: {why}. Its rows stay, with that reason." for label, why in replaced_since(old, plan).items()]
+    return [
+        *_changed_probes(old, plan),
+        *(said for run in plan.runs for said in _changed_of_run(old, run)),
+        *(replaced[:MOST] + ([f"… and {len(replaced) - MOST} more steps"] if len(replaced) > MOST else [])),
+    ]
 
 
 def _changed_probes(old: Mapping[str, Any], plan: Plan) -> list[str]:
@@ -110,7 +119,7 @@ def _steps(steps: Sequence[int]) -> str:
     return f"{len(steps)} step{'s' * (len(steps) > 1)} ({named})"
 
 
-def _newest(held: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+def _newest(held: Mapping[str, Any], plan: Plan, replaced: Mapping[str, str]) -> dict[str, Any]:
     """What the walk reads with; of runs and probes that it does not touch, what was held."""
     ids, readings, configs = dict(held.get(IDS, {})), dict(held.get(READING, {})), dict(held.get(CONFIGS, {}))
     for run in plan.runs:
@@ -118,7 +127,36 @@ def _newest(held: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         readings[run.name] = run.inputs_of(run.probes[0])[READING]
         configs[run.name] = {**configs.get(run.name, {}), **{str(c.step): run.config_of(c) for c in run.usable}}
     versions = {name: str(measure.version) for name, measure in MEASURES.items()}
-    return {IDS: ids, READING: readings, CONFIGS: configs, VERSIONS: versions}
+    walked = {c.label for run in plan.runs for c in run.usable}
+    known = {label: why for label, why in held.get(REPLACED, {}).items() if label not in walked}
+    return {IDS: ids, READING: readings, CONFIGS: configs, VERSIONS: versions, REPLACED: {**known, **replaced}}
+
+
+def replaced_since(old: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    """Steps that the folder holds, that this walk does not choose, and whose weights the suite serves no more; and why.
+
+    On the Hub the commits are compared first, which costs nothing; two of the steps are asked for, and all only where
+    one of those differs.
+    """
+    return {label: why for run in plan.runs for label, why in _replaced(old.get("weights", {}), run).items()}
+
+
+def _replaced(held: Mapping[str, Any], run: RunPlan) -> dict[str, str]:
+    chosen = {checkpoint.step for checkpoint in run.checkpoints}
+    recorded = {
+        step: held[label]
+        for step in run.suite.steps()
+        if step not in chosen and (label := f"{run.name}@step{step}") in held
+    }
+    moved = [
+        step for step, facts in recorded.items() if (run.suite.commit_of(step) or "") != (facts.get("commit") or "?")
+    ]
+    sample = [*moved[:1], *moved[1:][-1:]]
+    if not sample or all(_agreement(held, run.suite.find(sample)).values()):
+        return {}
+    found = _agreement(held, run.suite.find(moved))
+    why = "the suite has changed: it serves other weights of this step since it was walked. Walk this step again"
+    return {f"{run.name}@step{step}": why for step, is_same in found.items() if not is_same}
 
 
 def _check_sources(old: Mapping[str, Any], plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -120,6 +120,13 @@ class RunPlan:
         """Floating-point operations of one checkpoint's forward passes."""
         head = 0.0 if self.spans else 2.0 * self.n_rows * self.shape.head
         return self.n_tokens * self.shape.flops_per_token + head
+
+    def dear_flops(self, measures: Iterable[Measure]) -> float:
+        """Floating-point operations of the dear ones among some measures, at one checkpoint; roughly."""
+        examples = sum(
+            x.n_tokens * self.shape.flops_per_token + 2 * len(x.sequences) * self.shape.head for x in self.losses
+        )
+        return examples * sum(measure.passes for measure in measures)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,15 @@ def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Pa
             "same command without it adds behaviour.",
             highlight=False, markup=False,
         )  # fmt: skip
+    for run in plan.runs:
+        steps = sum(c.step in run.at for c in todo_of[run.name].checkpoints)
+        dear = [measure.name for measure in plan.request.chosen if measure.passes]
+        if dear and (seconds := steps * run.dear_flops(plan.request.chosen) / flops_per_second):
+            console.print(
+                f"{run.name}: {', '.join(dear)} take at least {as_seconds(seconds)} at {steps} checkpoints; --at takes "
+                "them at chosen steps only.",
+                style="yellow", highlight=False, markup=False,
+            )  # fmt: skip
     multi = sum(1 for run in plan.runs for p in run.probes if p.single_token_share < 1)
     if multi:
         console.print(

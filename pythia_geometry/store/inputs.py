@@ -7,8 +7,7 @@ format 1, whose inputs nobody recorded, are marked in the column `precision`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -20,7 +19,11 @@ each step; version of each measure."""
 NEWEST = "newest"
 """Key of the manifest: what the last walk reads with."""
 
+REPLACED = "replaced"
+"""Key of the newest inputs: steps whose weights the suite has replaced since they were walked, and why by label."""
+
 UNKNOWN = "inputs unknown"
+POSITIONS = ("last", "mean")
 SHUFFLED = ":shuffled"
 
 
@@ -69,50 +72,62 @@ def marked(
         records: What the folder records of each checkpoint.
         newest: The manifest's entry.
     """
-    marks = [mark for record in records if record["row"] for mark in _marks(record, newest)]
-    return {name: _with_marks(frame, marks) if marks else frame for name, frame in frames.items()}
+    marks = _Marks()
+    for record in records:
+        if record["row"]:
+            marks.add(record, newest)
+    return {name: marks.on(frame) for name, frame in frames.items()}
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """What is said of rows of one question: of all of them, or of some measures alone."""
-
-    run: tuple[str, int, int]
-    probe: str
-    position: str
-    reason: str = ""
-    measures: frozenset[str] = frozenset()
-    is_unknown: bool = False
+Key = tuple[str, int, int, str, str]
+"""Model, seed, step, probe and position."""
 
 
-def _marks(record: Mapping[str, Any], newest: Mapping[str, Any]) -> Iterator[_Mark]:
-    row = record["row"]
-    run = (row["model"], row["seed"], row["step"])
-    name = row["model"] if row["seed"] == 0 else f"{row['model']}-seed{row['seed']}"
-    for question, works in record["current"].items():
-        probe, _, position = question.rpartition(" ")
-        if is_unknown(works):
-            yield _Mark(run, probe, position, is_unknown=True)
-        if reason := other_inputs(works, newest, name, probe):
-            yield _Mark(run, probe, position, reason)
-        if old := old_measures(works, newest):
-            yield _Mark(run, probe, position, "computed by an earlier version: walk this step again", frozenset(old))
+class _Marks:
+    """What is said of the rows of which question."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[Key, str] = {}
+        self.of_measures: dict[tuple[Key, str], str] = {}
+        self.unknown: set[Key] = set()
+
+    def add(self, record: Mapping[str, Any], newest: Mapping[str, Any]) -> None:
+        """Looks at one checkpoint's record."""
+        row = record["row"]
+        name = row["model"] if row["seed"] == 0 else f"{row['model']}-seed{row['seed']}"
+        replaced = newest.get(REPLACED, {}).get(f"{name}@step{row['step']}", "")
+        for question, works in record["current"].items():
+            probe, _, position = question.rpartition(" ")
+            key = (row["model"], row["seed"], row["step"], probe, position)
+            if is_unknown(works):
+                self.unknown.add(key)
+            if reason := replaced or other_inputs(works, newest, name, probe):
+                self.reasons[key] = reason
+            for measure in old_measures(works, newest):
+                self.of_measures[key, measure] = "computed by an earlier version: walk this step again"
+
+    def on(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table with its marks; of tables without a position, those of any."""
+        if frame.empty or not (self.reasons or self.of_measures or self.unknown):
+            return frame
+        keys = _keys(frame)
+        places = [keys] if "position" in frame else [[(*key[:4], at) for key in keys] for at in POSITIONS]
+        reason, precision = frame["reason"].tolist(), frame["precision"].tolist()
+        measures = frame["measure"].tolist() if "measure" in frame else [""] * len(frame)
+        for at in places:
+            for i, key in enumerate(at):
+                if said := self.reasons.get(key) or self.of_measures.get((key, measures[i])):
+                    reason[i] = f"{reason[i]}; {said}" if reason[i] else said
+                if key in self.unknown and UNKNOWN not in precision[i]:
+                    precision[i] += f", {UNKNOWN}"
+        marked = frame.assign(reason=reason, precision=precision)
+        return marked.astype({"reason": frame["reason"].dtype, "precision": frame["precision"].dtype})
 
 
-def _with_marks(frame: pd.DataFrame, marks: Iterable[_Mark]) -> pd.DataFrame:
-    frame = frame.copy()
-    control = frame["probe"].str.endswith(SHUFFLED)
-    probes = frame["probe"].str.removesuffix(SHUFFLED) + "/" + frame["task"] + control.map({True: SHUFFLED, False: ""})
-    for mark in marks:
-        model, seed, step = mark.run
-        hit = (frame["model"] == model) & (frame["seed"] == seed) & (frame["step"] == step) & (probes == mark.probe)
-        if "position" in frame:
-            hit &= frame["position"] == mark.position
-        if mark.measures:
-            hit &= frame["measure"].isin(mark.measures) if "measure" in frame else False
-        if mark.is_unknown:
-            frame.loc[hit, "precision"] = frame.loc[hit, "precision"] + f", {UNKNOWN}"
-        else:
-            held = frame.loc[hit, "reason"]
-            frame.loc[hit, "reason"] = held.where(held == "", held + "; ") + mark.reason
-    return frame
+def _keys(frame: pd.DataFrame) -> list[Key]:
+    """The question of each row."""
+    base = frame["probe"].str.removesuffix(SHUFFLED) + "/" + frame["task"]
+    names = base.where(~frame["probe"].str.endswith(SHUFFLED), base + SHUFFLED).tolist()
+    run = (frame[column].tolist() for column in ("model", "seed", "step"))
+    positions = frame["position"].tolist() if "position" in frame else [""] * len(frame)
+    return list(zip(*run, names, positions, strict=True))

@@ -89,6 +89,10 @@ class LocalSuite:
         """Seeds that the names of the folders tell apart."""
         return self._numbered.seeds
 
+    def commit_of(self, step: int) -> None:
+        """A folder has no commits."""
+        return
+
     def keeping(self) -> LocalSuite:
         """The same: its weights lie here already."""
         return self

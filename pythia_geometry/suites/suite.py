@@ -85,6 +85,10 @@ class Suite(Protocol):
         """The same run, whose fetched weights go into the user's Hub cache and stay there."""
         ...
 
+    def commit_of(self, step: int) -> str | None:
+        """The commit that holds a step now; None where there is none, or no commits."""
+        ...
+
     def step_name(self, step: int) -> str:
         """How the suite calls a step, there or not: `step512`, `ckpt_356`, `checkpoint-500`."""
         ...

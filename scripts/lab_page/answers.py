@@ -32,7 +32,8 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C12"):
         title = f"**{claim}** {judged.loc[claim, 'claim']}"
         if claim == "C4":
-            rows += [(f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(evidence, designed)]
+            rows += [(f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(designed)]
+            rows += _usual(evidence)
         elif claim in NOT_RUN:
             rows.append((title, NOT_RUN[claim][1], "–", "–"))
         else:
@@ -42,11 +43,29 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _tested(evidence: Evidence, arms: list[Arm]) -> list[tuple[str, Verdict]]:
-    """By design and convention: the designed arms first."""
-    of_arms = [(arm.name, verdict) for arm in arms for verdict in arm.verdicts]
-    usual = [(f"{verdict.model}, as trained", verdict) for verdict in evidence.precursors[0]]
-    return [(f"{name}, {CONVENTIONS[verdict.measure]}", verdict) for name, verdict in [*of_arms, *usual]]
+def _tested(arms: list[Arm]) -> list[tuple[str, Verdict]]:
+    """The designed arms, by design and convention."""
+    return [(f"{arm.name}, {CONVENTIONS[verdict.measure]}", verdict) for arm in arms for verdict in arm.verdicts]
+
+
+def _usual(evidence: Evidence) -> list[tuple[str, str, str, str]]:
+    """The usual runs, a row a convention: how many models say what."""
+    rows = []
+    for measure, name in CONVENTIONS.items():
+        mine = [verdict for verdict in evidence.precursors[0] if verdict.measure == measure]
+        if not mine:
+            continue
+        models: dict[str, list[str]] = {}
+        for verdict in mine:
+            models.setdefault(verdict.label, []).append(verdict.model)
+        said = "; ".join(f"{label}: {', '.join(which)}" for label, which in models.items())
+        n = sum(len(verdict.power.chosen.runs) for verdict in mine)
+        power = [verdict.power.decisive for verdict in mine]
+        about = f"{len(mine)} models, {n} runs, the hardest level of each of 8 tasks; lags and p below"
+        rows.append(
+            (f"**C4** the usual runs, {name}", said, about, f"{min(power):.2f} to {max(power):.2f} at half a decade")
+        )
+    return rows
 
 
 def _lead(verdict: Verdict) -> tuple[str, str, str]:

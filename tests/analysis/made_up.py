@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import Drawn, draw, world
 

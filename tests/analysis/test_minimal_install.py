@@ -23,7 +23,7 @@ sys.meta_path.insert(0, NotInstalled())
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.events.collapse import collapses
-from pythia_geometry.analysis.behaviour.table import read_table
+from pythia_geometry.analysis.curves.behaviour import read_table
 from pythia_geometry.analysis.events.layer_order import layer_order, votes
 from pythia_geometry.analysis.events.onsets import onsets
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables

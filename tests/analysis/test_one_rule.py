@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.published import read_published
-from pythia_geometry.analysis.behaviour.table import tidy
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.curves.behaviour import tidy
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, COLLAPSES, WHOLE, collapses
 from pythia_geometry.analysis.events.onsets import EMERGES, LAST, NEVER, onsets
 from pythia_geometry.analysis.events.summary import summarise
+from pythia_geometry.analysis.lm_eval.published import read_published
 from pythia_geometry.analysis.precursor.screening import ACCURACY_ALONE, EMERGED, NOT, screen_tasks
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
-from pythia_geometry.analysis.tables import NO_DIRECTION
+from pythia_geometry.analysis.tables.reading import NO_DIRECTION
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 from tests.analysis.behaviour_tables import needs_published

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from rich.console import Console
 
 import pythia_geometry as pg
 from pythia_geometry import cli
+from pythia_geometry.analysis.calibration import operating, words
 from pythia_geometry.analysis.calibration import rates as calibration
 from pythia_geometry.analysis.calibration.rates import calibrate
 from pythia_geometry.analysis.worlds.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS
+from pythia_geometry.analysis.worlds.studies import STUDIES
 from pythia_geometry.screens.precursors import show_calibration
 from pythia_geometry.store.results import read_result
 from pythia_geometry.store.run_folder import RunFolder
@@ -87,13 +90,21 @@ def test_power_of_few_tasks_says_untestable(command: Command, tmp_path: Path) ->
 def test_verdict_with_rates_controls_and_placebos(command: Command, files: list[str]) -> None:
     code, out, _ = command("precursors", *files, "--draws", "4")
     assert code == 0
-    for expected in ("precursor: both legs lead", "shuffled prompts", "controls", "placebo: one global", "resid_4"):
+    for expected in (
+        "m, rankme_centred: ",
+        "controls",
+        "placebo: one global",
+        "resid_4",
+    ):
         assert expected in out
     assert "Precedence is not a cause" in out
 
 
 def test_calibration_of_ones_own_run(command: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "CHUNK", 1)
+    monkeypatch.setattr(words, "CHUNK", 1)
+    monkeypatch.setattr(words, "calibrate_words", partial(words.calibrate_words, worlds=[STUDIES["SYNC"]], runs=(1,)))
+    monkeypatch.setattr(operating, "RULES", {})
     assert command("calibrate", files[1], "--draws", "1", "--out", "kept")[0] == 0
     kept = Path("kept/calibration.jsonl").read_text()
     code, out, _ = command("calibrate", files[1], "--draws", "1", "--out", "kept")

@@ -91,3 +91,15 @@ def test_no_number_depends_on_the_order_of_commands(order: tuple[str, str], tmp_
     suite.walk(out, measures=order[:1])
     found = suite.walk(out, measures=order)
     pd.testing.assert_frame_equal(found.geometry, suite.walk(tmp_path / "fresh", measures=order).geometry)
+
+
+def test_weights_replaced_at_steps_that_are_not_walked_again_are_said_and_their_rows_marked(tmp_path: Path) -> None:
+    suite, out = tiny_suite(tmp_path, STEPS), tmp_path / "run"
+    suite.walk(out, steps="0,2")
+    other_weights(suite)
+    plan = make_plan(suite.request(steps="8"))
+    assert sum("the suite has changed" in line for line in changed_inputs(RunFolder(out).manifest(), plan)) == 2
+    found = suite.walk(out, steps="8").geometry
+    assert found[found["step"] != 8]["reason"].str.contains("the suite has changed").all()
+    assert not found[found["step"] == 8]["reason"].str.contains("changed").any()
+    assert_same(suite.walk(out), suite.walk(tmp_path / "fresh"))

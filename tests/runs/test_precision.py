@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.runs.ledger import Ledger
+from pythia_geometry.runs.plan import make_plan
+from pythia_geometry.runs.progress import Silent
+from pythia_geometry.store.run_folder import RunFolder
 from tests.suites_on_disk import tiny_suite
 
 
@@ -33,3 +38,12 @@ def test_every_row_names_the_precision_it_was_computed_in(
     for table in (own, tables.behaviour):
         assert len(table) and set(table["precision"]) == {dtype}
     assert tables.geometry["precision"].notna().all()
+
+
+def test_an_attention_kernel_other_than_sdpa_stands_in_the_row(tmp_path: Path) -> None:
+    suite = tiny_suite(tmp_path, (0,))
+    (run,) = make_plan(suite.request()).runs
+    eager = replace(run, shape=replace(run.shape, kernel="eager"))
+    for plan, said in ((run, "float32"), (eager, "float32, eager")):
+        ledger = Ledger(plan, suite.request(), RunFolder(tmp_path / "run"), Silent())
+        assert ledger.precision == said

@@ -163,7 +163,7 @@ def test_raised_version_of_a_measure_is_computed_again_from_the_cache_if_float16
     out = tmp_path / "run"
     first = suite.walk(out)
     captured.clear()
-    newer = replace(MEASURES[name], version=2, compute=lambda cloud: Estimate(7.0, 0.5, 9.0, cloud.n))
+    newer = replace(MEASURES[name], version=99, compute=lambda cloud: Estimate(7.0, 0.5, 9.0, cloud.n))
     monkeypatch.setitem(MEASURES, name, newer)
     second = suite.walk(out)
     assert len(captured) == forwards

@@ -37,7 +37,7 @@ def test_gaussian_entries_in_half_precision() -> None:
 
 
 def test_what_cannot_be_fitted_has_a_reason() -> None:
-    assert "2 zeros left out" in weibull([0.0, 0.0, 1.0, 2.0, 3.0, 5.0])["weibull_shape"].reason
+    assert weibull([0.0, 0.0, 1.0, 2.0, 3.0, 5.0])["weibull_shape"].n == 4
     for w, words in (([0.0, 0.0], "all weights are zero"), ([1.0, np.inf], "non-finite"), ([2.0] * 9, "same size")):
         found = weibull(w)
         assert np.isnan(found["weibull_scale"].value) and words in found["weibull_scale"].reason

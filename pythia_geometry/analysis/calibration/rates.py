@@ -29,7 +29,7 @@ from pythia_geometry.analysis.precursor.usual_tests import (
     onset_calls,
     own_rank_p,
 )
-from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, Drawn, World, draw
 from pythia_geometry.errors import PythiaGeometryError

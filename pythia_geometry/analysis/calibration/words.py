@@ -21,7 +21,7 @@ from pythia_geometry.analysis.calibration.ledger import ChunkLedger, Moments
 from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.precursor.finding import Finding, StudyRun, examine, judge
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, StudyDrawn, StudyWorld, draw_study
 

@@ -43,7 +43,7 @@ def collapse(evidence: Evidence) -> Ruling:
             return not_enough(
                 f"no run of {measure} whose vote is clear: between half and nine tenths of its tasks", rows
             )
-        words[measure], p = by_votes(votes[measure])
+        words[measure], p = by_votes(votes[measure], evidence.runs())
         fell, back = (mine["label"] == COLLAPSES), mine["recovers"].astype(bool)
         n = len(votes[measure])
         parts.append(
@@ -88,7 +88,7 @@ def _made_up(name: str) -> Truth:
                 [f.label == COLLAPSES and f.recovers and f.half_by <= o for f, o in zip(falls, onset, strict=True)]
             )
             votes += [shows >= YES] if shows >= YES or shows <= NO else []
-        return by_votes(votes)[0] if votes else UNDECIDED
+        return by_votes(votes, n_runs)[0]
 
     what = "random walks" if name == "RW" else "collapse, then recovery half a decade before behaviour"
     return Truth("null" if name == "RW" else "the paper's effect", what, said)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.table import tidy
+from pythia_geometry.analysis.curves.behaviour import tidy
 from pythia_geometry.analysis.events.collapse import WHOLE, collapses
 from pythia_geometry.analysis.events.onsets import EMERGES, onsets
 from pythia_geometry.analysis.precursor.families import HARDEST, families_of

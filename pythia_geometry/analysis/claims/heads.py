@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.probability import PROBABILITY
 from pythia_geometry.analysis.claims.evidence import Evidence, Needs
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
@@ -23,13 +22,14 @@ from pythia_geometry.analysis.claims.ruling import (
     Truth,
     not_enough,
 )
+from pythia_geometry.analysis.curves.probability import PROBABILITY
 from pythia_geometry.analysis.events.coincidence import COINCIDES, Coincidence, coincidence
 from pythia_geometry.analysis.events.coincidence import NOT_TESTABLE as NO_TEST
 from pythia_geometry.analysis.events.paired_onsets import UNIT, onset_indices, paired_onsets
 from pythia_geometry.analysis.events.survival import kaplan_meier, log_rank
 from pythia_geometry.analysis.precursor.multiplicity import benjamini_hochberg
-from pythia_geometry.analysis.step_curves import running_median
-from pythia_geometry.analysis.tables import unmarked
+from pythia_geometry.analysis.tables.reading import unmarked
+from pythia_geometry.analysis.tables.step_curves import running_median
 from pythia_geometry.analysis.worlds.designs import GRID_154
 from pythia_geometry.analysis.worlds.onset_worlds import ONSET_WORLDS, OnsetWorld, draw_units
 

@@ -26,7 +26,7 @@ def order(evidence: Evidence) -> Ruling:
     cast = design[design != 0]
     if cast.empty:
         return not_enough("every design is tied", ordered)
-    word, p = by_votes([value < 0 for value in cast])
+    word, p = by_votes([value < 0 for value in cast], len(design))
     top, n = int((cast < 0).sum()), len(cast)
     told = tau.reset_index()
     counts = {str(m): f"{len(rows)} runs, {rows['size'].sum()} votes" for m, rows in told.groupby("model")}
@@ -61,7 +61,7 @@ def _made_up(name: str, what: str, slope: float) -> Truth:
             place = np.arange(MADE_UP_LAYERS, dtype=float)
             tau = depth_order(np.array(path) - slope * place, place)
             votes += [tau < 0] if tau else []
-        return by_votes(votes)[0] if votes else by_votes([False, True])[0]
+        return by_votes(votes, n_runs)[0]
 
     return Truth(name, what, said)
 

@@ -103,13 +103,17 @@ def not_enough(why: str, rows: pd.DataFrame | None = None) -> Ruling:
     return Ruling(NOT_ENOUGH, why, pd.DataFrame() if rows is None else rows)
 
 
-def by_votes(votes: Sequence[bool]) -> tuple[str, float]:
+def by_votes(votes: Sequence[bool], units: int) -> tuple[str, float]:
     """The word of one vote a unit, and its two-way sign test's smaller p: confirming and refuting cost the same.
 
-    One unit is descriptive; two to four cannot reach 5 %.
+    One unit is descriptive; two to four votes cannot reach 5 %.
+
+    Args:
+        votes: Those that are clear.
+        units: Runs or designs, with a clear vote or without.
     """
     n, yes = len(votes), int(np.sum(votes))
-    if n == 1:
+    if units == 1 and n == 1:
         return (SEEN if yes else NOT_SEEN), 0.5
     p_yes, p_no = (float(binom.sf(k - 1, n, 0.5)) for k in (yes, n - yes))
     word = REPLICATES if p_yes <= LEVEL else DOES_NOT if p_no <= LEVEL else UNDECIDED

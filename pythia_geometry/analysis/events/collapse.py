@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.events.rules import MIN_RETURN, are_apart, crossing, falls, floors, peaks, returns
-from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
-from pythia_geometry.analysis.tables import unmarked
+from pythia_geometry.analysis.tables.reading import unmarked
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves, running_median
 from pythia_geometry.errors import PythiaGeometryError
 
 TRANSIENT, PLATEAU, WHOLE = "transient", "plateau", "whole"

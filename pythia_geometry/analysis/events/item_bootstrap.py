@@ -14,8 +14,8 @@ import pandas as pd
 
 from pythia_geometry.analysis.events.onsets import MIN_POINTS, why_untestable
 from pythia_geometry.analysis.events.rules import NEVER, RULES, baselines, share_error
-from pythia_geometry.analysis.step_curves import Array
-from pythia_geometry.analysis.tables import RUN, is_share, unmarked
+from pythia_geometry.analysis.tables.reading import RUN, is_share, unmarked
+from pythia_geometry.analysis.tables.step_curves import Array
 from pythia_geometry.errors import PythiaGeometryError
 
 TASK = [*RUN, "probe", "task"]

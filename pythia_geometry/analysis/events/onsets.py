@@ -25,8 +25,7 @@ from pythia_geometry.analysis.events.rules import (
     share_error,
     tops,
 )
-from pythia_geometry.analysis.step_curves import Array, StepCurves
-from pythia_geometry.analysis.tables import (
+from pythia_geometry.analysis.tables.reading import (
     NO_DIRECTION,
     check_columns,
     check_numbers,
@@ -36,6 +35,7 @@ from pythia_geometry.analysis.tables import (
     of_metrics,
     unmarked,
 )
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 
 EMERGES, NEVER, LAST, UNTESTABLE = "emerges", "does not emerge", "only at the last point", "untestable"

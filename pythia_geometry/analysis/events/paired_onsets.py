@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.events.onsets import EMERGES, UP, onsets
-from pythia_geometry.analysis.tables import check_columns
+from pythia_geometry.analysis.tables.reading import check_columns
 
 UNIT = ["model", "seed", "probe", "task"]
 MODEL_SITE = "model"

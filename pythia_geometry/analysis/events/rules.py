@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pythia_geometry.analysis.step_curves import Array, running_median
+from pythia_geometry.analysis.tables.step_curves import Array, running_median
 
 NEVER = -1
 EARLY = 16  # steps whose mean is the untrained baseline

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pythia_geometry.analysis.events.rules import counts_once
-from pythia_geometry.analysis.tables import RUN, unmarked
+from pythia_geometry.analysis.tables.reading import RUN, unmarked
 
 
 def mark_same_weights(table: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, COLLAPSES, fin
 from pythia_geometry.analysis.events.onsets import UNTESTABLE, UP, as_curves, why_untestable
 from pythia_geometry.analysis.events.rules import NEVER, baselines, leaves_baseline
 from pythia_geometry.analysis.events.same_weights import mark_same_weights
-from pythia_geometry.analysis.tables import unmarked
+from pythia_geometry.analysis.tables.reading import unmarked
 
 FINAL_NORM = "final_norm"
 RUN_TASK = ["model", "seed", "probe", "task"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL, Families, MatchedRun, task_matched_lag
-from pythia_geometry.analysis.step_curves import StepCurves, running_median
+from pythia_geometry.analysis.tables.step_curves import StepCurves, running_median
 
 EXPONENTS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 BEND_LINE = 3.0

@@ -32,7 +32,15 @@ from pythia_geometry.analysis.precursor.task_matched_lag import (
     profiles,
     recovery_differences,
 )
-from pythia_geometry.analysis.step_curves import LAGS, Array, StepCurves, common_grid, lagged_products, resample, smooth
+from pythia_geometry.analysis.tables.step_curves import (
+    LAGS,
+    Array,
+    StepCurves,
+    common_grid,
+    lagged_products,
+    resample,
+    smooth,
+)
 
 KEPT_LINE = 0.10  # share of own timing in the shuffled prompts that a claim must be able to exclude
 ALL_SWAPS = 11  # families for which all 2^T swaps are listed

@@ -31,8 +31,8 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     last_quarter,
     log_geometry,
 )
-from pythia_geometry.analysis.step_curves import Array, StepCurves, running_median
-from pythia_geometry.analysis.tables import check_columns
+from pythia_geometry.analysis.tables.reading import check_columns
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves, running_median
 from pythia_geometry.errors import PythiaGeometryError
 
 RELEASE = ("model", "seed", "task", "released")

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pythia_geometry.analysis.precursor.screening import BehaviourRun, Screening
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.shipped import data_folder
 

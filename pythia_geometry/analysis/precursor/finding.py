@@ -13,7 +13,7 @@ import numpy as np
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, explaining_bend
 from pythia_geometry.analysis.precursor.companion import KEPT_LINE, Companion, compare_shuffled
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA, LEVEL, Leg, MatchedRun, task_matched_lag
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 
 MIN_RUNS = 3  # from which on the word speaks of runs to come
 SIGN_RUNS = 5  # from which on the sign test over runs can be at 5 %

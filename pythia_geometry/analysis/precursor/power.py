@@ -19,7 +19,7 @@ from pythia_geometry.analysis.precursor.finding import LEADS, LEADS_HERE, StudyR
 from pythia_geometry.analysis.precursor.screening import ACCURACY, MIN_TASKS, BehaviourRun, Screening, screen_tasks
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
 from pythia_geometry.analysis.precursor.tidy_tables import Question
-from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, world
 

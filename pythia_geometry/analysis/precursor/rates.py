@@ -32,7 +32,7 @@ from pythia_geometry.analysis.precursor.usual_tests import (
     own_rank_p,
 )
 from pythia_geometry.analysis.precursor.verdict import run_geometry
-from pythia_geometry.analysis.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 
 RULES = (ONSET, CCF_CHANGES, HALVES, GRANGER_CHANGES, GRANGER_LEVELS)
 """The paper's two first: onset order and sign of the cross-correlation lag."""

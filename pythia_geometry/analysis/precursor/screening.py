@@ -18,8 +18,8 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     metric_rows,
     to_curves,
 )
-from pythia_geometry.analysis.step_curves import Array, StepCurves
-from pythia_geometry.analysis.tables import CONTINUOUS, NO_DIRECTION, check_columns, is_known, unmarked
+from pythia_geometry.analysis.tables.reading import CONTINUOUS, NO_DIRECTION, check_columns, is_known, unmarked
+from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 
 MIN_TASKS = 5

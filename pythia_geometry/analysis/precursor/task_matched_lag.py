@@ -27,8 +27,15 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from pythia_geometry.analysis.precursor.multiplicity import westfall_young
-from pythia_geometry.analysis.step_curves import Array, StepCurves, common_grid, lagged_products, peak_lag, resample
-from pythia_geometry.analysis.step_curves import smooth as smoothed
+from pythia_geometry.analysis.tables.step_curves import (
+    Array,
+    StepCurves,
+    common_grid,
+    lagged_products,
+    peak_lag,
+    resample,
+)
+from pythia_geometry.analysis.tables.step_curves import smooth as smoothed
 from pythia_geometry.errors import PythiaGeometryError
 
 DELTA = 0.10  # decades

@@ -1,7 +1,7 @@
 """Anyone's tidy tables, checked and turned into curves: one training run, its tasks, their behaviour and geometry.
 
-A run folder, or CSV and Parquet files with the columns of the README, all read by `analysis/tables.py`. What a table
-lacks is named by its column; a row with a reason is not used.
+A run folder, or CSV and Parquet files with the columns of the README, all read by `analysis/tables/reading.py`. What a
+table lacks is named by its column; a row with a reason is not used.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis import tables as any_tables
-from pythia_geometry.analysis.behaviour.table import from_walk, tidy
+from pythia_geometry.analysis.curves.behaviour import from_walk, tidy
 from pythia_geometry.analysis.events.same_weights import mark_same_weights
-from pythia_geometry.analysis.step_curves import MIN_STEPS, Array, StepCurves
-from pythia_geometry.analysis.tables import check_columns, check_numbers, read_file, unmarked
+from pythia_geometry.analysis.tables import reading as any_tables
+from pythia_geometry.analysis.tables.reading import check_columns, check_numbers, read_file, unmarked
+from pythia_geometry.analysis.tables.step_curves import MIN_STEPS, Array, StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 

@@ -18,7 +18,7 @@ from pythia_geometry.analysis.events.rules import (
     rises,
 )
 from pythia_geometry.analysis.precursor.task_matched_lag import recovery_differences
-from pythia_geometry.analysis.step_curves import (
+from pythia_geometry.analysis.tables.step_curves import (
     LAGS,
     Array,
     StepCurves,

@@ -26,8 +26,8 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     last_quarter,
     log_geometry,
 )
-from pythia_geometry.analysis.step_curves import StepCurves
-from pythia_geometry.analysis.tables import check_columns
+from pythia_geometry.analysis.tables.reading import check_columns
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 
 Key = TypeVar("Key")
@@ -113,7 +113,7 @@ def powers(
     behaviour: pd.DataFrame, question: Question | None = None, draws: int = DRAWS, seed: int = 0, tasks: str = HARDEST
 ) -> dict[str, Power]:
     """Power of each model of a behaviour table, by model."""
-    if "model" not in behaviour:
+    if "model" not in behaviour or behaviour.empty:
         return {"": power(behaviour, question, draws, seed, tasks)}  # which says what is missing
     return {
         str(model): power(rows, question, draws, seed, tasks) for model, rows in behaviour.groupby("model", sort=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 
 from pythia_geometry.extraction.losses import NO_LOSS, NONE, EncodedLoss
-from pythia_geometry.extraction.matrices import matrices
+from pythia_geometry.extraction.matrices import Matrix
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.landscape.measured import SurfaceReading
@@ -17,12 +17,12 @@ from pythia_geometry.runs.rows import MODEL, Measured, Site
 WHOLE_MODEL = Site(MODEL, -1)
 
 
-def measure_matrices(model: SuiteModel, measure: Measure) -> Measured:
+def measure_matrices(found: Sequence[Matrix], measure: Measure) -> Measured:
     """A measure of every weight matrix, or of those that it names."""
     return [
-        (Site(matrix.name, matrix.layer_index), measure, measure.compute(matrix.values, **measure.settings))
-        for matrix in matrices(model)
-        if measure.is_taken_at(matrix.name, matrix.role)
+        (Site(matrix.name, matrix.layer_index), measure, measure.compute(matrix, **measure.settings))
+        for matrix in found
+        if measure.is_taken_at(matrix.name, *matrix.roles)
     ]
 
 

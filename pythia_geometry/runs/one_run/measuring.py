@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pythia_geometry.extraction.benchmark_capture import capture_benchmark
 from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.matrices import matrices
 from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.extraction.patterns import PatternReader
 from pythia_geometry.landscape.measured import SurfaceReading
@@ -84,7 +85,7 @@ class Measuring:
         answers: list[Row] = []
         ids: list[str] = []
         for encoded, given, _, futures in jobs:
-            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.request.dtype}
+            rest = {**ledger.columns(checkpoint, encoded), "precision": ledger.precision}
             geometry += ledger.geometry_rows([one for future in futures for one in future.result()], rest)
             if self.loader.has_head:
                 behaviour += behaviour_rows(given, encoded.probe, rest)
@@ -140,12 +141,13 @@ class Measuring:
         ledger = self.ledger
         model = self.loader.open(checkpoint, ledger.folder.path)
         surfaces: dict[str, SurfaceReading] = {}
+        found = list(matrices(model)) if any(one.loss is None for one in todo) else []
         for one in todo:
             ledger.progress.stage(checkpoint.label, one.key)
             work = ledger.work.of_alone(checkpoint, one)
             rest = ledger.columns_alone(checkpoint, work)
             if one.loss is None:
-                rows = ledger.geometry_rows(measure_matrices(model, one.measure), rest)
+                rows = ledger.geometry_rows(measure_matrices(found, one.measure), rest)
             else:
                 rows = [
                     row

@@ -18,7 +18,7 @@ from pythia_geometry.geometry.cloud import Cloud, Estimate, unknown
 from pythia_geometry.measures import Measure
 from pythia_geometry.runs.ledger import WHOLE, Arrays, Ledger
 from pythia_geometry.runs.one_run.held import Held, of_two
-from pythia_geometry.runs.rows import Measured, Row, Site
+from pythia_geometry.runs.rows import MODEL, Measured, Row, Site
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 NOT_KEPT = "-not-kept"
@@ -106,7 +106,7 @@ def _cloud_rows(
         estimates = [measure.compute(Cloud(a), Cloud(b), **measure.settings) for a, b in zip(x, y, strict=True)]
     rest = {
         **ledger.columns(checkpoint, encoded),
-        "precision": ledger.cached_precision(pair[0]) if pair[0] is not None else ledger.request.dtype,
+        "precision": ledger.cached_precision(pair[0]) if pair[0] is not None else ledger.precision,
         "reference_step": reference.step if reference else None,
     }
     sites = [Site(layer, index) for index, layer in enumerate(layers)]
@@ -144,16 +144,18 @@ def _weights(
 
 
 def _matrix_pairs(held: Held, measure: Measure, checkpoint: Checkpoint, reference: Checkpoint | None) -> Measured:
-    mine = [m for m in held.matrices(checkpoint) if measure.is_taken_at(m.name, m.role)]
+    mine = [m for m in held.matrices(checkpoint) if measure.is_taken_at(m.name, *m.roles)]
     theirs, reason = _theirs(held, reference)
 
-    def estimate(matrix: Matrix) -> Estimate:
+    def estimate(some: Sequence[Matrix]) -> Estimate:
         if reason:
-            return unknown(matrix.values.size, measure.range[1], reason)
-        compared: Estimate = measure.compute(matrix.values, theirs[matrix.name], **measure.settings)
+            return unknown(sum(m.values.size for m in some), measure.range[1], reason)
+        here, there = ({m.name: of(m) for m in some} for of in (lambda m: m.values, lambda m: theirs[m.name]))
+        compared: Estimate = measure.compute(here, there, **measure.settings)
         return compared
 
-    return [(Site(matrix.name, matrix.layer_index), measure, estimate(matrix)) for matrix in mine]
+    whole = [(Site(MODEL, -1), measure, estimate(mine))]
+    return [*whole, *((Site(matrix.name, matrix.layer_index), measure, estimate([matrix])) for matrix in mine)]
 
 
 def _theirs(held: Held, reference: Checkpoint | None) -> tuple[Mapping[str, NDArray[np.floating]], str]:

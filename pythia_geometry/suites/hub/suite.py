@@ -108,6 +108,10 @@ class HubSuite:
         """Seeds that the names of the steps tell apart."""
         return self._numbered.seeds
 
+    def commit_of(self, step: int) -> str | None:
+        """The commit that the listing names for a step; None where the step is not there."""
+        return self._numbered.steps[step][0].content if step in self._numbered.steps else None
+
     def keeping(self) -> HubSuite:
         """The same run, whose fetched weights go into the user's Hub cache and stay there."""
         kept = copy(self)

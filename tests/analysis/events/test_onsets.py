@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.table import tidy
+from pythia_geometry.analysis.curves.behaviour import tidy
 from pythia_geometry.analysis.events.onsets import (
     EMERGES,
     FOUND,
@@ -21,8 +21,8 @@ from pythia_geometry.analysis.events.onsets import (
     onsets,
 )
 from pythia_geometry.analysis.events.rules import RULES
-from pythia_geometry.analysis.step_curves import StepCurves
-from pythia_geometry.analysis.tables import CURVE, NO_DIRECTION
+from pythia_geometry.analysis.tables.reading import CURVE, NO_DIRECTION
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 from tests.analysis.behaviour_tables import RISE, STEPS, points
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.probability import probability
+from pythia_geometry.analysis.curves.probability import probability
 from pythia_geometry.analysis.events.paired_onsets import paired_onsets
 from pythia_geometry.errors import PythiaGeometryError
 from tests.analysis.made_up_heads import STEPS, tables

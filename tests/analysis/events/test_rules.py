@@ -24,7 +24,7 @@ from pythia_geometry.analysis.events.rules import (
     share_error,
     three_above,
 )
-from pythia_geometry.analysis.step_curves import running_median
+from pythia_geometry.analysis.tables.step_curves import running_median
 from tests.reference import onset_rules
 
 NAN = float("nan")

@@ -19,7 +19,7 @@ from pythia_geometry.analysis.precursor.event_study import (
     share_done,
     study_runs,
 )
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
 
 STEPS = np.unique(np.round(10 ** np.arange(0, 4.01, 0.06)))

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.published import read_published
+from pythia_geometry.analysis.lm_eval.published import read_published
 from pythia_geometry.analysis.precursor.rates import Family, precursor_rates
 from pythia_geometry.analysis.precursor.screening import Screening, screen_tasks
 from pythia_geometry.analysis.precursor.task_matched_lag import LEADS, MatchedRun, task_matched_lag
 from pythia_geometry.analysis.precursor.tidy_tables import log_geometry
 from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from tests.analysis.behaviour_tables import needs_published
 
 # The metric that A.2 reads for each task.

@@ -8,7 +8,7 @@ import pytest
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, bent, explaining_bend
 from pythia_geometry.analysis.precursor.companion import KEPT_LINE, compare_shuffled
 from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun
-from pythia_geometry.analysis.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, StudyDrawn, draw_study
 
@@ -65,9 +65,12 @@ def test_bending_keeps_floor_and_top_and_delays_what_lies_between() -> None:
 
 
 def test_a_decade_survives_every_mild_bend_and_a_third_does_not() -> None:
-    far, near = (explaining_bend(legs(study(name, 1)), 0) for name in ("LEAD 1", "LEAD 0.3"))
-    assert far >= BEND_LINE > near
-    assert explaining_bend(legs(study("LEAD 1", 1)), 0, to_the_line=True) == float("inf")
+    far, near = (
+        [explaining_bend(legs(study(name, seed)), 0, to_the_line=True) for seed in range(4)]
+        for name in ("LEAD 1", "LEAD 0.3")
+    )
+    assert np.mean([end == float("inf") for end in far]) >= 0.5
+    assert max(near) < BEND_LINE
 
 
 def test_a_square_root_of_behaviour_never_passes_the_line() -> None:

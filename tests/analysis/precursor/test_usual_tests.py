@@ -21,7 +21,7 @@ from pythia_geometry.analysis.precursor.usual_tests import (
     onset_calls,
     own_rank_p,
 )
-from pythia_geometry.analysis.step_curves import LAGS, StepCurves, lagged_products, peak_lag
+from pythia_geometry.analysis.tables.step_curves import LAGS, StepCurves, lagged_products, peak_lag
 from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import draw, world
 from tests.analysis.made_up import make

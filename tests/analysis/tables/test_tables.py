@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.table import read_table
+from pythia_geometry.analysis.curves.behaviour import read_table
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
-from pythia_geometry.analysis.tables import by_run, check_numbers, plain, read_file
+from pythia_geometry.analysis.tables.reading import by_run, check_numbers, plain, read_file
 from pythia_geometry.errors import PythiaGeometryError
 
 NAN = float("nan")

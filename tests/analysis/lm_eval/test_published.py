@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.published import COMMIT, FILE, LISTING, fetch_published, read_published
-from pythia_geometry.analysis.behaviour.table import tidy
+from pythia_geometry.analysis.curves.behaviour import tidy
 from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.lm_eval.published import COMMIT, FILE, LISTING, fetch_published, read_published
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from tests.analysis.behaviour_tables import needs_published
 

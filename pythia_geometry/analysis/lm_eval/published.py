@@ -15,9 +15,9 @@ from urllib.request import urlopen
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_files
-from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
-from pythia_geometry.analysis.tables import CURVE, RUN
+from pythia_geometry.analysis.lm_eval.file import todays_name
+from pythia_geometry.analysis.lm_eval.results import read_files
+from pythia_geometry.analysis.tables.reading import CURVE, RUN
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.writing import disk_errors

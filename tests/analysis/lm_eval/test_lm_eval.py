@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_results
-from pythia_geometry.analysis.behaviour.lm_eval_file import todays_name
 from pythia_geometry.analysis.events.onsets import onsets
+from pythia_geometry.analysis.lm_eval.file import todays_name
+from pythia_geometry.analysis.lm_eval.results import read_results
 from pythia_geometry.errors import PythiaGeometryError
 
 

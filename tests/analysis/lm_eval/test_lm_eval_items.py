@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.lm_eval import read_results
-from pythia_geometry.analysis.behaviour.lm_eval_items import read_items
 from pythia_geometry.analysis.events.item_bootstrap import bootstrap_onsets
+from pythia_geometry.analysis.lm_eval.items import read_items
+from pythia_geometry.analysis.lm_eval.results import read_results
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.tables import ANSWERS
 

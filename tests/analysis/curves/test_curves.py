@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.analysis.behaviour.table import SCHEMA, from_walk, read_table, recover_n, tidy
-from pythia_geometry.analysis.tables import NO_DIRECTION
+from pythia_geometry.analysis.curves.behaviour import SCHEMA, from_walk, read_table, recover_n, tidy
+from pythia_geometry.analysis.tables.reading import NO_DIRECTION
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.tables import ANSWERS, CHECKPOINTS, GEOMETRY, Tables
 from tests.analysis.behaviour_tables import STEPS, points

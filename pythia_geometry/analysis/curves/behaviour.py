@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.events.same_weights import mark_same_weights
-from pythia_geometry.analysis.tables import (
+from pythia_geometry.analysis.tables.reading import (
     CURVE,
     NO_DIRECTION,
     NUMBERS,

@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.lm_eval_file import (
+from pythia_geometry.analysis.curves.behaviour import tidy
+from pythia_geometry.analysis.lm_eval.file import (
     Results,
     Row,
     about_run,
@@ -24,8 +25,7 @@ from pythia_geometry.analysis.behaviour.lm_eval_file import (
     probe_of,
     said,
 )
-from pythia_geometry.analysis.behaviour.table import tidy
-from pythia_geometry.analysis.tables import CURVE, NO_DIRECTION, is_known
+from pythia_geometry.analysis.tables.reading import CURVE, NO_DIRECTION, is_known
 from pythia_geometry.errors import PythiaGeometryError
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy_norm", "em": "exact_match"}

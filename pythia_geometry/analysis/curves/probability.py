@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.tables import check_columns, plain
+from pythia_geometry.analysis.tables.reading import check_columns, plain
 
 PROBABILITY = "probability"
 CURVE = ["suite", "model", "seed", "step", "probe", "task"]
@@ -35,6 +35,8 @@ def probability(answers: pd.DataFrame) -> pd.DataFrame:
     answers = plain(answers, "answers")
     check_columns(answers, ("model", "step", "task", "log_prob"), "answers")
     keys = [column for column in CURVE if column in answers]
+    if "item" in answers:  # an item answered for two positions of the activations has one answer
+        answers = answers.drop_duplicates([*keys, "item"])
     items = answers[keys].assign(p=np.exp(answers["log_prob"].astype(float)))
     grouped = items.groupby(keys, sort=True, dropna=False)["p"]
     found = grouped.agg(value="mean", spread="std", known="count", n="size").reset_index()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from pythia_geometry.analysis.behaviour.lm_eval_file import Row, about_run, load_results, probe_of
+from pythia_geometry.analysis.lm_eval.file import Row, about_run, load_results, probe_of
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.tables import ANSWERS

@@ -1,1 +1,0 @@
-"""Tables of behaviour from a walk and from elsewhere, in one schema."""
