@@ -28,9 +28,9 @@ def compare_against(
     """Set a walk's benchmark scores beside somebody else's: the same task, step and shots, or a row that differs."""
     import pandas as pd
 
-    from pythia_geometry.analysis.behaviour.against import AGREES, DIFFERS, against, against_items
-    from pythia_geometry.analysis.behaviour.lm_eval_items import read_items
-    from pythia_geometry.analysis.behaviour.table import from_walk
+    from pythia_geometry.analysis.curves.behaviour import from_walk
+    from pythia_geometry.analysis.lm_eval.against import AGREES, DIFFERS, against, against_items
+    from pythia_geometry.analysis.lm_eval.items import read_items
     from pythia_geometry.commands.kept import deliver
     from pythia_geometry.report.lm_eval_results import benchmarks_of
     from pythia_geometry.screens.console import open_console
@@ -64,8 +64,8 @@ def compare_against(
 
 def _theirs(other: str, models: list[str]) -> pd.DataFrame:
     """The other side; what is published is fetched beside other downloads, and kept."""
-    from pythia_geometry.analysis.behaviour.lm_eval import read_results
-    from pythia_geometry.analysis.behaviour.published import SHOTS, fetch_published, read_published
+    from pythia_geometry.analysis.lm_eval.published import SHOTS, fetch_published, read_published
+    from pythia_geometry.analysis.lm_eval.results import read_results
 
     if other == PUBLISHED:
         home = Path("~/.cache/pythia-geometry/published")

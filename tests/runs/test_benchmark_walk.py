@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pythia_geometry.analysis.behaviour.against import AGREES, DIFFERS, against, against_items
-from pythia_geometry.analysis.behaviour.lm_eval import read_results
-from pythia_geometry.analysis.behaviour.lm_eval_items import read_items
-from pythia_geometry.analysis.behaviour.table import from_walk
+from pythia_geometry.analysis.curves.behaviour import from_walk
+from pythia_geometry.analysis.lm_eval.against import AGREES, DIFFERS, against, against_items
+from pythia_geometry.analysis.lm_eval.items import read_items
+from pythia_geometry.analysis.lm_eval.results import read_results
 from pythia_geometry.cli import app
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.benchmark_items import HarnessOptions

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.tables import unmarked
+from pythia_geometry.analysis.tables.reading import unmarked
 from pythia_geometry.errors import PythiaGeometryError
 
 AGREES, DIFFERS, OWN_ONLY = "agrees", "differs", "not compared"
