@@ -224,6 +224,7 @@ def test_the_companion_shuffles_contexts_and_no_choice(neox: World) -> None:
         load_probes(["lm-eval:blimp_adjunct_island:shuffled"], HarnessOptions(include=str(neox.include)))
 
 
+@pytest.mark.slow  # reads the harness's own index of 14,000 tasks
 @pytest.mark.parametrize(
     ("name", "said"),
     [
