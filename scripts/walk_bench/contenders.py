@@ -37,7 +37,7 @@ def ours(job: Job) -> None:
     for name in errors:
         meter.wrap(representation, name, "errors")
     meter.wrap(dimension, "_totals_without_each", "errors")
-    meter.wrap(capturing, "_score", "behaviour")
+    meter.wrap(capturing, "score_answers", "behaviour")
     meter.wrap(measuring, "capture", "capture")
     meter.wrap(one_run, "compare", "compare")
     meter.wrap(measuring, "measure_layers", "measures")
