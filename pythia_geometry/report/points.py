@@ -53,18 +53,22 @@ def scale_of(what: str) -> str:
     return MEASURES[name].scale if name in MEASURES else LINEAR
 
 
+_FLAGS = {"task": "--tasks", "what": "--measures"}
+
+
 def select(frame: pd.DataFrame, field: str, wanted: Sequence[str]) -> pd.DataFrame:
     """The rows whose field is one of those named; a task may be named without its probe set.
 
     Raises:
         PythiaGeometryError: If a name is not in the frame.
+        KeyError: If the field is neither `task` nor `what`.
     """
     held = list(dict.fromkeys(frame[field]))
     found: list[str] = []
     for name in wanted:
         matches = [one for one in held if one == name or (field == "task" and one.rpartition("/")[2] == name)]
         if not matches:
-            raise PythiaGeometryError(f"--{field} {name!r} is not in these runs. Expected some of: {_listed(held)}")
+            raise PythiaGeometryError(f"{_FLAGS[field]} {name!r} is not in these runs. Expected some of: {_listed(held)}")
         found += matches
     return frame[frame[field].isin(found)] if wanted else frame
 

@@ -64,7 +64,7 @@ def test_what_is_not_drawn_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -
         (Choice("curve"), "f.svg", "--what 'curve'"),
         (Choice(width="wide"), "f.svg", "--width 'wide'"),
         (Choice(), "f.jpg", "ends in .pdf"),
-        (Choice(tasks=("nope",)), "f.svg", "--task 'nope'"),
+        (Choice(tasks=("nope",)), "f.svg", "--tasks 'nope'"),
         (Choice("heads"), "f.svg", "--measures attention"),
         (Choice("layers", layers=("resid_9",)), "f.svg", "--layers 'resid_9'"),
     ],
