@@ -68,7 +68,8 @@ def select(frame: pd.DataFrame, field: str, wanted: Sequence[str]) -> pd.DataFra
     for name in wanted:
         matches = [one for one in held if one == name or (field == "task" and one.rpartition("/")[2] == name)]
         if not matches:
-            raise PythiaGeometryError(f"{_FLAGS[field]} {name!r} is not in these runs. Expected some of: {_listed(held)}")
+            said = f"{_FLAGS[field]} {name!r} is not in these runs"
+            raise PythiaGeometryError(f"{said}. Expected some of: {_listed(held)}")
         found += matches
     return frame[frame[field].isin(found)] if wanted else frame
 
