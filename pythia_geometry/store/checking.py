@@ -108,9 +108,10 @@ def _findings(run: RunFolder) -> Iterator[_Finding]:
         if _ACTIVATIONS.fullmatch(file.name) and (label in labels or not labels):
             again = f"{label}: a walk that reads its activations runs its probes through the model again"
             yield _parquet("activations", file, again)
-    for name in TABLE_FILES:
-        if (run.path / name).exists():
-            yield _parquet("tables", run.path / name, NEW_TABLES)
+    tables = [run.path / name for name in TABLE_FILES]
+    for file in tables if any(file.exists() for file in tables) else ():  # a stopped walk has none yet
+        gone = _Finding("tables", file, f"{file.name} is gone", NEW_TABLES)
+        yield _parquet("tables", file, NEW_TABLES) if file.exists() else gone
     for name, sha256 in run.written().items():
         yield _plain(run.path / name, sha256)
     named = {parts.label_of(finding.path) for finding in of_parts if finding.wrong and finding.path.is_dir()}

@@ -165,7 +165,9 @@ def test_every_file_damaged_alone(
         shutil.copytree(sound, out)
         name, *at = damage.split()
         flipped(out / file, float(at[0])) if at else DAMAGES[name](out / file)
-        assert check(out).is_whole == (name in HARMLESS or file.name.startswith("written.json")), file
+        is_cache_deleted = name == "deleted" and file.parts[0] == "activations"  # no table needs it: not missed
+        is_harmless = name in HARMLESS or file.name.startswith("written.json") or is_cache_deleted
+        assert check(out).is_whole == is_harmless, file
         assert_mends(suite, out, expected)
         shutil.rmtree(out)
 
