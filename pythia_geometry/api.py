@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pythia_geometry.analysis.events.summary import summarise
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.extraction.probes.probes import Probe, load_probes
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import default_out, plan_suite
 from pythia_geometry.runs.progress import Progress

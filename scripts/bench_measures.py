@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from pythia_geometry.extraction.capture import capture
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.geometry.cloud import Cloud
 from pythia_geometry.geometry.deletion import deleted_first_eigenvalue, deleted_moments, deleted_sums
 from pythia_geometry.measures import MEASURES, RESIDUAL

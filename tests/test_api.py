@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import pythia_geometry as pg
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.runs.request import Request
 from pythia_geometry.store.tables import ANSWERS, BEHAVIOUR, CHECKPOINTS, GEOMETRY, Tables
 from tests.suites_on_disk import SuiteOnDisk, assert_same, tiny_suite

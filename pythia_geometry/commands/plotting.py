@@ -16,8 +16,8 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.report import charts
 from pythia_geometry.report.captions import caption, left_out
 from pythia_geometry.report.drawing import FORMATS, save_as
-from pythia_geometry.report.inputs import Source, all_points, read_sources
 from pythia_geometry.report.latex import latex_table
+from pythia_geometry.report.page.inputs import Source, all_points, read_sources
 from pythia_geometry.report.points import ANSWERS, select
 from pythia_geometry.report.style import MAX_LINES, WIDTHS, Width
 from pythia_geometry.store.writing import disk_errors

@@ -9,7 +9,7 @@ import typer
 
 def list_probes(name: Annotated[str, typer.Argument(help="A selection, as after --probes.")] = "all") -> None:
     """List probe sets and their tasks, or three items of each task of one set or file, with its probable mistakes."""
-    from pythia_geometry.extraction.probes import ALGORITHMIC, ALL, CORE, load_probes
+    from pythia_geometry.extraction.probes.probes import ALGORITHMIC, ALL, CORE, load_probes
 
     detailed = name not in (ALL, CORE)
     for probe in load_probes((name, ALGORITHMIC) if name == ALL else (name,)):

@@ -14,7 +14,7 @@ def write_report(
     ] = "",
 ) -> None:
     """Write one HTML file that shows what run folders hold; it needs no network and can be sent to a colleague."""
-    from pythia_geometry.report.page import save_page
+    from pythia_geometry.report.page.page import save_page
     from pythia_geometry.screens.console import open_console
 
     file = save_page(runs, out)

@@ -120,7 +120,7 @@ def walk(
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.commands.walk_session import run_session, run_shard
-    from pythia_geometry.extraction.benchmark_items import HarnessOptions
+    from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
     from pythia_geometry.runs.request import Request
     from pythia_geometry.suites.named import OFFLINE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.device_names import names_several
+from pythia_geometry.extraction.loading.device_names import names_several
 from pythia_geometry.report.outcome import write_outcome
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_inputs, updated_manifest

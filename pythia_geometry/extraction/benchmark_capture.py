@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pythia_geometry.extraction.benchmark_items import BenchmarkItem
 from pythia_geometry.extraction.capture import (
     BATCH,
     LAST,
@@ -30,8 +29,9 @@ from pythia_geometry.extraction.capture import (
     read_off,
     score_answers,
 )
-from pythia_geometry.extraction.encoding import EncodedBenchmarkItem, EncodedProbe, Ids
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.benchmark_items import BenchmarkItem
+from pythia_geometry.extraction.probes.encoding import EncodedBenchmarkItem, EncodedProbe, Ids
 
 CACHE_BYTES = 128 * 2**20
 """Keys and values that are held at once."""

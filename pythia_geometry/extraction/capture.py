@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import EncodedProbe, Ids
-from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.extraction.patterns import PatternReader
+from pythia_geometry.extraction.attention.patterns import PatternReader
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Ids
 
 LAST, MEAN = "last", "mean"
 POSITIONS = (LAST, MEAN)

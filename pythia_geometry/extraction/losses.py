@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
 
 NONE, TEXT, PROBES, MIXTURE = "none", "text", "probes", "mixture"
 """Kinds of loss, as the column `probe` names them."""

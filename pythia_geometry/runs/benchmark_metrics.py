@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.extraction.benchmark_capture import in_order
-from pythia_geometry.extraction.benchmark_items import LIKELIHOOD, BenchmarkFacts, BenchmarkItem
 from pythia_geometry.extraction.capture import Answers
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.benchmark_items import LIKELIHOOD, BenchmarkFacts, BenchmarkItem
+from pythia_geometry.extraction.probes.probes import Probe
 
 OWN_SCORING = "lm-eval scores this task by code of its own, which a walk does not run; `answers` has every choice"
 NORMALISED = {"acc_norm": 0, "acc_bytes": 1}

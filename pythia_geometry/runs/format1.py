@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 
-from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.runs.request import RANGES, Request
 from pythia_geometry.store.inputs import is_unknown
 from pythia_geometry.suites.checkpoint import Checkpoint

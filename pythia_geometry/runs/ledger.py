@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.errors import DamagedError, MachineError
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.models import ATTENTION_KERNEL
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.loading.models import ATTENTION_KERNEL
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.measures import Measure
 from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan

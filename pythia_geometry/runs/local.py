@@ -12,8 +12,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pythia_geometry.extraction.benchmark_items import frozen_name, frozen_text
-from pythia_geometry.extraction.probes import frozen_of
+from pythia_geometry.extraction.probes.benchmark_items import frozen_name, frozen_text
+from pythia_geometry.extraction.probes.probes import frozen_of
 from pythia_geometry.runs.fetching.files import empty_downloads
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes import SHUFFLED
+from pythia_geometry.extraction.probes.probes import SHUFFLED
 from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.request import LOCAL

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.config_identity import config_identity
-from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.attention.marked_prompts import marked_prompts
+from pythia_geometry.extraction.loading.config_identity import config_identity
+from pythia_geometry.extraction.loading.models import DTYPES, Shape, read_prefix, read_shape
 from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
-from pythia_geometry.extraction.marked_prompts import marked_prompts
-from pythia_geometry.extraction.models import DTYPES, Shape, read_prefix, read_shape
-from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.probes.probes import Probe, load_probes
 from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.benchmark_items import HarnessOptions
 from pythia_geometry.extraction.capture import BATCH, LAST, POSITIONS
-from pythia_geometry.extraction.device_names import find_devices, names_several
+from pythia_geometry.extraction.loading.device_names import find_devices, names_several
+from pythia_geometry.extraction.loading.models import DTYPES
 from pythia_geometry.extraction.losses import PROBES, TEXT
-from pythia_geometry.extraction.models import DTYPES
+from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
 from pythia_geometry.runs.readings import READINGS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pythia_geometry.attention.head_values import HeadValue
 from pythia_geometry.attention.reading import HeadReading
 from pythia_geometry.extraction.capture import Answers
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
 from pythia_geometry.measures import Measure
 from pythia_geometry.runs.benchmark_metrics import OWN_SCORING, metrics_of

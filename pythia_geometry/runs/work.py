@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pythia_geometry.extraction.encoding import EncodedProbe
 from pythia_geometry.extraction.losses import EncodedLoss
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, WEIGHTS, Measure
 from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan

@@ -24,7 +24,7 @@ def run(job: Job) -> None:
 def ours(job: Job) -> None:
     """The walk as `pythia-geom` runs it: forward, behaviour, measures with errors, comparisons, run folder."""
     from pythia_geometry.extraction import capture as capturing
-    from pythia_geometry.extraction.models import SuiteModel
+    from pythia_geometry.extraction.loading.models import SuiteModel
     from pythia_geometry.geometry import dimension, representation
     from pythia_geometry.runs.local import walk
     from pythia_geometry.runs.one_run import measuring

@@ -10,8 +10,8 @@ import pytest
 from pythia_geometry.commands import plotting
 from pythia_geometry.commands.plotting import Choice, plot_figure
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.report.inputs import Source
 from pythia_geometry.report.latex import latex_table
+from pythia_geometry.report.page.inputs import Source
 from pythia_geometry.store.results import Result
 from tests.report.tables import make_tables
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from tests.extraction.small_models import checkpoint
 
 WORDS, PLACES, HEADS = 20, 16, 2

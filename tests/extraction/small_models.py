@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.suites.checkpoint import Checkpoint
 from pythia_geometry.suites.local import LocalSuite
 from tests.hub.checkpoints import Config, pythia_config

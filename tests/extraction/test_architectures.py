@@ -10,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from pythia_geometry.extraction.capture import MEAN, capture, check_head
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel, read_shape
+from pythia_geometry.extraction.loading.models import SuiteModel, read_shape
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
 from tests.extraction.architectures import EAGER, SETTINGS, WORDS, loaded, write
 from tests.extraction.small_models import encoded

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, LlamaConfig, Olmo2Config, PretrainedConfig
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.extraction.base_spans import BaseSpan, base_spans, places_in_memory, tensors_in
 from pythia_geometry.extraction.capture import capture
-from pythia_geometry.extraction.models import SuiteModel, read_names
+from pythia_geometry.extraction.loading.base_spans import BaseSpan, base_spans, places_in_memory, tensors_in
+from pythia_geometry.extraction.loading.models import SuiteModel, read_names
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import Place, places
 from tests.extraction.small_models import TINY, encoded

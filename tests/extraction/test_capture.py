@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pythia_geometry.extraction.capture import Answers, Capture, capture
-from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe
 from tests.extraction.small_models import TINY, checkpoint, encoded, twin, twin_layers
 from tests.hub.checkpoints import write_checkpoint
 

@@ -11,9 +11,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe, Encoder, shuffle_prompt
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import SHUFFLED, Probe, load_probes
+from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe, Encoder, shuffle_prompt
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import SHUFFLED, Probe, load_probes
 from pythia_geometry.shipped import data_folder
 from tests.hub.checkpoints import TOKENIZER
 

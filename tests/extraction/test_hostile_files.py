@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel, read_shape
+from pythia_geometry.extraction.loading.models import SuiteModel, read_shape
 from pythia_geometry.json_files import LFS_POINTER
 from tests.extraction.architectures import write
 from tests.extraction.small_models import TINY

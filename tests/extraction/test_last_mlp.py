@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, PretrainedConfig
 
-from pythia_geometry.extraction.building import positionwise
 from pythia_geometry.extraction.capture import LAST, MEAN, capture
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.building import positionwise
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from tests.extraction.small_models import TINY, checkpoint, encoded, twin, twin_layers
 from tests.hub.checkpoints import write_checkpoint
 

@@ -15,16 +15,16 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.benchmark_capture import capture_benchmark, in_order
-from pythia_geometry.extraction.benchmark_items import (
+from pythia_geometry.extraction.capture import Capture
+from pythia_geometry.extraction.loading.models import SuiteModel, read_prefix, read_shape
+from pythia_geometry.extraction.probes.benchmark_items import (
     BenchmarkItem,
     HarnessOptions,
     frozen_name,
     frozen_text,
 )
-from pythia_geometry.extraction.capture import Capture
-from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
-from pythia_geometry.extraction.models import SuiteModel, read_prefix, read_shape
-from pythia_geometry.extraction.probes import Probe, frozen_of, load_probes
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.probes.probes import Probe, frozen_of, load_probes
 from pythia_geometry.runs.benchmark_metrics import _summary
 from pythia_geometry.runs.rows import behaviour_rows
 from tests.extraction.local_benchmarks import TASKS, N, harness_answers, write_tasks

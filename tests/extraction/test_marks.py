@@ -17,11 +17,11 @@ from pythia_geometry.attention.head_values import head_values
 from pythia_geometry.attention.reading import HeadReading
 from pythia_geometry.attention.scores import SCORES
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import EncodedProbe, Encoder
-from pythia_geometry.extraction.marked_prompts import marked_prompts
-from pythia_geometry.extraction.marks import read_marks
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import SHUFFLED, Probe, load_probes
+from pythia_geometry.extraction.attention.marked_prompts import marked_prompts
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.probes.marks import read_marks
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import SHUFFLED, Probe, load_probes
 from tests.hub.checkpoints import TOKENIZER
 
 PROMPT = "When Ben and Nancy left, Ben waved to"

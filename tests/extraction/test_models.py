@@ -19,7 +19,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.capture import capture
-from pythia_geometry.extraction.models import SuiteModel, read_shape
+from pythia_geometry.extraction.loading.models import SuiteModel, read_shape
 from tests.extraction.small_models import TINY, checkpoint, encoded, random_ids, twin, twin_layers
 from tests.hub.checkpoints import Config, pythia_config, write_checkpoint
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel, read_shape
-from pythia_geometry.extraction.probes import load_probes
+from pythia_geometry.extraction.loading.models import SuiteModel, read_shape
+from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile
 from tests.hub.checkpoints import pythia_config, write_checkpoint
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from pythia_geometry.cli import app
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import Encoder
-from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.extraction.probes.encoding import Encoder
+from pythia_geometry.extraction.probes.probes import Probe, load_probes
 from pythia_geometry.shipped import data_folder
 from tests.extraction.test_tokenizer_kinds import byte_level, saved
 

@@ -24,9 +24,9 @@ from transformers import (
 from pythia_geometry.attention import SCORES, HeadPattern, Prompt
 from pythia_geometry.attention.head_values import head_values
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction import patterns
-from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.extraction.patterns import PatternReader
+from pythia_geometry.extraction.attention import patterns
+from pythia_geometry.extraction.attention.patterns import PatternReader
+from pythia_geometry.extraction.loading.models import SuiteModel
 from tests.extraction.small_models import checkpoint
 
 LENGTH, ITEMS = 12, 6

@@ -12,12 +12,12 @@ from transformers import GPTNeoXConfig, LlamaConfig
 from pythia_geometry.attention import Prompt, head_values
 from pythia_geometry.attention.copying import copying, folded
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.ablation import MEAN, RESAMPLE, ablation
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.head_weights import copying_scores
-from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.extraction.patching import patching
-from pythia_geometry.extraction.patterns import PatternReader
+from pythia_geometry.extraction.attention.ablation import MEAN, RESAMPLE, ablation
+from pythia_geometry.extraction.attention.head_weights import copying_scores
+from pythia_geometry.extraction.attention.patching import patching
+from pythia_geometry.extraction.attention.patterns import PatternReader
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from tests.extraction.planted_heads import INDUCTION, PREVIOUS, WORDS, planted
 from tests.extraction.small_models import encoded
 from tests.extraction.test_patterns import HIDDEN, SHOWN, SMALL, built
@@ -163,7 +163,7 @@ def test_the_score_is_that_of_the_whole_token_by_token_matrix() -> None:
 )
 def test_matrices_of_a_head_are_those_of_its_forward_pass(config: object, tmp_path: Path) -> None:
     """What a head adds for one token alone is its normed embedding times W_V times W_O."""
-    from pythia_geometry.extraction.head_weights import _heads
+    from pythia_geometry.extraction.attention.head_weights import _heads
 
     model = built(tmp_path, config)  # type: ignore[arg-type]
     with torch.no_grad():

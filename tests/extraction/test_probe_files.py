@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probe_files import Item, read_probe_file
+from pythia_geometry.extraction.probes.probe_files import Item, read_probe_file
 
 Row = Mapping[str, Any]
 GOOD: Row = {"prompt": "Two and two is", "target": " four"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe, language_sets, load_probes, shipped_sets
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe, language_sets, load_probes, shipped_sets
 
 SETS = [
     "arithmetic",

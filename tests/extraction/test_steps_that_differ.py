@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from tests.extraction.architectures import WORDS, loaded, write
 from tests.extraction.test_architectures import assert_read_alike, opened
 

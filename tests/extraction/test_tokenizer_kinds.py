@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.encoding import Encoder
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe, load_probes
+from pythia_geometry.extraction.probes.encoding import Encoder
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe, load_probes
 from pythia_geometry.shipped import data_folder
 from tests.hub.checkpoints import TOKENIZER
 

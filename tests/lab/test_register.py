@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes import load_probes
+from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.lab.settings import Training
 from pythia_geometry.lab.tasks import TASKS, Problem, Task, default_levels, levels_named, register, vocabulary
 from pythia_geometry.lab.train import train

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from pythia_geometry.extraction.probes import load_probes
+from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.lab.tasks import default_levels, is_held_out, vocabulary
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pythia_geometry.report.packing import (
+from pythia_geometry.report.page.packing import (
     ERROR_DIGITS,
     decimals,
     pack,

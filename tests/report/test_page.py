@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pythia_geometry.report.inputs import Source
-from pythia_geometry.report.page import page
+from pythia_geometry.report.page.inputs import Source
+from pythia_geometry.report.page.page import page
 from pythia_geometry.store.results import Result
 from tests.report.tables import make_tables
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pythia_geometry.report.inputs import Source
-from pythia_geometry.report.page import page
+from pythia_geometry.report.page.inputs import Source
+from pythia_geometry.report.page.page import page
 from tests.report.browser import opened
 from tests.report.tables import make_tables
 

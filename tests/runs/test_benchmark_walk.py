@@ -20,7 +20,7 @@ from pythia_geometry.analysis.lm_eval.items import read_items
 from pythia_geometry.analysis.lm_eval.results import read_results
 from pythia_geometry.cli import app
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.benchmark_items import HarnessOptions
+from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
 from pythia_geometry.report.lm_eval_results import benchmarks_of, export_lm_eval
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
@@ -60,7 +60,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
 
 @pytest.fixture
 def without_harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from pythia_geometry.extraction.lm_eval_tasks import _manager
+    from pythia_geometry.extraction.probes.lm_eval_tasks import _manager
 
     for name in [name for name in sys.modules if name.split(".")[0] == "lm_eval"]:
         monkeypatch.delitem(sys.modules, name)

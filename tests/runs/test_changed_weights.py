@@ -59,7 +59,7 @@ def test_weights_changed_after_the_plan_are_a_row_that_says_so(
 
 
 def test_weights_changed_while_they_are_read_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pythia_geometry.extraction.models import SuiteModel
+    from pythia_geometry.extraction.loading.models import SuiteModel
 
     suite = tiny_suite(tmp_path, STEPS)
     real = SuiteModel.swap

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.progress import Silent

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pythia_geometry.extraction.capture import Answers
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs import rows
 from pythia_geometry.suites.checkpoint import Checkpoint, WeightFile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes import load_probes
+from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import plan_suite
 from pythia_geometry.runs.request import Request

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pythia_geometry.extraction.encoding import EncodedItem, EncodedProbe
-from pythia_geometry.extraction.models import Shape
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.loading.models import Shape
+from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.measures import MEASURES, Measure
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS

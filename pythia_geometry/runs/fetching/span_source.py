@@ -7,9 +7,9 @@ from pathlib import Path, PurePath
 from threading import Event
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.base_spans import BaseSpan, base_spans
-from pythia_geometry.extraction.models import read_names
-from pythia_geometry.extraction.tensor_names import TensorNames
+from pythia_geometry.extraction.loading.base_spans import BaseSpan, base_spans
+from pythia_geometry.extraction.loading.models import read_names
+from pythia_geometry.extraction.loading.tensor_names import TensorNames
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, NEVER, UNSUPPORTED, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import HEADER, Place, places
 from pythia_geometry.suites.suite import PartOfFile, Suite

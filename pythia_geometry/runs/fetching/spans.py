@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pythia_geometry.errors import CheckpointError, MachineError
-from pythia_geometry.extraction.base_spans import places_in_memory, tensors_in
+from pythia_geometry.extraction.loading.base_spans import places_in_memory, tensors_in
 from pythia_geometry.runs.fetching.ahead import Ahead, Wanted
 from pythia_geometry.runs.fetching.span_source import SpanSource
 

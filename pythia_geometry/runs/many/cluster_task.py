@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.fetching.files import Fetcher
 from pythia_geometry.runs.ledger import Ledger

@@ -18,7 +18,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.encoding import EncodedProbe
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.fetching.weights import weights_ahead
 from pythia_geometry.runs.ledger import Ledger

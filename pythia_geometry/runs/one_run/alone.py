@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
 
+from pythia_geometry.extraction.loading.matrices import Matrix
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.losses import NO_LOSS, NONE, EncodedLoss
-from pythia_geometry.extraction.matrices import Matrix
-from pythia_geometry.extraction.models import SuiteModel
 from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.landscape.measured import SurfaceReading
 from pythia_geometry.landscape.surface import Surface

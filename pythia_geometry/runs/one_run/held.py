@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pythia_geometry.extraction.matrices import Matrix, matrices
+from pythia_geometry.extraction.loading.matrices import Matrix, matrices
 from pythia_geometry.measures import LAST, PREVIOUS, Measure
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run.loader import Loader

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pythia_geometry.extraction.capture import check_head
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.runs.fetching.files import Fetcher
 from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.plan import RunPlan

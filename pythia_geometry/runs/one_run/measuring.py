@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pythia_geometry.extraction.attention.patterns import PatternReader
 from pythia_geometry.extraction.benchmark_capture import capture_benchmark
 from pythia_geometry.extraction.capture import Answers, capture
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.matrices import matrices
-from pythia_geometry.extraction.models import SuiteModel
-from pythia_geometry.extraction.patterns import PatternReader
+from pythia_geometry.extraction.loading.matrices import matrices
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.landscape.measured import SurfaceReading
 from pythia_geometry.measures import PATTERN, RESIDUAL, Measure
 from pythia_geometry.runs.ledger import Ledger

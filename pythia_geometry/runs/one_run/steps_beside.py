@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.matrices import Matrix
+from pythia_geometry.extraction.loading.matrices import Matrix
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.geometry.cloud import Cloud, Estimate, unknown
 from pythia_geometry.measures import Measure
 from pythia_geometry.runs.ledger import WHOLE, Arrays, Ledger

@@ -38,7 +38,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import Question, last_quarte
 from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
 from pythia_geometry.analysis.precursor.verdict import Verdict, adjusted, layer_scan, precursors
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes import load_probes
+from pythia_geometry.extraction.probes.probes import load_probes
 from tests.analysis.made_up import behaviour_table, geometry_table, make, tables
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]

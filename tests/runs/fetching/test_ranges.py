@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.runs.fetching import spans as span_fetch
 from pythia_geometry.runs.fetching.spans import SpanFetcher
 from pythia_geometry.runs.ledger import UNCHECKED, Ledger

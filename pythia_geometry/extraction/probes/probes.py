@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.benchmark_items import (
+from pythia_geometry.extraction.probes.benchmark_items import (
     PREFIX,
     BenchmarkFacts,
     BenchmarkItem,
@@ -29,8 +29,8 @@ from pythia_geometry.extraction.benchmark_items import (
     is_frozen,
     read_frozen,
 )
-from pythia_geometry.extraction.probe_checks import ProbeWarning, warnings_of
-from pythia_geometry.extraction.probe_files import Item, ProbeFile, read_probe_file
+from pythia_geometry.extraction.probes.probe_checks import ProbeWarning, warnings_of
+from pythia_geometry.extraction.probes.probe_files import Item, ProbeFile, read_probe_file
 from pythia_geometry.json_files import read_json
 from pythia_geometry.shipped import data_folder
 
@@ -165,7 +165,7 @@ def _named(name: str, options: HarnessOptions) -> Iterable[Probe]:
     if base.partition("/")[0] in shipped_sets():
         return _from_shipped(base, shuffled)
     if base.startswith(PREFIX):
-        from pythia_geometry.extraction.lm_eval_tasks import build_tasks
+        from pythia_geometry.extraction.probes.lm_eval_tasks import build_tasks
 
         return [_benchmark(frozen, shuffled) for frozen in build_tasks(base.removeprefix(PREFIX), options)]
     if is_frozen(Path(base).expanduser()):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pythia_geometry.attention.pattern import Prompt
-from pythia_geometry.extraction.encoding import EncodedProbe, Encoder, Ids, shuffle_prompt
-from pythia_geometry.extraction.marks import Marks, Span
+from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder, Ids, shuffle_prompt
+from pythia_geometry.extraction.probes.marks import Marks, Span
 
 Offsets = list[tuple[int, int]]
 

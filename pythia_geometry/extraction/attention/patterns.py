@@ -16,8 +16,8 @@ from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.attention.reading import HeadReading, empty_reading
 from pythia_geometry.attention.scores import SCORES
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.attention_kernel import LayerAttention, Listening, listening, refusal
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.attention.attention_kernel import LayerAttention, Listening, listening, refusal
+from pythia_geometry.extraction.loading.models import SuiteModel
 
 ENTRIES_AT_ONCE = 2**24
 """Entries of a pattern in memory at once: 64 MiB."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.extraction.unsupported import what_it_is
+from pythia_geometry.extraction.loading.unsupported import what_it_is
 from pythia_geometry.suites.checkpoint import CORRUPT, FAILED, UNSUPPORTED, Checkpoint
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.extraction.marks import Marks, read_marks
+from pythia_geometry.extraction.probes.marks import Marks, read_marks
 from pythia_geometry.json_files import JsonError, json_rows, parse_json, read_text
 
 REQUIRED = ("prompt", "target")

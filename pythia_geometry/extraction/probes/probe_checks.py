@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pythia_geometry.extraction.probe_files import COLUMNS, Item
+from pythia_geometry.extraction.probes.probe_files import COLUMNS, Item
 
 FEW_ROWS = 100
 _OTHER_WORDS = {

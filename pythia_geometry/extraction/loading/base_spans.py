@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pythia_geometry.errors import CheckpointError
-from pythia_geometry.extraction.tensor_names import TensorNames
+from pythia_geometry.extraction.loading.tensor_names import TensorNames
 from pythia_geometry.suites.checkpoint import CORRUPT, Checkpoint, WeightFile
 from pythia_geometry.suites.safetensors_header import Place, span_of
 

@@ -12,9 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.attention_kernel import LayerAttention
-from pythia_geometry.extraction.encoding import EncodedProbe
-from pythia_geometry.extraction.head_edits import (
+from pythia_geometry.extraction.attention.attention_kernel import LayerAttention
+from pythia_geometry.extraction.attention.head_edits import (
     Array,
     Head,
     HeadsAsTheyAre,
@@ -23,7 +22,8 @@ from pythia_geometry.extraction.head_edits import (
     checked_heads,
     target_log_probs,
 )
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedProbe
 
 BATCH = 16
 

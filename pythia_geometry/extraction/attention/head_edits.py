@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.attention_kernel import LayerAttention, listening, refusal
-from pythia_geometry.extraction.encoding import EncodedItem
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.attention.attention_kernel import LayerAttention, listening, refusal
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.probes.encoding import EncodedItem
 
 Array = NDArray[np.float64]
 Head = tuple[int, int]

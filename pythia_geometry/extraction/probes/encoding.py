@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.benchmark_items import BenchmarkItem
-from pythia_geometry.extraction.probe_files import Item
-from pythia_geometry.extraction.probes import Probe
+from pythia_geometry.extraction.probes.benchmark_items import BenchmarkItem
+from pythia_geometry.extraction.probes.probe_files import Item
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.json_files import LFS_POINTER
 
 Ids = tuple[int, ...]

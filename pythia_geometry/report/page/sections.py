@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pythia_geometry.report import charts
-from pythia_geometry.report.html_parts import command, folded, paragraph, result_table, table, text
-from pythia_geometry.report.inputs import Source
+from pythia_geometry.report.page.html_parts import command, folded, paragraph, result_table, table, text
+from pythia_geometry.report.page.inputs import Source
 from pythia_geometry.report.style import WIDTHS
 from pythia_geometry.suites.checkpoint import OK, run_name
 

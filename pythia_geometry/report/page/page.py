@@ -14,13 +14,13 @@ import pandas as pd
 import vl_convert
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.report.figures_list import CELLS, LINES, figure_list
-from pythia_geometry.report.html_parts import text
-from pythia_geometry.report.inputs import Source, all_points, read_sources
 from pythia_geometry.report.marks import cells, cursor, lines, spans
-from pythia_geometry.report.packing import ERROR_DIGITS, pack
+from pythia_geometry.report.page.figures_list import CELLS, LINES, figure_list
+from pythia_geometry.report.page.html_parts import text
+from pythia_geometry.report.page.inputs import Source, all_points, read_sources
+from pythia_geometry.report.page.packing import ERROR_DIGITS, pack
+from pythia_geometry.report.page.sections import Section, fixed_charts, sections, shaded
 from pythia_geometry.report.points import scale_of, unit_of
-from pythia_geometry.report.sections import Section, fixed_charts, sections, shaded
 from pythia_geometry.report.style import MAX_LINES
 from pythia_geometry.store.writing import disk_errors, replacing
 
@@ -94,7 +94,7 @@ def _rounding(packed: dict[str, Any], points: pd.DataFrame) -> str:
 
 
 def _html(title: str, shown: Sequence[Section], data: dict[str, Any], rounding: str) -> str:
-    here = files("pythia_geometry.report")
+    here = files("pythia_geometry.report.page")
     css, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     links = " ".join(f'<a href="#{s.id}">{text(s.title)}</a>' for s in shown)
     body = "\n".join(

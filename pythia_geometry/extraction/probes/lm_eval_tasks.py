@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
-from pythia_geometry.extraction.benchmark_items import (
+from pythia_geometry.extraction.probes.benchmark_items import (
     LIKELIHOOD,
     MULTIPLE_CHOICE,
     PREFIX,

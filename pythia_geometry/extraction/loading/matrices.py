@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.weights.spectra import singular_values
 
 EMBEDDING, UNEMBEDDING, BLOCK = "embedding", "unembedding", "block"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probe_files import Item
+from pythia_geometry.extraction.probes.probe_files import Item
 from pythia_geometry.json_files import JsonError, json_rows
 
 PREFIX = "lm-eval:"

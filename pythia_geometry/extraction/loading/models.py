@@ -16,13 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import CheckpointError, PythiaGeometryError
-from pythia_geometry.extraction.building import SDPA, allocate, empty_model, find_blocks, kernel_of, positionwise
-from pythia_geometry.extraction.config_identity import config_identity
-from pythia_geometry.extraction.configs import quantised_by, read_config
-from pythia_geometry.extraction.heads import head_of, module_logits
-from pythia_geometry.extraction.repacked import repack
-from pythia_geometry.extraction.tensor_names import TensorNames, names_of, weight_slots
-from pythia_geometry.extraction.weight_files import read_tensors
+from pythia_geometry.extraction.loading.building import (
+    SDPA,
+    allocate,
+    empty_model,
+    find_blocks,
+    kernel_of,
+    positionwise,
+)
+from pythia_geometry.extraction.loading.config_identity import config_identity
+from pythia_geometry.extraction.loading.configs import quantised_by, read_config
+from pythia_geometry.extraction.loading.heads import head_of, module_logits
+from pythia_geometry.extraction.loading.repacked import repack
+from pythia_geometry.extraction.loading.tensor_names import TensorNames, names_of, weight_slots
+from pythia_geometry.extraction.loading.weight_files import read_tensors
 from pythia_geometry.suites.checkpoint import CORRUPT, UNSUPPORTED, Checkpoint
 
 if TYPE_CHECKING:

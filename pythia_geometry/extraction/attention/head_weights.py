@@ -11,7 +11,7 @@ from torch import nn
 from pythia_geometry.attention.copying import copying_through, folded
 from pythia_geometry.attention.pattern import Array
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 
 
 def copying_scores(model: SuiteModel) -> Array:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.models import SuiteModel
+from pythia_geometry.extraction.loading.models import SuiteModel
 
 KERNEL = "pythia_geometry_heads"
 """The registered function's name."""
