@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from pythia_geometry.store.results import RESULTS
+
 if TYPE_CHECKING:
     from pythia_geometry.store.checking import Health
 
@@ -31,4 +33,6 @@ def show_health(console: Console, health: Health) -> None:
         say(f"… and {len(health.foreign) - MAX_FOREIGN} more foreign files")
     for path in health.set_aside:
         say(f"aside    {path}: found damaged by an earlier walk; nothing reads it any more")
-    say("Everything is whole." if health.is_whole else "Type the walk's command again: it computes what is missing.")
+    of_walk = any(not path.startswith(f"{RESULTS}/") for path in health.damaged)
+    mend = "Type the walk's command again: it computes what is missing." if of_walk else "Type what made them again."
+    say("Everything is whole." if health.is_whole else mend)

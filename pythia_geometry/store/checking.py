@@ -16,6 +16,7 @@ from pythia_geometry.store.activations import cached_works
 from pythia_geometry.store.manifest_file import CACHES, OWN, SHARDS, TABLE_FILES, is_old_manifest
 from pythia_geometry.store.mending import DAMAGED
 from pythia_geometry.store.records import Old, copy_of, faults, is_unverified
+from pythia_geometry.store.results import RESULTS, command_of, read_result
 from pythia_geometry.store.run_folder import LOCK, WRITTEN, RunFolder
 from pythia_geometry.store.seals import verify
 
@@ -30,7 +31,7 @@ class Health:
 
     Attributes:
         folder: The run folder.
-        whole: By kind of file (manifest, checkpoints, parts, activations, tables, figures), how many are whole.
+        whole: By kind of file (manifest, checkpoints, parts, activations, tables, figures, results), how many are.
         unverified: How many of them are of format 1, which has no checksums: they can be read, no more is known.
         damaged: By path inside the folder, what is wrong.
         again: What the next walk with the same command does about it, a line each.
@@ -114,6 +115,7 @@ def _findings(run: RunFolder) -> Iterator[_Finding]:
         yield _parquet("tables", file, NEW_TABLES) if file.exists() else gone
     for name, sha256 in run.written().items():
         yield _plain(run.path / name, sha256)
+    yield from _results(run.path)
     named = {parts.label_of(finding.path) for finding in of_parts if finding.wrong and finding.path.is_dir()}
     for label, items in run.gone().items():
         if label in named:
@@ -158,6 +160,22 @@ def _plain(file: Path, sha256: str) -> _Finding:
     except OSError:
         return _Finding("figures", file, f"{file.name} is gone", NEW_TABLES)
     return _Finding("figures", file, "" if is_same else f"{file.name} does not hold what was written", NEW_TABLES)
+
+
+def _results(folder: Path) -> Iterator[_Finding]:
+    """What `precursors`, `power` and others have kept here: a table and the JSON file that names its hash."""
+    files = [file for file in (folder / RESULTS).glob("[!.]*") if file.suffix in (".parquet", ".json")]
+    for name in sorted({file.stem for file in files}):
+        pair = [folder / RESULTS / f"{name}{ending}" for ending in (".parquet", ".json")]
+        gone = [file.name for file in pair if not file.exists()]
+        try:
+            wrong = f"{gone[0]} is gone" if gone else ""
+            if not gone:
+                read_result(folder, name)
+        except PythiaGeometryError as error:
+            wrong = str(error)
+        again = f"{name}: by its own command, {command_of(name)}"
+        yield from (_Finding("results", file, wrong, again) for file in pair if file.exists())
 
 
 def _others(run: RunFolder, own: set[Path]) -> Iterator[Path]:

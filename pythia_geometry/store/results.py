@@ -2,7 +2,7 @@
 
     runs/pythia-160m/results/
         precursors.parquet     the rows, read back by `read_result`
-        precursors.json        settings, hashes of the inputs, the package's version, the table's own hash
+        precursors.json        settings, hashes of the inputs, the package's version, the table's hash, and its own
 
 The table is renamed into place before its JSON file, which names the table's hash: a kill between the two leaves a pair
 that does not match, and such a pair is refused instead of shown.
@@ -79,6 +79,7 @@ def keep_result(folder: str | Path, result: Result) -> Path:
             "inputs": dict(result.inputs),
             "table_sha256": _sha256(table),
         }
+        about["sha256"] = _own_sha256(about)
         with replacing(table.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return table
@@ -91,11 +92,13 @@ def read_result(folder: str | Path, name: str) -> Result:
         PythiaGeometryError: If there is none, or its two files do not belong together.
     """
     table = Path(folder).expanduser() / RESULTS / f"{name}.parquet"
-    again = f"Compute it again: pythia-geom {name.split('-')[0]}"
+    again = f"Compute it again: {command_of(name)}"
     try:
         about = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
         held, frame = _sha256(table), pd.read_parquet(table)
         expected, settings, inputs, made_by = (about[k] for k in ("table_sha256", "settings", "inputs", "version"))
+        if about.pop("sha256") != _own_sha256(about):
+            raise ValueError(f"{table.stem}.json does not hold what was written")
     except FileNotFoundError as error:
         raise PythiaGeometryError(f"{table.parent} holds no result {name!r}. {again}") from error
     except (ValueError, KeyError, TypeError, OSError) as error:  # torn by hand: json's and pyarrow's errors
@@ -103,6 +106,12 @@ def read_result(folder: str | Path, name: str) -> Result:
     if held != expected:
         raise PythiaGeometryError(f"{table} is not the table that {table.stem}.json describes. {again}")
     return Result(name, frame, settings, inputs, made_by)
+
+
+def command_of(name: str) -> str:
+    """What to type for a result: its name begins with its command, but for the claims of `compare`."""
+    command = name.split("-")[0]
+    return f"pythia-geom {'compare' if command == 'claims' else command}"
 
 
 def hash_inputs(paths: Iterable[str | Path]) -> dict[str, str]:
@@ -129,6 +138,10 @@ def plain(value: Any) -> Any:
 
 def _of_python(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _own_sha256(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(file: Path) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from pythia_geometry.cli import app
+from pythia_geometry.store.results import Result, keep_result
 from tests.suites_on_disk import SuiteOnDisk, tiny_suite
 
 
@@ -53,6 +55,41 @@ def test_whole_damaged_and_mended(suite: SuiteOnDisk, tmp_path: Path) -> None:
     assert code == 0 and found["is_whole"]
     assert found["set_aside"] == [f"damaged/{part.name}"]
     assert "notes.txt" in found["foreign"] and (out / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".json"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "flipped"])
+def test_a_damaged_result_is_named_with_its_command(
+    suite: SuiteOnDisk, tmp_path: Path, ending: str, damage: str
+) -> None:
+    suite.walk(tmp_path / "run")
+    table = keep_result(tmp_path / "run", Result("claims", pd.DataFrame({"claim": ["C1", "C2"]}), {"draws": 100}))
+    code, said = checked(tmp_path / "run")
+    assert code == 0 and "2 results" in said and "foreign" not in said
+    file = table.with_suffix(ending)
+    content = bytearray(file.read_bytes())
+    if damage == "gone":
+        file.unlink()
+    else:
+        content[len(content) // 3] ^= 4
+        file.write_bytes({"empty": b"", "cut": content[:20], "flipped": content}[damage])
+    code, said = checked(tmp_path / "run")
+    assert code == 3 and "damaged  results/claims." in said and "by its own command, pythia-geom compare" in said
+    assert said.endswith("Type what made them again.\n")
+
+
+@pytest.mark.parametrize("name", ["geometry", "behaviour", "answers", "checkpoints"])
+def test_a_table_that_is_gone_is_named_and_of_a_stopped_walk_none_is_expected(
+    suite: SuiteOnDisk, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "run"
+    suite.walk(out)
+    (out / f"{name}.parquet").unlink()
+    code, said = checked(out)
+    assert code == 3 and f"damaged  {name}.parquet: {name}.parquet is gone" in said
+    for file in out.glob("*.parquet"):
+        file.unlink()
+    assert checked(out)[0] == 0
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
