@@ -85,7 +85,7 @@ def test_list_of_steps_needs_no_torch() -> None:
         "suites.local",
         "suites.pythia",
         "extraction.probes",
-        "extraction.encoding",
+        "extraction.probes.encoding",
     ],
 )
 def test_module_works_without_torch(module: str) -> None:
