@@ -29,7 +29,7 @@ import torch
 
 import pythia_geometry as pg
 from pythia_geometry.lab.model import scale_named
-from pythia_geometry.lab.probes import ALGORITHMIC
+from pythia_geometry.lab.probes import ALGORITHMIC, OWN
 from pythia_geometry.lab.release import BLOCK, loss_opens, released
 from pythia_geometry.lab.settings import STAGGERED, Training
 from pythia_geometry.lab.suite_folder import LOSSES
@@ -68,11 +68,12 @@ class Planned:
     def name(self) -> str:
         return f"{self.shelf}/{self.training.name}".lstrip("/")
 
-    @property
-    def probes(self) -> list[str]:
-        """Names of probes, one a level."""
+    def probes(self, folder: Path) -> list[str]:
+        """Names of probes, one a level; a planted bend asks for answers of its own, which lie in the suite's folder."""
         levels = self.levels or [level.name for level in self.training.levels]
         wanted = [f"{ALGORITHMIC}/{level}" for level in levels]
+        if self.training.plant_bend:
+            wanted = [str(folder / f"{OWN}.jsonl")]
         return [*wanted, *(f"{probe}:shuffled" for probe in wanted)] if self.has_companion else wanted
 
 
@@ -94,10 +95,15 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late; bent behaviour."""
     arm = replace(training, release=STAGGERED)
-    planted = [(0.5, BLOCK), (0.0, 3), (-0.5, 3)]
-    return [*_block(arm), *(run for lead, n in planted for run in _block(replace(arm, plant_lead=lead))[:n])]
+    planted = [
+        ({"plant_lead": 0.5}, BLOCK),
+        ({"plant_lead": 0.0}, 3),
+        ({"plant_lead": -0.5}, 3),
+        ({"plant_bend": 8}, 3),
+    ]
+    return [*_block(arm), *(run for plant, n in planted for run in _block(replace(arm, **plant))[:n])]
 
 
 def _block(training: Training) -> list[Planned]:
@@ -149,7 +155,7 @@ def make(run: Planned, args: argparse.Namespace) -> None:
     folder = train(training, args.work / "suites" / run.shelf, watch)
     result = pg.measure(
         pg.local(folder),
-        pg.probes(*run.probes),
+        pg.probes(*run.probes(folder)),
         out=args.work / "runs" / run.name,
         request=Request(measures=BLIND if args.behaviour else MEASURES, activations="none", threads=args.threads),
     )

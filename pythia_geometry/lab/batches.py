@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from pythia_geometry.lab.tasks import PAD, TaskLevel, vocabulary
+from pythia_geometry.lab.tasks import DIGITS, PAD, TaskLevel, vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +22,20 @@ GROUPS = 4  # batches by length: one padded batch of 18 tokens wastes 1.6 times 
 
 
 class Drawn(NamedTuple):
-    """A problem in token ids, and the place of its task-level among those trained."""
+    """A problem in token ids.
+
+    Attributes:
+        prompt: The prompt.
+        answer: The answer, which the loss asks for.
+        level: Place of its task-level among those trained.
+        shown: What stands at the answer's places in the input: the answer, or under a planted bend tokens drawn at
+            random, so that no token of the answer can be read off an earlier one.
+    """
 
     prompt: list[int]
     answer: list[int]
     level: int
+    shown: list[int]
 
 
 def token_ids() -> dict[str, int]:
@@ -37,12 +46,18 @@ def token_ids() -> dict[str, int]:
 def draw_batch(levels: Sequence[TaskLevel], size: int, seed: int, step: int) -> list[Drawn]:
     """The problems of one step, from training inputs, task-levels in turn."""
     rng, ids = Random(f"{seed}/{step}"), token_ids()
+    blind = Random(f"{seed}/{step}/shown")  # apart, so that problems are those of a run without a bend
     batch = []
     for i in range(size):
         level = (i + step * size) % len(levels)
         prompt, answer = next(levels[level].problems(rng, held_out=False))
-        batch.append(Drawn([ids[t] for t in prompt], [ids[t] for t in answer], level))
+        shown = _hidden(levels[level], len(answer), blind) if levels[level].answer_tokens else answer
+        batch.append(Drawn([ids[t] for t in prompt], [ids[t] for t in answer], level, [ids[t] for t in shown]))
     return batch
+
+
+def _hidden(level: TaskLevel, n_tokens: int, rng: Random) -> list[str]:
+    return rng.choices(level.task.answers or DIGITS, k=n_tokens)
 
 
 def grouped(
@@ -66,11 +81,11 @@ def _padded(group: Sequence[Drawn], all_tokens: bool) -> tuple[Tensor, Tensor]:
 
     width = max(len(problem.prompt) + len(problem.answer) for problem in group) - 1
     inputs, labels = [], []
-    for prompt, answer, _ in group:
+    for prompt, answer, _, shown in group:
         tokens = prompt + answer
         silent = 0 if all_tokens else len(prompt) - 1
         rest = width + 1 - len(tokens)
-        inputs.append(tokens[:-1] + [PAD_ID] * rest)
+        inputs.append(prompt + shown[:-1] + [PAD_ID] * rest)
         labels.append([IGNORE] * silent + tokens[silent + 1 :] + [IGNORE] * rest)
     return torch.tensor(inputs), torch.tensor(labels)
 

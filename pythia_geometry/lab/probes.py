@@ -34,7 +34,7 @@ def probe_rows(level: TaskLevel, set_name: str = ALGORITHMIC) -> Iterator[Row]:
             "task": level.name,
             "prompt": " ".join(prompt),
             "target": " ".join(answer),
-            "distractors": [a for a in level.task.answers if a != answer[0]],
+            "distractors": [" ".join(level.said([a])) for a in level.task.answers if a != answer[0]],
             "difficulty": level.size,
             "source": f"lab/{level.task.name} {level.size} {level.task.unit}",
         }

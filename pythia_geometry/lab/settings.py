@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from random import Random
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.batches import GROUPS
 from pythia_geometry.lab.model import check_architecture, count_parameters, scale_named
-from pythia_geometry.lab.tasks import TaskLevel, levels_named
+from pythia_geometry.lab.tasks import MAX_TOKENS, TaskLevel, levels_named
 
 WARM_UP, FLOOR = 100, 0.1
 TOGETHER, STAGGERED = "together", "staggered"
 RELEASES = (TOGETHER, STAGGERED)
+MAX_BEND = MAX_TOKENS // 4  # answer tokens; the longest answers and prompts still fit
 MAX_LEAD = 1.0  # decades; a longer one leaves too little of the run after the last opening
 HEADER = 12_000  # bytes of a checkpoint beside its weights: config.json and the safetensors header
 
@@ -35,6 +37,8 @@ class Training:
             a level that is released late would learn at a lower rate.
         plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
             (plant.py); None plants nothing. Staggered runs only.
+        plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
+            0 plants nothing.
         peak_rate: Peak learning rate; None takes the scale's.
     """
 
@@ -47,6 +51,7 @@ class Training:
     all_tokens: bool = False
     release: str = TOGETHER
     plant_lead: float | None = None
+    plant_bend: int = 0
     peak_rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +67,14 @@ class Training:
             raise PythiaGeometryError(f"--steps must be 1 or more, --batch {GROUPS} or more, a seed 0 or more")
         if self.peak_rate is not None and self.peak_rate <= 0:
             raise PythiaGeometryError(f"--rate {self.peak_rate:g}: a learning rate must be above 0")
+        if self.plant_bend not in (0, *range(2, MAX_BEND + 1)):
+            raise PythiaGeometryError(f"--plant-bend {self.plant_bend}: expected answer tokens, 2 to {MAX_BEND}")
+        for level in self.levels:
+            n_tokens = sum(map(len, next(level.problems(Random(0), held_out=False))))
+            if n_tokens > MAX_TOKENS:
+                raise PythiaGeometryError(
+                    f"--plant-bend {self.plant_bend}: {level.name} has {n_tokens} tokens then, of at most {MAX_TOKENS}"
+                )
         self._check_release()
 
     def _check_release(self) -> None:
@@ -81,7 +94,7 @@ class Training:
     @cached_property
     def levels(self) -> tuple[TaskLevel, ...]:
         """The task-levels it is trained on."""
-        return levels_named(self.tasks)
+        return tuple(replace(level, answer_tokens=self.plant_bend) for level in levels_named(self.tasks))
 
     @property
     def plants(self) -> bool:
@@ -94,6 +107,7 @@ class Training:
         arm = "-alltokens" if self.all_tokens else ""
         arm += f"-{self.release}" if self.release != TOGETHER else ""
         arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
+        arm += f"-bend{self.plant_bend}" if self.plant_bend else ""
         arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""
         return "-".join([f"{self.scale}-{self.architecture}{arm}", *self.tasks])
 

@@ -2,7 +2,7 @@
 
 lab/nano-gpt2-seed0/
     suite.json  tokenizer.json          what a walk needs beside the weights
-    lab.jsonl                           probes of task-levels that do not ship, where some were trained
+    lab.jsonl                           probes of task-levels as they do not ship, where some were trained
     step0/  step1/  …                   config.json and model.safetensors, float16, in the Hub's layout
     training.json                       the settings; another run's folder is refused
     state.pt                            weights and optimiser to go on from; gone when done
@@ -132,10 +132,11 @@ def _write_facts(folder: Path, training: Training) -> None:
     """Tokenizer and probes, then `suite.json`, whose presence says that they are there."""
     with replacing(folder / "tokenizer.json") as temporary:
         write_tokenizer(temporary)
-    shipped, probes = {level.name for level in default_levels()}, [ALGORITHMIC]
-    if training.tasks:
-        probes = [f"{ALGORITHMIC}/{level.name}" for level in training.levels if level.name in shipped]
-    if own := [level for level in training.levels if level.name not in shipped]:
+    shipped, probes = set(default_levels()), [ALGORITHMIC]
+    own = [level for level in training.levels if level not in shipped]
+    if training.tasks or own:
+        probes = [f"{ALGORITHMIC}/{level.name}" for level in training.levels if level in shipped]
+    if own:
         with replacing(folder / f"{OWN}.jsonl") as temporary:
             write_rows(own, temporary)
         probes.append(f"{OWN}.jsonl")

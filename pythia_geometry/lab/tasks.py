@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -50,10 +50,19 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskLevel:
-    """A task at one level, such as MOD2 (addition modulo 23)."""
+    """A task at one level, such as MOD2 (addition modulo 23).
+
+    Attributes:
+        task: The task.
+        level: 1 is the easiest.
+        answer_tokens: A planted bend: answers are said again until they have this many tokens, and no token of one
+            can be read off another (batches.py). Exact match then needs all of them right at once; the mean
+            log-probability of a token does not. 0 plants nothing.
+    """
 
     task: Task
     level: int
+    answer_tokens: int = 0
 
     @property
     def name(self) -> str:
@@ -83,7 +92,11 @@ class TaskLevel:
         while True:
             prompt, answer = self.task.make(rng, self.size)
             if not self.holds_out or is_held_out(prompt) == held_out:
-                yield prompt, answer
+                yield prompt, self.said(answer)
+
+    def said(self, answer: Sequence[str]) -> list[str]:
+        """The answer as it is asked for: once, or as often as a planted bend wants."""
+        return [*answer] * max(1, -(-self.answer_tokens // len(answer)))
 
 
 def is_held_out(prompt: list[str]) -> bool:

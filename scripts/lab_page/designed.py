@@ -27,6 +27,7 @@ ARMS = {
     "-staggered-lead0.5": "planted lead of .5",
     "-staggered-lead0": "planted lead of 0",
     "-staggered-lead-0.5": "planted lag of .5",
+    "-staggered-bend8": "planted bend of 8 tokens",
     "-staggered": "randomised release",
     "": "all levels from step 0",
 }

@@ -95,7 +95,7 @@ def test_no_training_input_is_held_out() -> None:
     prompts = [
         [vocabulary()[i] for i in prompt]
         for step in range(20)
-        for prompt, _, _ in draw_batch(default_levels(), 96, 0, step)
+        for prompt, *_ in draw_batch(default_levels(), 96, 0, step)
     ]
     copied = [p for p in prompts if p[0] == "COPY"]
     assert len(copied) > 100 and not any(is_held_out(p) for p in copied if len(p) >= 6)
