@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from lab_page import designed, numbers, pictures, sizes
+from lab_page import depths, designed, numbers, pictures, sizes
 from lab_page.answers import answers
 from lab_page.designed import Arm
 
@@ -209,6 +209,7 @@ def parts(reference: Reference) -> dict[str, str]:
         "answers": table(answers(evidence, first_steps, arms)),
         **of_designed(arms),
         **of_sizes(first_steps),
+        "depths": table(depths.depth_rows(SHELVES / "transient")),
         "n_levels": str(found["task"].nunique()),
         "n_runs": str(len(reference.made)),
     }

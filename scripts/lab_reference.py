@@ -42,6 +42,9 @@ MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
 BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is about
 ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
+DEEP = ("oct", "dozen")  # nano's width, for the order of layers
+NEOX_SIZES = ("smoke", "nano", "quad", "micro", "small")
+RAISED = {("small", "gpt2"), ("medium", "gpt2")}  # at the rate of the smaller ones too: the control of C2
 SHUFFLED = ":shuffled"
 METRICS = ("accuracy", "exact_match", "log_prob")
 DROPPED = ["suite", "probe", "ceiling", "position", "precision", "reference_step"]
@@ -113,8 +116,9 @@ def _block(training: Training) -> list[Planned]:
 
 def _transients() -> list[Planned]:
     """The first 60 steps of each size at its own rate, and of the two that have a lower one at the others' too."""
-    own = [Training(scale, seed=seed, steps=60) for scale in SIZES for seed in range(3)]
-    raised = [replace(run, peak_rate=1e-3) for run in own if run.scale in ("small", "medium")]
+    sizes = [*((scale, "gpt2") for scale in (*SIZES, *DEEP)), *((scale, "neox") for scale in NEOX_SIZES)]
+    own = [Training(scale, architecture, seed, steps=60) for scale, architecture in sizes for seed in range(3)]
+    raised = [replace(run, peak_rate=1e-3) for run in own if (run.scale, run.architecture) in RAISED]
     return [Planned(run, "transient", ONE_EACH) for run in [*own, *raised]]
 
 

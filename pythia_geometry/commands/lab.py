@@ -14,7 +14,7 @@ lab = typer.Typer(
     help="Train small transformers on algorithmic tasks; every run is a suite that `--model lab/NAME` walks."
 )
 
-Scale = Annotated[str, typer.Option("--scale", help="smoke, nano, quad, micro, small, medium, large or xl.")]
+Scale = Annotated[str, typer.Option("--scale", help="A size, smoke to xl: lab list names them.")]
 Scales = Annotated[str, typer.Option("--scale", help="Names joined by commas. [default: all]")]
 Arch = Annotated[str, typer.Option("--arch", help="gpt2 or neox.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5.")]

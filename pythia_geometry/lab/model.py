@@ -39,6 +39,8 @@ SCALES = {
     "smoke": Scale(2, 64, 4, 2_000),
     "nano": Scale(2, 128, 4, 12_000),
     "quad": Scale(4, 128, 4, 6_000),  # nano with four blocks: layer order needs more than two
+    "oct": Scale(8, 128, 4, 6_000),
+    "dozen": Scale(12, 128, 4, 6_000),
     "micro": Scale(4, 256, 4, 4_000),
     "small": Scale(6, 384, 6, 4_000, 6e-4),
     "medium": Scale(8, 512, 8, 4_000, 6e-4),

@@ -85,14 +85,15 @@ def _ratio(found: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         return []
     rows = sizes.slope_rows(found)
     rows = rows[(rows["RankMe"] == "uncentred") & (rows["runs at"] == "own rate")].set_index("of")
-    span = found["parameters"].max() / found["parameters"].min()
+    sized = sizes.own_rate(found)["parameters"]
+    span = sized.max() / sized.min()
     told = []
     for of, row in rows.iterrows():
-        is_flat = row["within ± .10 both ways"] == "yes"
+        flat = {"yes": "does not depend on size, within ± .10 a decade", "no": "not shown to be flat"}
         numbers = (
             f"slope of ln {of} {row['slope a decade']:+.2f} a decade (over levels {row['90 % over levels']}, over runs "
         )
         numbers += f"{row['90 % over runs']}); {row['sizes']} sizes, {row['runs']} runs × {row['levels']} levels"
-        said = "does not depend on size, within ± .10 a decade" if is_flat else "not shown to be flat"
+        said = flat.get(row["within ± .10 both ways"], "undecided: a size with one run")
         told.append((f"C2, transient: {of}, {span:,.0f}× of parameters", said, numbers, "–"))
     return told

@@ -11,6 +11,7 @@ from pythia_geometry.analysis.claims.lab_reference import read_reference
 from pythia_geometry.analysis.claims.scale_invariance import DRAWS, scaling
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, TRANSIENT, collapses
 
+DEEP = ("oct", "dozen")
 VALUES = {"floor": "floor", "start": "start", "ratio": "floor ÷ start"}
 
 
@@ -34,13 +35,23 @@ def transients(folder: Path) -> pd.DataFrame:
 
 
 def own_rate(found: pd.DataFrame) -> pd.DataFrame:
-    return found[found["rate"].isna()]
+    """GPT-2 at each size's own peak rate; not the deep ones of one width, in which depth grows alone."""
+    return found[found["rate"].isna() & found["model"].str.endswith("-gpt2") & ~_scales(found).isin(DEEP)]
+
+
+def of_neox(found: pd.DataFrame) -> pd.DataFrame:
+    """NeoX at each size's own peak rate."""
+    return found[found["rate"].isna() & found["model"].str.endswith("-neox")]
 
 
 def one_rate(found: pd.DataFrame) -> pd.DataFrame:
     """Every size at a peak rate of 1e-3: those that have it, and the raised runs of the others."""
-    at_peak = found["model"].str.split("-").str[0].isin(["smoke", "nano", "quad", "micro"])
-    return found[at_peak | (found["rate"] == 1e-3)]
+    own = own_rate(found)
+    return pd.concat([own[_scales(own).isin(["smoke", "nano", "quad", "micro"])], found[found["rate"] == 1e-3]])
+
+
+def _scales(found: pd.DataFrame) -> pd.Series:
+    return found["model"].str.split("-").str[0]
 
 
 def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +72,8 @@ def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
 def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
     """Slope of the logarithm on log10 parameters; intervals over levels, and over runs."""
     rows = []
-    for what, part in (("own rate", own_rate(found)), ("peak rate 1e-3", one_rate(found))):
+    parts = {"own rate": own_rate(found), "peak rate 1e-3": one_rate(found), "NeoX, own rate": of_neox(found)}
+    for what, part in parts.items():
         for measure in ("rankme", "rankme_centred"):
             for column, name in VALUES.items():
                 values = part[part["measure"] == measure].assign(value=lambda f, c=column: f[c])
@@ -73,10 +85,17 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
                         "runs at": what, "RankMe": "uncentred" if measure == "rankme" else "centred", "of": name,
                         "sizes": s.n_sizes, "runs": s.n_runs, "levels": s.n_tasks, "slope a decade": s.slope,
                         "90 % over levels": f"{s.low:+.2f} … {s.high:+.2f}", "90 % over runs": f"{low:+.2f} … {high:+.2f}",
-                        "within ± .10 both ways": "yes" if max(-s.low, s.high, -low, high) < 0.10 else "no",
+                        "within ± .10 both ways": flat(s.low, s.high, low, high),
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def flat(*bounds: float) -> str:
+    """Whether all bounds lie within ± .10; no answer where one is missing (a size with one run)."""
+    if np.isnan(bounds).any():
+        return "needs two runs a size"
+    return "yes" if max(map(abs, bounds)) < 0.10 else "no"
 
 
 def over_runs(values: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
