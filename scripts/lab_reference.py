@@ -243,8 +243,7 @@ def main() -> None:
         sys.exit(f"No planned run {unknown[0]}. Planned: {', '.join(plan)}")
     wanted = list(plan) if args.all else args.runs
     if args.list or not wanted:
-        for name in plan:
-            print(name, "done" if is_done(name, args) else "to do")
+        show(plan, args)
         return
     torch.set_num_threads(args.threads)
     if args.minutes:
@@ -257,6 +256,18 @@ def main() -> None:
         print("Time is up; the same command goes on from here")
         sys.exit(3)
     print("All is done:", ", ".join(wanted))
+
+
+def show(plan: dict[str, Planned], args: argparse.Namespace) -> None:
+    """Every planned run, whether it is done, and the CPU time that it took."""
+    minutes = []
+    for name in plan:
+        record = args.out / f"{name}.json"
+        made = (json.loads(record.read_text()).get("cpu_seconds") or 0) / 60 if record.exists() else 0
+        minutes += [made] if made else []
+        took = f"{made:.1f} CPU-minutes" if made else "CPU time not recorded" if record.exists() else ""
+        print(f"{name:<58} {'done' if is_done(name, args) else 'to do':<6} {took}".rstrip())
+    print(f"{sum(minutes) / 60:.1f} CPU-hours in the {len(minutes)} runs that recorded them")
 
 
 def is_done(name: str, args: argparse.Namespace) -> bool:
