@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.claims.lab_reference import read_reference
@@ -46,6 +47,24 @@ def test_a_run_is_whole(name: str) -> None:
     assert g.loc[g["layer"] != "embed", "value"].notna().all()
     assert b.loc[b["metric"] != "log_prob", "value"].between(0, 1).all()
     assert (b.loc[b["metric"] == "log_prob", "value"] <= 0).all()
+
+
+RECORDS = sorted((data_folder() / "reference").rglob("*.json"))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_record_names_its_run_and_size_and_its_tables_hold_every_checkpoint(record: Path) -> None:
+    made = json.loads(record.read_text())
+    if "training" not in made:
+        return  # of another script
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in made["training"].items()}
+    training = Training(**settings)
+    assert training.name == record.stem
+    assert made["n_parameters"] == training.n_parameters
+    for kind in ("geometry", "behaviour"):
+        table = pd.read_parquet(record.with_name(f"{record.stem}.{kind}.parquet"), columns=["seed", "step", "model"])
+        assert set(table["seed"]) == {training.seed} and set(table["model"]) == {training.model}
+        assert sorted(table["step"].unique()) == checkpoint_steps(training.steps)
 
 
 def test_three_seeds_of_nano_are_there_and_learn_most_levels() -> None:
