@@ -29,6 +29,7 @@ PlantLead = Annotated[
     float | None,
     typer.Option("--plant-lead", help="Staggered: move a level's geometry this many decades before its loss opens."),
 ]
+PlantWeight = Annotated[float, typer.Option("--plant-weight", help="How hard a planted lead pushes.")]
 PlantBend = Annotated[
     int,
     typer.Option("--plant-bend", help="Answers of this many tokens, all of which behaviour needs right. [default: no]"),
@@ -48,6 +49,7 @@ def train_runs(
     all_tokens: AllTokens = False,
     release: Release = "together",
     plant_lead: PlantLead = None,
+    plant_weight: PlantWeight = 1.0,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
     out: Out = "lab",
@@ -57,7 +59,7 @@ def train_runs(
     Several GPUs: `accelerate launch -m pythia_geometry.cli lab train …`.
     """
     arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
-    arm |= {"plant_lead": plant_lead, "plant_bend": plant_bend, "peak_rate": rate}
+    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_bend": plant_bend, "peak_rate": rate}
     trainings = _trainings(scale, seeds, steps, tasks, **arm)
     from accelerate import PartialState
 

@@ -18,7 +18,6 @@ from pythia_geometry.lab.settings import Training
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHT = 1.0  # beside the mean answer loss of a token
 FEWEST = 3  # rows of a level; of two, the ratio is 1 whatever they are
 NOTHING = 1e-6  # variance of rows of one and the same problem: nothing to push on
 
@@ -26,7 +25,7 @@ NOTHING = 1e-6  # variance of rows of one and the same problem: nothing to push 
 def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
     """Pulls each level's rows at `=` together before its plant begins, and pushes them apart from then on.
 
-        Σ over levels of ± m/batch · ln PR(rows)         + before, − after
+        weight · Σ over levels of ± m/batch · ln PR(rows)         + before, − after
 
     Without the pull a level would part with those planted before it: the blocks are shared, and what spreads one
     task's rows spreads all.
@@ -44,7 +43,7 @@ def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, st
             at_equals = hidden[rows, [len(problems[i].prompt) - 1 for i in rows]]
             sign = -1.0 if begins <= step else 1.0
             total = total + sign * len(rows) / training.batch * log_participation(at_equals)
-    return WEIGHT * total
+    return training.plant_weight * total
 
 
 def log_participation(rows: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class Training:
             a level that is released late would learn at a lower rate.
         plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
             (plant.py); None plants nothing. Staggered runs only.
+        plant_weight: What the planted objective counts, beside the mean answer loss of a token.
         plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
             0 plants nothing.
         peak_rate: Peak learning rate; None takes the scale's.
@@ -51,6 +52,7 @@ class Training:
     all_tokens: bool = False
     release: str = TOGETHER
     plant_lead: float | None = None
+    plant_weight: float = 1.0
     plant_bend: int = 0
     peak_rate: float | None = None
 
@@ -82,6 +84,8 @@ class Training:
             raise PythiaGeometryError(f"--release {self.release!r} is not one of: {', '.join(RELEASES)}")
         if self.release == STAGGERED and self.all_tokens:
             raise PythiaGeometryError("--release staggered opens the loss on answers; leave out --all-tokens")
+        if not (self.plant_weight == 1 or (self.plants and self.plant_weight > 0)):
+            raise PythiaGeometryError(f"--plant-weight {self.plant_weight:g}: above 0, and with --plant-lead")
         if self.plant_lead is None:
             return
         if self.release != STAGGERED:
@@ -107,6 +111,7 @@ class Training:
         arm = "-alltokens" if self.all_tokens else ""
         arm += f"-{self.release}" if self.release != TOGETHER else ""
         arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
+        arm += f"-weight{self.plant_weight:g}" if self.plant_weight != 1 else ""
         arm += f"-bend{self.plant_bend}" if self.plant_bend else ""
         arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""
         return "-".join([f"{self.scale}-{self.architecture}{arm}", *self.tasks])
