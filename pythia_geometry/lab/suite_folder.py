@@ -14,12 +14,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import draw_batch, write_tokenizer
@@ -55,9 +55,33 @@ def progress(folder: Path) -> tuple[int, int]:
     return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)
 
 
+class Settings(Protocol):
+    """What a folder must know of its run: a dataclass with a name and a size."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        ...
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What its folder takes at most."""
+        ...
+
+
+Run = TypeVar("Run", bound=Settings)
+
+
 @contextmanager
-def writing(folder: Path, training: Training) -> Iterator[None]:
+def writing(folder: Path, training: Run, write_facts: Callable[[Path, Run], None]) -> Iterator[None]:
     """Makes the folder, or checks that it holds this very run, and keeps others out.
+
+    Args:
+        folder: Its place.
+        training: The run's settings.
+        write_facts: Writes what a walk needs beside the weights, `suite.json` last.
 
     Raises:
         PythiaGeometryError: If the folder holds something else.
@@ -70,7 +94,7 @@ def writing(folder: Path, training: Training) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as stream:
             lock(stream, folder, "training")
-            _prepare(folder, training)
+            _prepare(folder, training, write_facts)
             yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -79,7 +103,7 @@ def writing(folder: Path, training: Training) -> Iterator[None]:
         ) from error
 
 
-def _refuse_others(folder: Path, training: Training) -> None:
+def _refuse_others(folder: Path, training: Settings) -> None:
     """Refuses a folder that holds another run, or something else."""
     settings, record = _settings(training), folder / SETTINGS
     if record.exists():
@@ -88,7 +112,7 @@ def _refuse_others(folder: Path, training: Training) -> None:
         except ValueError as error:
             raise PythiaGeometryError(f"{record} is damaged: {error}. Pass another --out") from error
         # A record from before a setting existed means its default.
-        held = {field.name: field.default for field in fields(Training)} | held
+        held = {field.name: field.default for field in fields(training)} | held
         different = [f"{key} {held[key]!r}" for key in settings if held[key] != settings[key]]
         if different:
             raise PythiaGeometryError(
@@ -98,7 +122,7 @@ def _refuse_others(folder: Path, training: Training) -> None:
         raise PythiaGeometryError(f"{folder} is not empty and holds no lab run. Pass another --out")
 
 
-def _prepare(folder: Path, training: Training) -> None:
+def _prepare(folder: Path, training: Run, write_facts: Callable[[Path, Run], None]) -> None:
     """Writes the settings first: whatever stops the training later, they say whose folder this is.
 
     The folder is held. Each file is there whole or not at all, and what a stopped call did not come to is written now.
@@ -110,15 +134,15 @@ def _prepare(folder: Path, training: Training) -> None:
         with replacing(folder / SETTINGS) as temporary:
             temporary.write_text(json.dumps(_settings(training), indent=2) + "\n")
     if not (folder / FACTS_NAME).exists():
-        _write_facts(folder, training)
+        write_facts(folder, training)
 
 
-def _settings(training: Training) -> dict[str, Any]:
+def _settings(training: Settings) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(training)))
     return settings
 
 
-def _check_room(folder: Path, training: Training) -> None:
+def _check_room(folder: Path, training: Settings) -> None:
     held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     needed, free = training.bytes_on_disk - held, shutil.disk_usage(folder).free
     if free < needed:
@@ -128,7 +152,7 @@ def _check_room(folder: Path, training: Training) -> None:
         )
 
 
-def _write_facts(folder: Path, training: Training) -> None:
+def write_facts(folder: Path, training: Training) -> None:
     """Tokenizer and probes, then `suite.json`, whose presence says that they are there."""
     with replacing(folder / "tokenizer.json") as temporary:
         write_tokenizer(temporary)

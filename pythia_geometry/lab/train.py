@@ -20,7 +20,15 @@ from pythia_geometry.lab.model import build_model, scale_named
 from pythia_geometry.lab.plant import plant_loss
 from pythia_geometry.lab.release import loss_opens
 from pythia_geometry.lab.settings import Training, checkpoint_steps
-from pythia_geometry.lab.suite_folder import finish, is_finished, restore, save_checkpoint, save_state, writing
+from pythia_geometry.lab.suite_folder import (
+    finish,
+    is_finished,
+    restore,
+    save_checkpoint,
+    save_state,
+    write_facts,
+    writing,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +79,7 @@ def train(training: Training, out: str | Path = "lab", watch: Watch | None = Non
         raise PythiaGeometryError(f"--batch must be {GROUPS} or more for each of {accelerator.num_processes} processes")
     with ExitStack() as stack:
         if accelerator.is_main_process:
-            stack.enter_context(writing(folder, training))
+            stack.enter_context(writing(folder, training, write_facts))
         accelerator.wait_for_everyone()
         stack.enter_context(threads_for(training))
         if not is_finished(folder):

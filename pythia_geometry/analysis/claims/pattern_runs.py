@@ -1,0 +1,100 @@
+"""Tables of the patterns lab (`data/reference/patterns`): when runs emerge, and the two onsets of every output.
+
+Made by `scripts/patterns_reference.py`; what decides is in docs/decisions/0015-patterns-lab.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pythia_geometry.analysis.curves.probability import PROBABILITY
+from pythia_geometry.analysis.events.coincidence import Coincidence, coincidence
+from pythia_geometry.analysis.events.paired_onsets import MODEL_SITE, paired_onsets
+from pythia_geometry.analysis.events.rules import SUSTAINED
+from pythia_geometry.shipped import data_folder
+
+EMERGED = 0.9  # accuracy over all outputs, the reproduction's
+RUNS = "runs.csv"
+TARGET_MASS = "target_mass"
+
+
+def emergence(readings: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """When each run emerged: the first examination from which accuracy is .9 or more at four fifths of all that follow.
+
+    How it misleads: a run that was stopped once it was solved has few examinations after it; ten by the lab's rule.
+
+    Args:
+        readings: seed, output, step, accuracy.
+        budget: Steps that a run would have been given.
+
+    Returns:
+        One row a run: seed, after, by (steps; NaN where it did not emerge), last (`by`'s bound: the budget).
+    """
+    mean = readings.groupby(["seed", "step"], sort=True)["accuracy"].mean()
+    rows = []
+    for seed, curve in mean.groupby(level="seed"):
+        step, above = curve.index.get_level_values("step").to_numpy(), curve.to_numpy() >= EMERGED
+        held = np.cumsum(above[::-1])[::-1] / np.arange(len(above), 0, -1)
+        found = np.flatnonzero(above & (held >= SUSTAINED))
+        first = int(found[0]) if len(found) else -1
+        after = float(step[first - 1]) if first > 0 else np.nan
+        rows.append([seed, after, float(step[first]) if first >= 0 else np.nan, float(budget)])
+    return pd.DataFrame(rows, columns=["seed", "after", "by", "last"])
+
+
+def read_runs(folder: Path | None = None) -> pd.DataFrame:
+    """One row a run of every arm that is there, with its settings; empty where none is."""
+    file = (folder or shipped()) / RUNS
+    if not file.exists():
+        return pd.DataFrame()
+    return pd.read_csv(file, keep_default_na=False, na_values=["nan"])
+
+
+def shipped() -> Path:
+    """Folder of the tables that ship."""
+    return data_folder() / "reference" / "patterns"
+
+
+def output_units(readings: pd.DataFrame) -> pd.DataFrame:
+    """The two onsets of every output of every run, as `coincidence` reads them.
+
+    Args:
+        readings: seed, output, step, probability, error, mass, mass_error of one arm.
+    """
+    shared = readings[["seed", "step"]].assign(model="lab", task=readings["output"].map("{:02d}".format))
+    numbers = readings[["mass", "mass_error", "probability", "error"]].astype(float)
+    geometry = shared.assign(measure=TARGET_MASS, layer=MODEL_SITE, head=np.nan)
+    geometry = geometry.assign(value=numbers["mass"], error=numbers["mass_error"])
+    behaviour = shared.assign(metric=PROBABILITY, value=numbers["probability"], error=numbers["error"])
+    return paired_onsets(geometry, behaviour, PROBABILITY)
+
+
+def related_outputs(parents: Sequence[Sequence[int]], shared: int) -> frozenset[frozenset[str]]:
+    """Pairs of outputs with so many parents in common, by the cells of `output_units`."""
+    n = len(parents)
+    return frozenset(
+        frozenset((f"lab {i:02d}", f"lab {j:02d}"))
+        for i in range(n)
+        for j in range(i)
+        if len(set(parents[i]) & set(parents[j])) >= shared
+    )
+
+
+def base_arm(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Readings of a base arm, and what made them."""
+    where = folder or shipped()
+    facts: dict[str, Any] = json.loads((where / f"{name}.json").read_text())
+    return pd.read_parquet(where / f"{name}.parquet"), facts
+
+
+def of_base(name: str, folder: Path | None = None) -> Coincidence:
+    """S2 on a base arm: do an output's pattern and its behaviour appear together?"""
+    readings, facts = base_arm(name, folder)
+    shared = 2 if facts["training"]["size"] <= 8 else 1
+    return coincidence(output_units(readings), related_outputs(facts["parents"], shared))

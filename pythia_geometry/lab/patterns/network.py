@@ -1,0 +1,57 @@
+"""The network of a training: which of the three functions computes it, on stacked members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from pythia_geometry.lab.patterns import mixer, one_block, transformer
+from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
+from pythia_geometry.lab.patterns.transformer import Params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Network:
+    """A function of stacked parameters and inputs.
+
+    Attributes:
+        training: What it is for.
+        shapes: One member's parameters.
+    """
+
+    def __init__(self, training: PatternTraining) -> None:
+        """Prepares what all calls share: the pairs of one block, and the bias c·A."""
+        self.training, self.shape, task = training, training.shape, training.problem
+        self.is_mixer = training.network == MIXER
+        self.shapes = (mixer if self.is_mixer else transformer).parameter_shapes(self.shape)
+        # Of the trained positions [Q, T]; those that are examined are the last of them.
+        self.parents = torch.as_tensor(task.parents, dtype=torch.float32)
+        possible = getattr(task, "possible", None)
+        self.pairs = (
+            one_block.Pairs(torch.as_tensor(possible)) if self.shape.n_layers == 1 and possible is not None else None
+        )
+
+    def __call__(
+        self, params: Params, inputs: Tensor, trained: bool = False, given: Tensor | None = None, pattern: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits [E, B, Q, V], and the last block's patterns [E, B, H, Q, T] where they are asked for.
+
+        Args:
+            params: Stacked members.
+            inputs: Token ids [E, B, T].
+            trained: At the trained positions instead of the examined ones.
+            given: Patterns that stand in for the last block's own.
+            pattern: Whether patterns are returned; a mixer has none.
+        """
+        task = self.training.problem
+        at = task.trained if trained else task.queries
+        if self.is_mixer:
+            return mixer.forward(params, self.shape, inputs, at), None
+        bias = self.training.bias * self.parents[-len(at) :] if self.training.bias else None
+        if self.pairs is not None:
+            return one_block.forward(params, self.shape, inputs, at, self.pairs, bias, given, pattern)
+        logits, own = transformer.forward(params, self.shape, inputs, at, bias, given)
+        return logits, own if pattern else None

@@ -1,0 +1,135 @@
+"""Several seeds in one process: the members of a stack move together, each as if it were alone.
+
+AdamW at one rate, weight decay on everything, no clipping and no schedule: nothing couples members, and the batch of a
+step depends on the member's seed and the step alone. A member may therefore leave the stack, be stopped, or join later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from pythia_geometry.lab.patterns.member import Member, Reading
+from pythia_geometry.lab.patterns.network import Network
+from pythia_geometry.lab.patterns.transformer import Params
+
+BETAS, WEIGHT_DECAY = (0.9, 0.999), 0.01  # the reproduction's: torch's own
+
+Donor = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
+"""From inputs [E, B, T] and the members' seeds to the patterns that stand in for their own [E, B, H, Q, T]."""
+
+
+class Stack:
+    """Members at one step, in one set of tensors.
+
+    Attributes:
+        network: The function they share.
+        step: Updates made.
+    """
+
+    def __init__(self, network: Network, members: Sequence[Member], donor: Donor | None = None) -> None:
+        """Lays members side by side.
+
+        Args:
+            network: The function they share.
+            members: At one step; they are not changed before `write_back`.
+            donor: Patterns that are supplied in training and when examined.
+        """
+        self.network, self._members, self._donor = network, list(members), donor
+        self.step = members[0].step
+        self.params: Params = {
+            name: torch.stack([m.params[name] for m in members]).requires_grad_() for name in network.shapes
+        }
+        self._optimizer = torch.optim.AdamW(
+            self.params.values(), lr=network.training.rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        for name, p in self.params.items():
+            first, second = (torch.stack([m.moments[name][i] for m in members]) for i in (0, 1))
+            state = {"step": torch.tensor(float(self.step)), "exp_avg": first, "exp_avg_sq": second}
+            self._optimizer.state[p] = state
+        inputs, right = network.training.problem.examined()
+        self._inputs, self._right = torch.as_tensor(inputs), torch.as_tensor(right)
+
+    def update(self) -> None:
+        """One step of every member."""
+        training = self.network.training
+        drawn = [
+            training.problem.draw(np.random.default_rng([m.seed, self.step]), training.batch) for m in self._members
+        ]
+        inputs, right = (torch.as_tensor(np.stack(part)) for part in zip(*drawn, strict=True))
+        given = self._given(inputs)
+        logits, _ = self.network(self.params, inputs, trained=True, given=given)
+        each = cross_entropy(logits.flatten(0, 2), right.flatten(), reduction="none").view(len(drawn), -1).mean(1)
+        self._optimizer.zero_grad()
+        each.sum().backward()
+        self._still()
+        self._optimizer.step()
+        self.step += 1
+        for member, loss in zip(self._members, each.tolist(), strict=True):
+            member.losses.append(loss)
+
+    def _given(self, inputs: torch.Tensor) -> torch.Tensor | None:
+        return self._donor(inputs, [m.seed for m in self._members]) if self._donor else None
+
+    def _still(self) -> None:
+        """Takes the gradient of offsets that nothing sees for what it is, 0.
+
+        Softmax does not see the keys' offset, and the next norm does not see one number added to a whole row, which is
+        what a mixer's offset by position is. Left alone these gradients are rounding noise, which AdamW would blow up
+        to full steps that differ with the stack's size.
+        """
+        inner = self.network.shape.n_heads * self.network.shape.head_width
+        for name, p in self.params.items():
+            if name.endswith("attn.c_attn.bias") and p.grad is not None:
+                p.grad[:, inner : 2 * inner] = 0.0
+            elif name.endswith("mix.c_proj.bias"):
+                p.grad = None if p.grad is None else torch.zeros_like(p)
+
+    @torch.no_grad()
+    def examine(self) -> None:
+        """Adds what every output is now to the readings of every member that has none of this step."""
+        n_members = len(self._members)
+        inputs = self._inputs.expand(n_members, -1, -1)
+        given = self._given(inputs)
+        logits, pattern = self.network(self.params, inputs, given=given, pattern=True)
+        p = logits.softmax(-1).gather(-1, self._right.expand(n_members, -1, -1)[..., None])[..., 0]
+        is_right = (logits.argmax(-1) == self._right).float().mean(1)
+        mass, top = self._mass(pattern) if pattern is not None else (p * torch.nan, p[:, 0] * torch.nan)
+        root = len(self._inputs) ** 0.5
+        columns = [p.mean(1), p.std(1) / root, is_right, mass.mean(1), mass.std(1) / root, top]
+        for member, rows in zip(self._members, torch.stack(columns, -1).tolist(), strict=True):
+            if member.readings and member.readings[-1].step == self.step:
+                continue  # it stopped here, and goes on
+            member.readings.extend(Reading(self.step, output, *row) for output, row in enumerate(rows))
+
+    def _mass(self, pattern: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attention on the parents, summed over heads [E, B, Q], and the largest of one head [E, Q]."""
+        parents = self.network.parents[-pattern.shape[3] :]
+        by_head = (pattern * parents).sum(-1)  # [E, B, H, Q]
+        return by_head.sum(2), by_head.mean(1).amax(1)
+
+    def write_back(self) -> None:
+        """Gives each member its parameters and moments as they are now."""
+        for i, member in enumerate(self._members):
+            member.step = self.step
+            member.params = {name: p.detach()[i].clone() for name, p in self.params.items()}
+            state = self._optimizer.state
+            member.moments = {
+                name: (state[p]["exp_avg"][i].clone(), state[p]["exp_avg_sq"][i].clone())
+                for name, p in self.params.items()
+            }
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread: products this small gain nothing from a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,104 @@
+"""Members of a stack are alone in all but time."""
+
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+import pytest
+import torch
+
+from pythia_geometry.lab.patterns.member import Member
+from pythia_geometry.lab.patterns.network import Network
+from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
+from pythia_geometry.lab.patterns.stacked import Stack
+from pythia_geometry.lab.patterns.training import READINGS, Schedule, train
+
+TINY = PatternTraining(size=5, sparsity=2, heads=2, width=16, steps=40, batch=32)
+
+
+def nothing(member, folder):
+    pass
+
+
+def after(training, seeds, steps):
+    network = Network(training)
+    members = [Member.fresh(network, seed) for seed in seeds]
+    stack = Stack(network, members)
+    for _ in range(steps):
+        stack.update()
+    stack.examine()
+    stack.write_back()
+    return members
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        TINY,
+        replace(TINY, form="masked"),
+        replace(TINY, form="masked", network=MIXER),
+        replace(TINY, layers=2),
+        replace(TINY, bias=3.0, head_width=3),
+        PatternTraining("automata", size=3, heads=2, width=16, layers=2, batch=4),
+    ],
+    ids=lambda one: one.model,
+)
+def test_eight_stacked_seeds_equal_eight_runs(training):
+    together = after(training, range(8), 20)
+    for seed in (0, 3, 7):
+        (alone,) = after(training, [seed], 20)
+        for name, p in alone.params.items():
+            torch.testing.assert_close(together[seed].params[name], p, rtol=0, atol=1e-5, msg=name)
+        for one, other in zip(alone.readings, together[seed].readings, strict=True):
+            assert one.probability == pytest.approx(other.probability, abs=1e-5)
+
+
+EVERY_TENTH = Schedule(10)
+
+
+def run(folder, seeds, schedule=EVERY_TENTH, watch=lambda step, members: None, training=TINY):
+    folders = {seed: folder / str(seed) for seed in seeds}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    train([replace(training, seed=seed) for seed in seeds], folders, schedule, nothing, watch)
+    return {seed: pd.read_csv(path / READINGS) for seed, path in folders.items()}
+
+
+class Killed(BaseException):
+    pass
+
+
+def killer(at, step, members):
+    if step == at:
+        raise Killed
+
+
+def test_a_killed_run_goes_on_and_later_seeds_catch_up(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", range(3))
+    monkeypatch.setattr("pythia_geometry.lab.patterns.training.SAVE_SECONDS", -1.0)  # keeps the state at every step
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", range(2), watch=partial(killer, 20))
+    cut = run(tmp_path / "cut", range(3))  # a seed that had not begun joins
+    for seed, table in whole.items():
+        assert table["step"].unique().tolist() == [0, 10, 20, 30, 40]
+        pd.testing.assert_frame_equal(cut[seed], table, atol=1e-5)
+    assert not list((tmp_path / "cut").glob("*/state.pt"))
+
+
+def test_what_is_finished_is_not_trained_again(tmp_path):
+    run(tmp_path, range(2))
+    seen = []
+    run(tmp_path, range(2), watch=lambda step, members: seen.append(step))
+    assert not seen
+
+
+def test_a_solved_member_leaves_and_the_others_are_as_without_it(tmp_path):
+    easy = replace(TINY, sparsity=1, steps=400)
+    tables = run(tmp_path / "all", range(3), Schedule(5, stops_when_solved=True), training=easy)
+    ends = {seed: table["step"].max() for seed, table in tables.items()}
+    assert len(set(ends.values())) > 1 and max(ends.values()) < 400
+    last = max(ends, key=ends.get)
+    alone = run(tmp_path / "one", [last], Schedule(5, stops_when_solved=True), training=easy)
+    pd.testing.assert_frame_equal(alone[last], tables[last], atol=1e-4)
+    accuracy = tables[last].groupby("step")["accuracy"].mean()
+    assert accuracy.iloc[-10:].min() >= 0.99 and accuracy.iloc[-11] < 0.99
