@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from pythia_geometry.lab.patterns.settings import PatternTraining
     from pythia_geometry.lab.settings import Training
 
 lab = typer.Typer(
@@ -17,7 +19,10 @@ lab = typer.Typer(
 Scale = Annotated[str, typer.Option("--scale", help="A size, smoke to xl: lab list names them.")]
 Scales = Annotated[str, typer.Option("--scale", help="Names joined by commas. [default: all]")]
 Arch = Annotated[str, typer.Option("--arch", help="gpt2 or neox.")]
-Seeds = Annotated[str, typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5.")]
+Seeds = Annotated[
+    str,
+    typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5. With --task, a number from 1 on is how many."),
+]
 Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
 Batch = Annotated[int, typer.Option("--batch", help="Problems a step.")]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks (MOD) or levels (MOD2) joined by commas. [default: all 24]")]
@@ -35,6 +40,20 @@ PlantBend = Annotated[
     typer.Option("--plant-bend", help="Answers of this many tokens, all of which behaviour needs right. [default: no]"),
 ]
 Rate = Annotated[float | None, typer.Option("--rate", help="Peak learning rate. [default: the scale's]")]
+PatternTask = Annotated[
+    str,
+    typer.Option(
+        "--task", help="linear-map or automata: the patterns lab, all seeds in one process (docs/attention.md)."
+    ),
+]
+Size = Annotated[int, typer.Option("--size", help="Patterns lab: bits or cells of a state. [default: 16, automata 8]")]
+Sparsity = Annotated[int, typer.Option("--sparsity", help="Linear map: inputs that decide an output. [default: 3]")]
+Form = Annotated[
+    str, typer.Option("--form", help="Linear map: leaking (earlier outputs can be read) or masked. [default: leaking]")
+]
+Heads = Annotated[int, typer.Option("--heads", help="Patterns lab: attention heads a block. [default: 8]")]
+Width = Annotated[int, typer.Option("--width", help="Patterns lab: residual stream. [default: 128]")]
+Layers = Annotated[int, typer.Option("--layers", help="Patterns lab: blocks. [default: 1, automata 4]")]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 
 
@@ -52,14 +71,29 @@ def train_runs(
     plant_weight: PlantWeight = 1.0,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
+    task: PatternTask = "",
+    size: Size = 0,
+    sparsity: Sparsity = 0,
+    form: Form = "",
+    heads: Heads = 0,
+    width: Width = 0,
+    layers: Layers = 0,
     out: Out = "lab",
 ) -> None:
     """Train runs, one after the other; the same command continues what was stopped.
 
-    Several GPUs: `accelerate launch -m pythia_geometry.cli lab train …`.
+    With --task the seeds of a run are trained together. Several GPUs, without --task:
+    `accelerate launch -m pythia_geometry.cli lab train …`.
     """
     arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
     arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_bend": plant_bend, "peak_rate": rate}
+    shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
+    if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--arch": arch != "gpt2", "--tasks": tasks,
+                                        "--all-tokens": all_tokens, "--release": release != "together",
+                                        "--plant-lead": plant_lead is not None, "--plant-weight": plant_weight != 1,
+                                        "--plant-bend": plant_bend}):  # fmt: skip
+        _train_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape), out)
+        return
     trainings = _trainings(scale, seeds, steps, tasks, **arm)
     from accelerate import PartialState
 
@@ -100,6 +134,13 @@ def plan_runs(
     batch: Batch = 128,
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
+    task: PatternTask = "",
+    size: Size = 0,
+    sparsity: Sparsity = 0,
+    form: Form = "",
+    heads: Heads = 0,
+    width: Width = 0,
+    layers: Layers = 0,
 ) -> None:
     """Say what runs would take in time and disk, from a few real steps of each; train nothing."""
     from pythia_geometry.lab.estimate import seconds_per_step
@@ -107,6 +148,11 @@ def plan_runs(
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_lab_plan
 
+    shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
+    if _asks_for_patterns(task, shape, {"--scale": scale, "--arch": arch != "gpt2", "--tasks": tasks,
+                                        "--all-tokens": all_tokens}):  # fmt: skip
+        _plan_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, **shape))
+        return
     arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens}
     names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
     trainings = [t for name in names for t in _trainings(name, seeds, steps, tasks, **arm)]
@@ -129,3 +175,62 @@ def _trainings(scale: str, seeds: str, steps: int, tasks: str, **arm: Any) -> li
     named = tuple(name.strip() for name in tasks.split(",") if name.strip())
     wanted = steps or scale_named(scale).steps
     return [Training(scale, seed=seed, steps=wanted, tasks=named, **arm) for seed in chosen]
+
+
+def _asks_for_patterns(task: str, shape: Mapping[str, object], others: Mapping[str, object]) -> bool:
+    """Whether the patterns lab is meant.
+
+    Raises:
+        PythiaGeometryError: If options of both labs were typed.
+    """
+    from pythia_geometry.errors import PythiaGeometryError
+
+    if not task:
+        if typed := [name for name, value in shape.items() if value]:
+            raise PythiaGeometryError(f"--{typed[0]} belongs to the patterns lab: add --task linear-map or automata")
+        return False
+    if typed := [option for option, value in others.items() if value]:
+        raise PythiaGeometryError(f"--task {task} has no {typed[0]}: leave it out (pythia-geom lab train --help)")
+    return True
+
+
+def _pattern_trainings(task: str, seeds: str, **typed: Any) -> list[PatternTraining]:
+    """One a seed; what was not typed has its default."""
+    from pythia_geometry.errors import PythiaGeometryError
+    from pythia_geometry.lab.patterns.settings import AUTOMATA, LINEAR_MAP, PatternTraining
+    from pythia_geometry.suites.named import parse_seeds
+
+    chosen = range(int(seeds)) if seeds.isdecimal() and int(seeds) > 0 else parse_seeds(seeds)
+    if isinstance(chosen, str):
+        raise PythiaGeometryError(f"--seeds {seeds}: expected how many (8), or their numbers (0-7, or 1,5)")
+    given = {name: value for name, value in typed.items() if value}
+    if task == AUTOMATA:
+        given.setdefault("size", 8)
+    if task != LINEAR_MAP and (extra := [name for name in ("sparsity", "form") if name in given]):
+        raise PythiaGeometryError(f"--{extra[0]} belongs to --task {LINEAR_MAP}")
+    return [PatternTraining(task, seed=seed, **given) for seed in chosen]
+
+
+def _train_patterns(trainings: list[PatternTraining], out: str) -> None:
+    from pythia_geometry.lab.patterns.suite import train_suites
+    from pythia_geometry.lab.settings import checkpoint_steps
+    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.screens.lab import PatternLines
+
+    console = open_console()
+    first = trainings[0]
+    for folder in train_suites(trainings, out, PatternLines(console, first)):
+        console.print(
+            f"{folder}: {len(checkpoint_steps(first.steps))} checkpoints of {first.n_parameters:,} parameters. "
+            f"Walk it: pythia-geom --measures attention --model {folder}",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _plan_patterns(trainings: list[PatternTraining]) -> None:
+    from pythia_geometry.lab.patterns.estimate import seconds_per_step
+    from pythia_geometry.screens.console import open_console
+    from pythia_geometry.screens.lab import show_lab_plan
+
+    each = seconds_per_step(trainings) / len(trainings)
+    show_lab_plan(open_console(), trainings, [each] * len(trainings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,7 +20,12 @@ from pythia_geometry.lab.tasks import SETS, TASKS
 from pythia_geometry.lab.train import Progress
 from pythia_geometry.screens.walk import as_bytes, as_seconds
 
+if TYPE_CHECKING:
+    from pythia_geometry.lab.patterns.member import Member
+    from pythia_geometry.lab.patterns.settings import PatternTraining
+
 MEMORY = 0.98  # a step's weight in the running accuracies falls to a third in 50 steps
+RIGHT = 0.9  # accuracy of an output that counts as solved
 LINES = 20  # progress lines of a run where nobody watches a terminal
 
 
@@ -84,7 +90,36 @@ class TrainingBar:
         return Group(self.bars, table)
 
 
-def show_lab_plan(console: Console, trainings: Sequence[Training], seconds: Sequence[float]) -> None:
+class PatternLines:
+    """A line now and then while seeds of the patterns lab are trained together: loss, and outputs that are solved."""
+
+    def __init__(self, console: Console, training: PatternTraining) -> None:
+        self.console, self.training = console, training
+        self.every, self.began, self.first = max(1, training.steps // LINES), time.monotonic(), -1
+
+    def __call__(self, step: int, members: Sequence[Member]) -> None:
+        """Takes in one step of some members."""
+        self.first = step - 1 if self.first < 0 else self.first
+        if step % self.every and step != self.training.steps:
+            return
+        rate = (time.monotonic() - self.began) / (step - self.first)
+        told = ", ".join(f"{m.seed}: {m.losses[-1]:.3f} {_solved(m)}" for m in members)
+        self.console.print(
+            f"{self.training.model} step {step}/{self.training.steps}, "
+            f"{as_seconds(rate * (self.training.steps - step))} left; seed: loss, outputs solved {told}",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _solved(member: Member) -> str:
+    """Outputs that were right in nine tenths of inputs when they were last examined, of all."""
+    last = [one for one in member.readings if one.step == member.readings[-1].step]
+    return f"{sum(one.accuracy >= RIGHT for one in last)}/{len(last)}"
+
+
+def show_lab_plan(
+    console: Console, trainings: Sequence[Training] | Sequence[PatternTraining], seconds: Sequence[float]
+) -> None:
     """Time and disk of every run."""
     table = _table("run", "parameters", "steps", "checkpoints", "disk", "s/step", "time")
     for training, per_step in zip(trainings, seconds, strict=True):

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -125,3 +126,46 @@ def test_a_terminal_shows_loss_accuracies_and_time_left() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     for part in ("smoke-gpt2-MOD-PAR5-seed0", "loss 3.250", "3/4", "MOD", "PAR", "1.00", "0.50", "0.25"):
         assert part in shown
+
+
+def test_a_patterns_run_is_planned_trained_and_walked_with_its_heads(command: Command) -> None:
+    arm = ("--task", "linear-map", "--size", "4", "--sparsity", "2", "--heads", "2", "--width", "16", "--seeds", "2")
+    plan = command("lab", "plan", *arm, "--steps", "30")
+    assert plan.code == 0 and "linear-map-4-2-leaking-h2-d16-seed1" in plan.out and not Path("lab").exists()
+    made = command("lab", "train", *arm, "--steps", "30", "--batch", "16")
+    assert made.code == 0 and "step 30/30" in made.out
+    assert (
+        made.out.count("Walk it: pythia-geom --measures attention --model lab/linear-map-4-2-leaking-h2-d16-b16-seed")
+        == 2
+    )
+    listed = command("lab", "list")
+    assert listed.out.count("26 of 26") == 2 and "done" in listed.out
+    name = "lab/linear-map-4-2-leaking-h2-d16-b16"
+    walked = command("--model", name, "--seeds", "0-1", "--steps", "0,30", "--measures", "attention")
+    assert walked.code == 0
+    (folder,) = Path("runs").iterdir()
+    heads = pd.read_parquet(folder / "geometry.parquet")
+    mass = heads[heads["measure"] == "target_mass"]
+    assert set(mass["task"]) == {f"OUT{i:02d}" for i in range(4)} and set(mass["seed"]) == {0, 1}
+    assert mass[mass["head"].notna()]["head"].nunique() == 2 and mass["value"].between(0, 2).all()
+    again = command("lab", "train", *arm, "--steps", "30", "--batch", "16")
+    assert again.code == 0 and "step 30/30" not in again.out  # nothing was left to do
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--task", "parity"), "'parity' is not one of: linear-map, automata"),
+        (("--task", "linear-map", "--scale", "smoke"), "--task linear-map has no --scale"),
+        (("--size", "8"), "--size belongs to the patterns lab"),
+        (("--task", "linear-map", "--size", "4", "--sparsity", "5"), "--sparsity 5"),
+        (("--task", "linear-map", "--form", "open"), "--form 'open' is not one of: leaking, masked"),
+        (("--task", "automata", "--sparsity", "2"), "--sparsity belongs to --task linear-map"),
+        (("--task", "linear-map", "--heads", "3"), "--heads 3 does not divide --width 128"),
+        (("--task", "linear-map", "--seeds", "all"), "how many (8)"),
+    ],
+)
+def test_what_cannot_be_a_patterns_run_is_said(command: Command, words: tuple[str, ...], told: str) -> None:
+    for verb in ("train", "plan"):
+        said = command("lab", verb, *words)
+        assert said.code != 0 and told in " ".join((said.out + said.err).split()) and not Path("lab").exists()

@@ -98,7 +98,9 @@ class PatternTraining:
         layers = LAYERS[self.task] if self.layers is None else self.layers
         per_head = self.head_width or self.width // self.heads
         problem = self.problem
-        return Shape(len(problem.vocabulary), problem.n_tokens, layers, self.heads, self.width, per_head)
+        # A walk reads the last answer too, which training never sees; a mixer has no place to spare.
+        n_tokens = problem.n_tokens + (self.network == TRANSFORMER)
+        return Shape(len(problem.vocabulary), n_tokens, layers, self.heads, self.width, per_head)
 
     @property
     def model(self) -> str:

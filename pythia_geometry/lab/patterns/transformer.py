@@ -30,7 +30,7 @@ class Shape:
 
     Attributes:
         n_vocabulary: V.
-        n_tokens: T, the longest input.
+        n_tokens: Positions: T, or one more.
         n_layers: Blocks.
         n_heads: H.
         width: D.
