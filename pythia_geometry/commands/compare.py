@@ -18,7 +18,7 @@ def compare_claims(
     as_json: AsJson = False,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of the table and its rows.")] = "runs/claims",
 ) -> None:
-    """Judge the claims of arXiv 2602.15997 (C1–C12) and 2606.25010 (S1, S2): what they say, the lab, each run."""
+    """Judge the claims of arXiv 2602.15997 (C1–C12) and 2606.25010 (S1–S7): what they say, the lab, each run."""
     from rich.console import Console
 
     from pythia_geometry.commands.comparison import compare_tables, read_paths, write_pages

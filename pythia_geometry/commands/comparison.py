@@ -10,6 +10,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.pattern_runs import read_runs
 from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.curves.probability import probability
@@ -56,7 +57,9 @@ def compare_tables(
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
     """What a comparison reads: run folders and the reference's tables."""
-    shipped: list[Path] = sorted((data_folder() / "reference").glob("*.parquet")) if reference == LAB else []
+    tables = ("*.parquet", "patterns/runs.csv")
+    shipped = [file for kind in tables for file in sorted((data_folder() / "reference").glob(kind))]
+    shipped = shipped if reference == LAB else []
     return [*runs, *shipped]
 
 
@@ -79,7 +82,8 @@ def write_pages(
 def lab_evidence() -> Evidence:
     """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
     reference = read_reference()
-    return Evidence(LAB, reference.geometry, reference.behaviour, sizes_of(reference.geometry))
+    sizes = sizes_of(reference.geometry)
+    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs())
 
 
 def run_evidence(runs: Sequence[str | Path], position: str = "last") -> list[Evidence]:

@@ -57,6 +57,7 @@ class Evidence:
         is_pythia: Whether these are Pythia runs.
         tasks: Which tasks the precursor test reads, as for `choose_tasks`.
         position: Where activations were read; rows of another position are not looked at.
+        patterns: Runs of the patterns lab (`pattern_runs.read_runs`).
     """
 
     name: str
@@ -66,6 +67,7 @@ class Evidence:
     is_pythia: bool = False
     tasks: str = HARDEST
     position: str = "last"
+    patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
     def read(self) -> pd.DataFrame:

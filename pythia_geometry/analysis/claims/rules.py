@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pythia_geometry.analysis.claims import collapse, difficulty, heads, order, precursor, scale
+from pythia_geometry.analysis.claims import collapse, difficulty, heads, order, patterns, precursor, scale
 from pythia_geometry.analysis.claims.ruling import Rule
 
 RULES: dict[str, Rule] = {}
-for family in (collapse, scale, order, precursor, difficulty, heads):
+for family in (collapse, scale, order, precursor, difficulty, heads, patterns):
     RULES |= family.RULES

@@ -67,4 +67,5 @@ def forward(params: Params, shape: Shape, inputs: Tensor, queries: range) -> Ten
 
 
 def _linear(params: Params, name: str, x: Tensor) -> Tensor:
-    return torch.baddbmm(params[f"{name}.bias"][:, None], x, params[f"{name}.weight"])
+    made: Tensor = torch.baddbmm(params[f"{name}.bias"][:, None], x, params[f"{name}.weight"])
+    return made
