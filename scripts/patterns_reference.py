@@ -6,6 +6,7 @@
     python scripts/patterns_reference.py ARM [ARM …]             # these
     python scripts/patterns_reference.py --transplants           # from arms that kept checkpoints: patterns moved at inference
     python scripts/patterns_reference.py --report                # what the tables say; the numbers of docs/attention.md
+    python scripts/patterns_reference.py --bench                 # CPU time of eight stacked seeds beside one
 
 Stopped at any moment, the same command continues. What is being trained stays under --work (not committed). Design and
 rules: docs/decisions/0015-patterns-lab.md.
@@ -30,6 +31,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the parts beside this file
 from lab_reference import SliceEndedError, Spent, accelerator, stop_after
+from patterns.bench import bench
 from patterns.report import report
 from patterns.transplants import Given, donor_of, keep_params, transplants
 
@@ -212,6 +214,7 @@ def main() -> None:
         ("all", "every arm"),
         ("transplants", "move patterns"),
         ("report", "say what the tables say"),
+        ("bench", "time eight seeds beside one"),
     ):
         parser.add_argument(f"--{flag}", action="store_true", help=what)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "patterns")
@@ -223,6 +226,9 @@ def main() -> None:
         sys.exit(f"No planned arm {unknown[0]}. Planned: {', '.join(plan)}")
     if args.report:
         print(report(args.out))
+        return
+    if args.bench:
+        print(bench())
         return
     if args.transplants:
         transplants(args.work, args.out, [arm.training for arm in plan.values() if arm.kept])

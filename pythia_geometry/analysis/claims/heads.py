@@ -80,11 +80,11 @@ def emergence_units(behaviour: pd.DataFrame) -> pd.DataFrame:
     metric = PROBABILITY if (behaviour["metric"] == PROBABILITY).any() else "accuracy"
     rows = behaviour[(behaviour["metric"] == metric) & unmarked(behaviour)]
     rows = rows[~rows["probe"].astype(str).str.endswith(":shuffled")]
-    abrupt = [[*unit, _abruptness(curve.sort_values("step"))] for unit, curve in rows.groupby(UNIT, sort=True)]
+    abrupt = [[*unit, abruptness(curve.sort_values("step"))] for unit, curve in rows.groupby(UNIT, sort=True)]
     return onset_indices(rows, UNIT).merge(pd.DataFrame(abrupt, columns=[*UNIT, "abrupt"]), on=UNIT)
 
 
-def _abruptness(curve: pd.DataFrame) -> float:
+def abruptness(curve: pd.DataFrame) -> float:
     """Largest share of a curve's rise that is made within a doubling of the steps."""
     step, value = curve["step"].to_numpy(dtype=float), running_median(curve["value"].to_numpy(dtype=float))
     rise = value.max() - value[0]
