@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PUBLISHED = "published"
-COLUMNS = ("model", "step", "task", "shots", "metric", "value", "value_there", "z", "verdict")
+COLUMNS = ("model", "step", "task", "shots", "metric", "n", "n_there", "value", "value_there", "z", "verdict")
 
 
 def compare_against(
@@ -29,7 +30,7 @@ def compare_against(
     import pandas as pd
 
     from pythia_geometry.analysis.curves.behaviour import from_walk
-    from pythia_geometry.analysis.lm_eval.against import AGREES, DIFFERS, against, against_items
+    from pythia_geometry.analysis.lm_eval.against import AGREES, DIFFERS, OWN_ONLY, against, against_items, not_there
     from pythia_geometry.analysis.lm_eval.items import read_items
     from pythia_geometry.commands.kept import deliver
     from pythia_geometry.report.lm_eval_results import benchmarks_of
@@ -42,7 +43,7 @@ def compare_against(
     tasks = benchmarks_of(folder)
     tables = folder.tables()
     behaviour = from_walk(tables)
-    theirs = _theirs(other, sorted(set(behaviour["model"].astype(str))))
+    theirs = their_results(other, sorted(set(behaviour["model"].astype(str))))
     frame = against(behaviour, tasks, theirs)
     if other != PUBLISHED and any(Path(other).expanduser().rglob("samples_*.jsonl")):
         items = against_items(tables.answers, tasks, read_items(other))
@@ -53,17 +54,23 @@ def compare_against(
         shown = frame if len(frame) <= 40 else frame[frame["verdict"] == DIFFERS]
         cells = [[_cell(row[name]) for name in COLUMNS] for row in shown.to_dict(orient="records")]
         show_table(console, COLUMNS, cells, left=("model", "task", "metric", "verdict"))
-        counts = {word: int((frame["verdict"] == word).sum()) for word in (AGREES, DIFFERS)}
-        console.print(
-            f"{len(frame)} numbers in both: {counts[AGREES]} agree, {counts[DIFFERS]} differ",
-            highlight=False,
-        )
+        agree, differ, neither = (int((frame["verdict"] == word).sum()) for word in (AGREES, DIFFERS, OWN_ONLY))
+        unknown = f", {neither} cannot be compared" if neither else ""
+        console.print(f"{len(frame)} numbers in both: {agree} agree, {differ} differ{unknown}", highlight=False)
+        if absent := not_there(behaviour, tasks, frame):
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            console.print(f"not there: {', '.join(absent[:5])}{more}", highlight=False)
 
     deliver({"against": frame}, {"other": other}, [run], home_of([run], out, "runs/against"), None if as_json else show)
 
 
-def _theirs(other: str, models: list[str]) -> pd.DataFrame:
-    """The other side; what is published is fetched beside other downloads, and kept."""
+def their_results(other: str, models: Sequence[str]) -> pd.DataFrame:
+    """The other side's behaviour; what is published is fetched beside other downloads, and kept.
+
+    Raises:
+        PythiaGeometryError: If there are no results.
+        MachineError: If what is published cannot be fetched.
+    """
     from pythia_geometry.analysis.lm_eval.published import SHOTS, fetch_published, read_published
     from pythia_geometry.analysis.lm_eval.results import read_results
 

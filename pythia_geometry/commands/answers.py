@@ -13,13 +13,18 @@ Tables = dict[str, pd.DataFrame]
 
 
 def power_tables(
-    runs: Sequence[str | Path], continuous: str = "log_prob", draws: int = 100, seed: int = 0, tasks: str = "hardest"
+    runs: Sequence[str | Path],
+    continuous: str = "log_prob",
+    draws: int = 100,
+    seed: int = 0,
+    tasks: str = "hardest",
+    behaviour: str = "",
 ) -> Tables:
     """`power`: rates by model and lead; `power-tasks`: every task and whether it is tested."""
     from pythia_geometry.analysis.precursor.answer import power_table, task_table
     from pythia_geometry.analysis.precursor.verdict import powers
 
-    found = powers(read_tables(runs)[1], Question(continuous=continuous), draws, seed, tasks)
+    found = powers(_read(runs, behaviour)[1], Question(continuous=continuous), draws, seed, tasks)
     return {
         "power": _joined([power_table(model, one) for model, one in found.items()]),
         "power-tasks": _joined([task_table(one) for one in found.values()]),
@@ -34,6 +39,7 @@ def precursor_tables(
     draws: int = 100,
     seed: int = 0,
     tasks: str = "hardest",
+    behaviour: str = "",
 ) -> Tables:
     """`precursors`: a verdict a model and measure; then tasks, power, legs; rates beside controls, ranks, layers.
 
@@ -49,10 +55,10 @@ def precursor_tables(
     from pythia_geometry.analysis.precursor.rates import families, precursor_rates, task_ranks
     from pythia_geometry.analysis.precursor.verdict import layer_scan, precursors
 
-    geometry, behaviour = read_tables(runs)
+    geometry, curves = _read(runs, behaviour)
     question = Question(measure or "rankme_centred", position, continuous)
     named = [name for name in measure.split(",") if name]
-    verdicts = precursors(geometry, behaviour, question, draws, seed, tasks, named)
+    verdicts = precursors(geometry, curves, question, draws, seed, tasks, named)
     by_model = {verdict.model: verdict for verdict in reversed(verdicts)}
     tables = {
         "precursors": verdict_table(verdicts),
@@ -91,6 +97,21 @@ def calibration_tables(
         "calibrate-words": calibrate_words(designs, draws=draws, seed=seed, folder=folder, notify=notify),
         "calibrate-rules": calibrate_rules(draws, seed, folder, notify),
     }
+
+
+def _read(runs: Sequence[str | Path], behaviour: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Geometry and behaviour; of tasks of lm-eval the behaviour that others scored, where it is asked for."""
+    from pythia_geometry.analysis.lm_eval.borrowed import borrow
+    from pythia_geometry.commands.against import their_results
+    from pythia_geometry.report.lm_eval_results import benchmarks_of
+    from pythia_geometry.store.run_folder import RunFolder
+
+    geometry, curves = read_tables(runs)
+    if not behaviour:
+        return geometry, curves
+    facts = {name: found for run in runs if Path(run).is_dir() for name, found in benchmarks_of(RunFolder(run)).items()}
+    models = sorted(set(curves["model"].astype(str))) if len(curves) else []
+    return geometry, borrow(curves, facts, their_results(behaviour, models))
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -28,3 +28,11 @@ Out = Annotated[
 Tasks = Annotated[
     str, typer.Option("--tasks", help="Tasks to test: hardest (one of each family), all, or names with commas.")
 ]
+Behaviour = Annotated[
+    str,
+    typer.Option(
+        "--behaviour",
+        metavar="published|FILE",
+        help="Curves of lm-eval's tasks as others scored them, not the walk: published, a results file, a folder.",
+    ),
+]

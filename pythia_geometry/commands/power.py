@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Runs, Seed, Tasks
+from pythia_geometry.commands.options import AsJson, Behaviour, Continuous, Draws, Out, Runs, Seed, Tasks
 
 
 def show_power(
@@ -13,6 +13,7 @@ def show_power(
     draws: Draws = 100,
     seed: Seed = 0,
     tasks: Tasks = "hardest",
+    behaviour: Behaviour = "",
     as_json: AsJson = False,
     out: Out = "",
 ) -> None:
@@ -22,6 +23,12 @@ def show_power(
     from pythia_geometry.screens import precursors as screen
     from pythia_geometry.store.results import home_of
 
-    settings: dict[str, Any] = {"continuous": continuous, "draws": draws, "seed": seed, "tasks": tasks}
+    settings: dict[str, Any] = {
+        "continuous": continuous,
+        "draws": draws,
+        "seed": seed,
+        "tasks": tasks,
+        "behaviour": behaviour,
+    }
     tables = power_tables(runs, **settings)
     deliver(tables, settings, runs, home_of(runs, out, "runs/power"), None if as_json else screen.show_power)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pythia_geometry.commands.options import AsJson, Continuous, Draws, Out, Position, Runs, Seed, Tasks
+from pythia_geometry.commands.options import AsJson, Behaviour, Continuous, Draws, Out, Position, Runs, Seed, Tasks
 
 
 def judge_precursors(
@@ -17,6 +17,7 @@ def judge_precursors(
     draws: Draws = 100,
     seed: Seed = 0,
     tasks: Tasks = "hardest",
+    behaviour: Behaviour = "",
     as_json: AsJson = False,
     out: Out = "",
 ) -> None:
@@ -27,6 +28,6 @@ def judge_precursors(
     from pythia_geometry.store.results import home_of
 
     settings: dict[str, Any] = {"measure": measure, "position": position, "continuous": continuous}
-    settings |= {"draws": draws, "seed": seed, "tasks": tasks}
+    settings |= {"draws": draws, "seed": seed, "tasks": tasks, "behaviour": behaviour}
     tables = precursor_tables(runs, **settings)
     deliver(tables, settings, runs, home_of(runs, out, "runs/precursors"), None if as_json else screen.show_precursors)

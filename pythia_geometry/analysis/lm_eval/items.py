@@ -36,7 +36,8 @@ def read_items(path: str | Path, step: int | None = None) -> pd.DataFrame:
     Returns:
         The `answers` table: `item` is lm-eval's doc_id, `choice` its `acc`, `exact` its `exact_match` (or `em`),
         `log_prob` the natural-log probability of the right answer and `margin` that minus the mean over the others,
-        where responses are log-probabilities; NaN where an item does not say. `probe_sha256` hashes the items, so that
+        where responses are log-probabilities; NaN where an item does not say. `choices` has those of all answers, the
+        right one first, or in the file's order where it is not told. `probe_sha256` hashes the items, so that
         steps with other items are told apart.
 
     Raises:
@@ -98,23 +99,24 @@ def _hash(items: Sequence[Item]) -> str:
 
 
 def _answer(item: Item) -> Row:
-    log_prob, margin = _log_probs(item)
+    choices, is_told = _choices(item)
     exact = next((item[name] for name in ("exact_match", "em") if name in item), math.nan)
     row: Row = {"item": item["doc_id"], "id": str(item.get("doc_hash") or item["doc_id"])}
-    return row | {"log_prob": log_prob, "margin": margin, "choice": _number(item.get("acc")), "exact": _number(exact)}
+    row |= {"choice": _number(item.get("acc")), "exact": _number(exact), "choices": json.dumps(choices)}
+    if not is_told:
+        return row | {"log_prob": math.nan, "margin": math.nan}
+    right, *others = choices
+    return row | {"log_prob": right, "margin": right - sum(others) / len(others) if others else math.nan}
 
 
-def _log_probs(item: Item) -> tuple[float, float]:
-    """Log-probability of the right answer, and how far it is above the mean of the others."""
+def _choices(item: Item) -> tuple[list[float], bool]:
+    """Log-probabilities of the answers, and whether the first is known to be that of the right one."""
     answers = item.get("filtered_resps") or item.get("resps")
     given = [_log_prob(answer) for answer in answers] if isinstance(answers, list) else []
-    if len(given) == 1:
-        return given[0], math.nan
-    right = _right(item, len(given))
+    right = 0 if len(given) == 1 else _right(item, len(given))
     if right is None or not all(map(math.isfinite, given)):
-        return math.nan, math.nan
-    others = [value for at, value in enumerate(given) if at != right]
-    return given[right], given[right] - sum(others) / len(others)
+        return given, False
+    return [given[right], *(value for at, value in enumerate(given) if at != right)], True
 
 
 def _log_prob(answer: object) -> float:
@@ -127,9 +129,21 @@ def _log_prob(answer: object) -> float:
 
 
 def _right(item: Item, n: int) -> int | None:
-    """Index of the right choice, where `target` is a number; None where it is text."""
+    """Index of the right choice, the first of several: `target` is a number, numbers, or the text of one choice.
+
+    None where it is not told, as in tasks whose choices differ in their contexts (Winogrande).
+    """
     target = str(item.get("target", "")).strip()
-    return int(target) if re.fullmatch(r"\d{1,3}", target) and int(target) < n else None
+    if number := re.fullmatch(r"\[?(\d{1,3})(, \d{1,3})*\]?", target):
+        return int(number[1]) if int(number[1]) < n else None
+    asked = item.get("arguments")
+    texts = [one.get("arg_1") if isinstance(one, Mapping) else None for one in _values(asked)]
+    same = [at for at, text in enumerate(texts[:n]) if isinstance(text, str) and text.strip() == target]
+    return same[0] if len(same) == 1 else None
+
+
+def _values(given: object) -> list[object]:
+    return list(given.values()) if isinstance(given, Mapping) else []
 
 
 def _number(given: object) -> float:

@@ -94,7 +94,7 @@ def fetch_published(
         MachineError: If GitHub cannot be reached or serves something else than it lists, or the disk is full.
     """
     folder = Path(folder).expanduser()
-    hashes = _listed(listing.format(commit=commit))
+    hashes = _listed(folder / f".files-{commit}", listing.format(commit=commit))
     of_model = {path: todays_name(path.removeprefix(ROOT).split("/")[0]) for path in hashes}
     if absent := [model for model in models if model not in of_model.values()]:
         known = ", ".join(sorted(set(of_model.values())))
@@ -108,15 +108,18 @@ def fetch_published(
     return folder
 
 
-def _listed(url: str) -> dict[str, str]:
-    """Git hash of every published result by its path."""
+def _listed(kept: Path, url: str) -> dict[str, str]:
+    """Git hash of every published result by its path; a commit's list never changes, so it is asked for once."""
+    content = kept.read_bytes() if kept.is_file() else _get(url)
     try:
-        listing: dict[str, Any] = parse_json(_get(url), url)
+        listing: dict[str, Any] = parse_json(content, url)
         hashes = {entry["path"]: entry["sha"] for entry in listing["tree"] if entry["path"].endswith(".json")}
     except (JsonError, KeyError, TypeError) as error:
+        kept.unlink(missing_ok=True)
         raise MachineError(f"{url} is no list of files: {error!r}. Try again later") from error
     if listing.get("truncated"):
         raise MachineError(f"{url} lists only a part of the files. Pass a folder with {ROOT} of a clone instead")
+    _write(kept, content)
     return {p: sha for p, sha in hashes.items() if p.startswith(ROOT) and p.split("/")[-2] in SHOTS and ".." not in p}
 
 
@@ -136,6 +139,10 @@ def _get(url: str) -> bytes:
 def _save(target: Path, content: bytes, sha1: str) -> None:
     if _git_sha1(content) != sha1:
         raise MachineError(f"{target.name}: the bytes that arrived are not those that were listed. Type the same again")
+    _write(target, content)
+
+
+def _write(target: Path, content: bytes) -> None:
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".tmp-{target.name}")

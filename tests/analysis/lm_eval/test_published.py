@@ -318,10 +318,11 @@ def test_published_files_are_fetched_once(tmp_path: Path) -> None:
         folder = fetch_published(tmp_path / "evals", **urls)
         assert len(github.asked) == 4  # the list, and three results
         assert fetch_published(tmp_path / "evals", **urls) == folder
-        assert len(github.asked) == 5  # the list again
+        assert len(github.asked) == 4  # a commit's list never changes
         (folder / "pythia-410m" / "zero-shot" / "410m_step1.json").write_text("cut sho")
         fetch_published(tmp_path / "evals", **urls)
-        assert len(github.asked) == 7
+        assert len(github.asked) == 5
+    assert fetch_published(tmp_path / "evals", **urls) == folder  # the server is gone, and all is there
     shutil.rmtree(folder / "pythia-1b-bf16")
     assert read_published(folder)["probe"].unique().tolist() == [ZERO, FIVE]
     assert not (tmp_path / "zero-shot").exists()
@@ -343,18 +344,18 @@ def test_what_github_cannot_serve_is_told(tmp_path: Path) -> None:
     with github.serving() as urls:
         missing = urls | {"file": urls["file"] + ".gone"}
         with pytest.raises(MachineError, match="Cannot download .*404.*Pass a folder"):
-            fetch_published(tmp_path, **missing)
+            fetch_published(tmp_path / "missing", **missing)
         other = urls | {"file": urls["listing"] + "?{path}"}
         with pytest.raises(MachineError, match="not those that were listed"):
-            fetch_published(tmp_path, **other)
+            fetch_published(tmp_path / "other", **other)
         github.lists = b'{"tree": [], "truncated": true}'
         with pytest.raises(MachineError, match="lists only a part"):
-            fetch_published(tmp_path, **urls)
+            fetch_published(tmp_path / "list", **urls)
         github.lists = b"<html>"
         with pytest.raises(MachineError, match="is no list of files"):
-            fetch_published(tmp_path, **urls)
+            fetch_published(tmp_path / "list", **urls)
     with pytest.raises(MachineError, match="Cannot download"):  # the server is gone
-        fetch_published(tmp_path, **urls)
+        fetch_published(tmp_path / "gone", **urls)
     with pytest.raises(PythiaGeometryError, match="is no http address"):
         fetch_published(tmp_path, listing="file:///etc/{commit}")
     assert not list(tmp_path.rglob("*.json"))
