@@ -42,3 +42,14 @@ def test_contenders_agree_and_the_table_is_printed() -> None:
         assert name in printed
     (apart,) = (line for line in printed.splitlines() if line.startswith("log_prob"))
     assert float(apart.split("at most ")[1].split()[0]) < 1e-5
+
+
+@pytest.mark.slow
+def test_the_harness_and_the_walk_score_the_same_benchmark() -> None:
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install 'pythia-geometry[lm-eval]'")
+    if not (ROOT.parent / "shared" / "pythia" / "20B_tokenizer.json").is_file():
+        pytest.skip("Pythia's tokenizer is not there")
+    words = ["--shape", "tiny", "--steps", "2", "--items", "4", "--tasks", "arc_easy", "--fewshot", "1"]
+    printed = run(["scripts/bench_lm_eval.py", *words])
+    (row,) = (line for line in printed.splitlines() if line.startswith("| tiny | arc_easy | 1 | 4 |"))
+    assert float(row.split("|")[-2]) < 1e-4

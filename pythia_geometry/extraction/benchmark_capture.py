@@ -2,13 +2,16 @@
 
 Shape letters: B contexts of a batch, T their common length, M tokens that a choice adds, D width, V words.
 
-The contexts are the forward pass that geometry is read from, at their last token; the same pass whether keys and values
-are kept or not, so geometry is equal to the last bit. Log-probabilities of the two ways differ by rounding alone.
+What most contexts begin with alike (a description, the same examples) runs once a checkpoint, and they go on from its
+keys and values. The contexts are the forward pass that geometry is read from, at their last token. Run anew, everything
+is computed from the first token on: log-probabilities, and geometry after a header, differ by rounding alone.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -32,6 +35,7 @@ from pythia_geometry.extraction.capture import (
 from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.probes.benchmark_items import BenchmarkItem
 from pythia_geometry.extraction.probes.encoding import EncodedBenchmarkItem, EncodedProbe, Ids
+from pythia_geometry.extraction.probes.headers import has_header
 
 CACHE_BYTES = 128 * 2**20
 """Keys and values that are held at once."""
@@ -50,8 +54,9 @@ def capture_benchmark(
         encoded: The task under the suite's tokenizer.
         position: `last` token of the context, or the `mean` over it.
         batch: Contexts a forward pass, at most.
-        share: Whether the choices go on from the context's keys and values; else each runs with its context anew. A
-            model that keeps something else than keys and values of every token is always run anew.
+        share: Whether the choices go on from the context's keys and values, and contexts (at `last`) from those of
+            their common header; else each choice runs with its context anew. A model that keeps something else than
+            keys and values of every token is always run anew.
 
     Returns:
         Activations and answers, of the first right choice's context. `choice` is the harness's `acc`: the likeliest
@@ -61,10 +66,17 @@ def capture_benchmark(
     scores = [np.full(1 + len(item.distractors), np.nan) for item in items]
     exact = np.full(len(items), np.nan)
     activations = np.full((len(model.shape.layers), len(items), model.shape.width), np.nan, dtype=np.float32)
+    header = encoded.header if share and position == LAST else ()
     with torch.inference_mode():
-        for group in _groups(model, items, batch):
+        kept = _kept(model, header)
+        for group in _groups(model, items, header if kept is not None else (), batch):
             with Pooling(model, position) as pooling:
-                final_BTD = pooling.run(group, keep=share)
+                if kept is not None and has_header(group[0].ids, header):
+                    before = copy.deepcopy(kept)
+                    before.batch_repeat_interleave(len(group))
+                    final_BTD = pooling.run([_after(s, len(header)) for s in group], share, before)
+                else:
+                    final_BTD = pooling.run(group, share)
             if main := [row for row, s in enumerate(group) if s.is_main]:
                 activations[:, [group[row].item for row in main]] = pooling.pooled(main, final_BTD)
             for item, answer, log_prob, is_greedy in _scores(model, group, final_BTD, pooling.cache, batch):
@@ -83,11 +95,30 @@ def _make_equals_equal(item: EncodedBenchmarkItem, scores: NDArray[np.float64]) 
         scores[k] = scores[seen.setdefault(asked, k)]
 
 
-def _groups(model: SuiteModel, items: Sequence[EncodedBenchmarkItem], batch: int) -> Iterator[list[AnswerSequence]]:
-    """Contexts of one length, no more at once than their keys and values may take."""
-    contexts = sorted((one for i, item in enumerate(items) for one in _contexts(i, item)), key=lambda s: len(s.ids))
+def _kept(model: SuiteModel, header: Ids) -> Any:
+    """Keys and values of a header, if there is one and the model keeps them of every token; else None."""
+    if not header:
+        return None
+    _, cache = model.states(torch.tensor([header], device=model.device), keep=True)
+    return cache if _is_plain(cache) else None
+
+
+def _after(context: AnswerSequence, n: int) -> AnswerSequence:
+    """A context without its first tokens."""
+    return replace(context, ids=context.ids[n:], n_prompt=context.n_prompt - n)
+
+
+def _groups(
+    model: SuiteModel, items: Sequence[EncodedBenchmarkItem], header: Ids, batch: int
+) -> Iterator[list[AnswerSequence]]:
+    """Contexts of one length, with the header or without, no more at once than their keys and values may take."""
+
+    def kind(context: AnswerSequence) -> tuple[bool, int]:
+        return has_header(context.ids, header), len(context.ids)
+
+    contexts = sorted((one for i, item in enumerate(items) for one in _contexts(i, item)), key=kind)
     a_token = 2 * model.shape.n_layers * model.shape.width * next(model.base.parameters()).element_size()
-    for length, same in groupby(contexts, key=lambda s: len(s.ids)):
+    for (_, length), same in groupby(contexts, key=kind):
         yield from batches_of(list(same), max(1, min(batch, CACHE_BYTES // (length * a_token))))
 
 
@@ -137,9 +168,7 @@ def _continued(
     answers = [s.scored[k][1] if k < len(s.scored) else (0,) for s in group]
     width = max(len(ids) - 1 for ids in answers)
     filled = [[*ids[:-1], *[0] * (width - len(ids) + 1)] for ids in answers]
-    states_BMD = model.base(
-        input_ids=torch.tensor(filled, device=model.device), past_key_values=cache, use_cache=True
-    ).last_hidden_state
+    states_BMD, _ = model.states(torch.tensor(filled, device=model.device), cache, keep=True)
     cache.crop(-width)
     places = [(row, m) for row, ids in enumerate(answers) for m in range(len(ids) - 1)]
     rows, columns = map(list, zip(*places, strict=True))
@@ -153,7 +182,7 @@ def _anew(model: SuiteModel, group: Sequence[AnswerSequence], batch: int) -> Ite
     whole = [AnswerSequence(s.item, s.ids + ids[:-1], len(s.ids), ((k, ids),)) for s in group for k, ids in s.scored]
     for part in batches_of(sorted(whole, key=lambda s: len(s.ids)), batch):
         ids_BT = torch.tensor([s.ids for s in part], device=model.device)
-        final_BTD = model.base(input_ids=ids_BT, use_cache=False).last_hidden_state
+        final_BTD, _ = model.states(ids_BT)
         for sequence, k, log_prob, is_greedy in score_answers(model, part, final_BTD):
             yield sequence.item, k, log_prob, is_greedy
 

@@ -206,21 +206,21 @@ class Pooling:
         """Not for a few rows: matrix libraries compute those by another routine, whose last bits differ."""
         return len(self.read_BT) >= FEW_ROWS
 
-    def run(self, group: Sequence[AnswerSequence], keep: bool = False) -> Tensor:
+    def run(self, group: Sequence[AnswerSequence], keep: bool = False, before: Any = None) -> Tensor:
         """One forward pass; returns the hidden states after the final norm [B, T, D], right where they are read.
 
         Args:
             group: Sequences of one length.
             keep: Whether keys and values stay in `cache`.
+            before: Keys and values of what stands before them.
         """
         device = self.model.device
         ids_BT = torch.tensor([s.ids for s in group], device=device)
         self.n_prompt_B = torch.tensor([s.n_prompt for s in group], device=device)
         self.read_BT = torch.arange(ids_BT.shape[1], device=device) >= self.n_prompt_B[:, None] - 1
         self.rows = []
-        output = self.model.base(input_ids=ids_BT, use_cache=keep)
-        self.cache = output.past_key_values if keep else None
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        final_BTD, self.cache = self.model.states(ids_BT, before, keep)
+        return final_BTD
 
     def pool(self, hidden_BTD: Tensor) -> Tensor:
         """Pooled rows [B, D] of the current batch."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.probes.probes import SHUFFLED
+from pythia_geometry.extraction.probes.probes import SHUFFLED, Probe
 from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import Plan, RunPlan
 from pythia_geometry.runs.request import LOCAL
@@ -81,13 +81,36 @@ def changed_inputs(old: Mapping[str, Any], plan: Plan) -> list[str]:
 
 def _changed_probes(old: Mapping[str, Any], plan: Plan) -> list[str]:
     held = old.get("probes", {})
-    planned = {e.probe.name: e.probe.sha256 for run in plan.runs for e in run.probes}
-    changed = [name for name, sha256 in planned.items() if held.get(name, {}).get("sha256", sha256) != sha256]
-    return [
-        f"{name} is not the probe that this run folder was walked with: where it is walked now, its rows replace the "
-        "old ones. To keep both, give the file or its task another name."
-        for name in changed
+    planned = {e.probe.name: e.probe for run in plan.runs for e in run.probes}
+    changed = [
+        probe for name, probe in planned.items() if held.get(name, {}).get("sha256", probe.sha256) != probe.sha256
     ]
+    return [
+        f"{probe.name} is not the probe that this run folder was walked with{_what_of_it(held[probe.name], probe)}: "
+        f"where it is walked now, its rows replace the old ones. {_TO_KEEP_ITEMS if probe.facts else _TO_KEEP}"
+        for probe in changed
+    ]
+
+
+_TO_KEEP = "To keep both, give the file or its task another name."
+_TO_KEEP_ITEMS = (
+    "To go on with the old items, name their file in the run folder (--probes RUN/probes/TASK.K-shot.….jsonl); to keep "
+    "both, pass another --out."
+)
+_OF_BENCHMARKS = {
+    "harness": "lm-eval",
+    "version": "the task's version",
+    "config_sha256": "the task's definition",
+    "data_sha256": "the dataset's documents",
+}
+
+
+def _what_of_it(held: Mapping[str, Any], probe: Probe) -> str:
+    """What of a task of lm-eval is another; nothing where that is not known."""
+    before = held.get("lm_eval", {})
+    now = asdict(probe.facts) if probe.facts else {}
+    found = [said for fact, said in _OF_BENCHMARKS.items() if before and before[fact] != now.get(fact)]
+    return f" (changed: {', '.join(found)})" if found else ""
 
 
 def _changed_of_run(old: Mapping[str, Any], run: RunPlan) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.probes.probes import Probe, frozen_of, load_probes
 from pythia_geometry.runs.benchmark_metrics import _summary
 from pythia_geometry.runs.rows import behaviour_rows
-from tests.extraction.local_benchmarks import TASKS, N, harness_answers, write_tasks
+from tests.extraction.local_benchmarks import LONG_TASKS, TASKS, N, harness_answers, write_tasks
 from tests.extraction.small_models import checkpoint
 from tests.extraction.test_tokenizer_kinds import byte_level
 from tests.hub.checkpoints import TOKENIZER, pythia_config, write_checkpoint
@@ -65,10 +65,10 @@ class World(NamedTuple):
         return harness_answers(self.twin, self.tokenizer, tasks, self.include, fewshot)
 
 
-def _world(folder: Path, include: Path, tokenizer_file: Path, **special: str) -> World:
-    step = folder / "step1"
+def _world(folder: Path, include: Path, tokenizer_file: Path, number: int = 1, **special: str) -> World:
+    step = folder / f"step{number}"
     model = SuiteModel(step / "config.json")
-    model.swap(*checkpoint(folder, 1))
+    model.swap(*checkpoint(folder, number))
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file), **special)
     twin = AutoModelForCausalLM.from_pretrained(step, dtype=torch.float32).eval()
     return World(model, step, Encoder(tokenizer_file), include, twin, tokenizer)
@@ -102,7 +102,7 @@ def llama(include: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    words = {"vocab_size": 512, "bos_token_id": bos, "eos_token_id": bos + 1, "max_position_embeddings": 512}
+    words = {"vocab_size": 512, "bos_token_id": bos, "eos_token_id": bos + 1, "max_position_embeddings": 2048}
     config = LlamaConfig(**shape, **words, num_key_value_heads=2, initializer_range=0.4)
     LlamaForCausalLM(config).save_pretrained(folder / "step1")
     return _world(folder, include, folder / "tokenizer.json", bos_token="<s>", eos_token="</s>")
@@ -138,6 +138,54 @@ def assert_agree(world: World, tasks: list[str], told: Any, **options: Any) -> N
 
 def test_every_kind_of_task_scores_as_the_harness_scores_it(world: World) -> None:
     assert_agree(world, SCORED, world.harness(SCORED))
+
+
+@pytest.mark.slow  # a minute: fifteen tasks, three checkpoints of 14M, through the harness and through a walk
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_checkpoints_of_14m_score_as_the_harness_scores_them(include: Path, tmp_path: Path, number: int) -> None:
+    if not TOKENIZER.is_file():
+        pytest.skip(f"Pythia's tokenizer is not at {TOKENIZER}")
+    config = pythia_config("14m", initializer_range=0.1)
+    write_checkpoint(tmp_path / f"step{number}", config, seed=number, legacy_buffers=False)
+    world = _world(tmp_path, include, TOKENIZER, number, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+    tasks = [*SCORED, *LONG_TASKS]
+    assert_agree(world, tasks, world.harness(tasks))
+    assert world.encoded(world.probe("leaderboard_bbh_logical_deduction_three_objects")).header
+
+
+@pytest.mark.slow
+def test_long_tasks_of_a_llama_score_as_the_harness_scores_them(llama: World) -> None:
+    tasks = list(LONG_TASKS)
+    assert_agree(llama, tasks, llama.harness(tasks))
+    assert_agree(llama, ["mmlu_abstract_algebra"], llama.harness(["mmlu_abstract_algebra"], fewshot=5), fewshot=5)
+
+
+def test_examples_that_all_items_share_run_once_and_give_the_same_to_rounding(llama: World) -> None:
+    probe = llama.probe("mmlu_abstract_algebra", fewshot=3)
+    encoded = llama.encoded(probe)
+    longest, contexts = max(map(len, encoded.contexts)), len(encoded.contexts)
+    assert longest / 2 < len(encoded.header) < min(map(len, encoded.contexts))
+    assert encoded.n_tokens < sum(item.n_tokens for item in encoded.items) / 3
+    run: list[int] = []
+    states = llama.model.states
+
+    def counted(ids: Any, *others: Any, **named: Any) -> Any:
+        run.append(ids.numel())
+        return states(ids, *others, **named)
+
+    try:
+        llama.model.states = counted  # type: ignore[method-assign]
+        once = capture_benchmark(llama.model, encoded)
+        assert sum(run) == encoded.n_tokens, "the plan's tokens are those that were run"
+    finally:
+        llama.model.states = states  # type: ignore[method-assign]
+    anew = capture_benchmark(llama.model, encoded, share=False)
+    for a, b in zip(once.answers.choices, anew.answers.choices, strict=True):
+        np.testing.assert_allclose(a, b, atol=CLOSE)
+    scale = np.abs(anew.activations).max()
+    assert np.abs(once.activations - anew.activations).max() < 1e-5 * scale and contexts == N
+    mean = [capture_benchmark(llama.model, encoded, "mean", share=share).activations for share in (True, False)]
+    assert np.array_equal(*mean), "the mean over a context needs all of its tokens"
 
 
 def test_examples_before_the_question_are_those_that_the_harness_draws(world: World) -> None:
@@ -222,20 +270,6 @@ def test_the_companion_shuffles_contexts_and_no_choice(neox: World) -> None:
     assert [a.prompt for a in plain.items] != [b.prompt for b in control.items]
     with pytest.raises(PythiaGeometryError, match="empty contexts"):
         load_probes(["lm-eval:blimp_adjunct_island:shuffled"], HarnessOptions(include=str(neox.include)))
-
-
-@pytest.mark.slow  # reads the harness's own index of 14,000 tasks
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("arc_eazy", "Did you mean lm-eval:arc_easy"),
-        ("gsm8k", "generates text"),
-        ("wikitext", "loglikelihood_rolling"),
-    ],
-)
-def test_what_cannot_be_walked_is_refused_by_name(include: Path, name: str, said: str) -> None:
-    with pytest.raises(PythiaGeometryError, match=said):
-        load_probes([f"lm-eval:{name}"], HarnessOptions(include=str(include)))
 
 
 def test_a_dataset_that_cannot_be_had_says_what_to_type(include: Path, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from tests.hub import listing
 from tests.hub.repository import Blob, Commit, Repository, RepositoryFile
 
+_NAME = r"(?P<name>(?:datasets/)?[^/]+/[^/]+?)"
+"""A repository; a dataset's name begins with `datasets/`, as its files' addresses do."""
+
 _API = re.compile(
-    r"/api/models/(?P<name>[^/]+/[^/]+?)"
+    rf"/api/(?:models/)?{_NAME}"
     r"(/(?P<verb>refs|revision|tree|paths-info)(/(?P<revision>[^/]+)(/(?P<path>.+))?)?)?/?"
 )
-_RESOLVE = re.compile(r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
-_CDN = re.compile(r"/cdn/(?P<sha256>[0-9a-f]{64})/(?P<name>[^/]+/[^/]+)/(?P<revision>[^/]+)/(?P<path>.+)")
+_RESOLVE = re.compile(rf"/{_NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+_CDN = re.compile(rf"/cdn/(?P<sha256>[0-9a-f]{{64}})/{_NAME}/(?P<revision>[^/]+)/(?P<path>.+)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 

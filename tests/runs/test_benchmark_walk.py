@@ -23,6 +23,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
 from pythia_geometry.report.lm_eval_results import benchmarks_of, export_lm_eval
 from pythia_geometry.runs.local import walk
+from pythia_geometry.runs.manifest import changed_inputs
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
 from pythia_geometry.store.checking import check
@@ -104,6 +105,20 @@ def test_frozen_tasks_continue_the_run_without_the_harness(walked: Walked, witho
     walk(plan, walked.run.path)
     assert walked.run.done().keys() == done.keys(), "the frozen probe is the same work: nothing is computed again"
     assert check(walked.run.path).is_whole and not check(walked.run.path).foreign
+
+
+@pytest.mark.parametrize("what", ["the dataset's documents", "the task's version, the task's definition"])
+def test_a_task_that_changed_says_what_of_it_and_how_to_go_on(walked: Walked, tmp_path: Path, what: str) -> None:
+    folder = write_tasks(tmp_path / "tasks")
+    definition = json.loads((folder / "arc_easy.yaml").read_text())
+    if what == "the dataset's documents":
+        data = Path(definition["dataset_kwargs"]["data_files"]["test"])
+        data.write_text(data.read_text().replace("river", "mountain"))
+    else:
+        (folder / "arc_easy.yaml").write_text(json.dumps(definition | {"metadata": {"version": 9.0}}))
+    plan = make_plan(replace(walked.request, harness=HarnessOptions(include=str(folder))))
+    said = [text for text in changed_inputs(walked.run.manifest(), plan) if "lm-eval:arc_easy/arc_easy " in text]
+    assert f"walked with (changed: {what})" in said[0] and "--probes RUN/probes/" in said[0]
 
 
 def test_an_export_reads_as_results_of_the_harness(walked: Walked, tmp_path: Path) -> None:

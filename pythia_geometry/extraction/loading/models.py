@@ -6,11 +6,12 @@ another config than the step before, the module is built again around the same m
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +153,19 @@ class SuiteModel:
     def n_parameters(self) -> int:
         """Parameters, tied ones once."""
         return sum(p.numel() for p in self.module.parameters())
+
+    def states(self, ids_BT: Tensor, before: Any = None, keep: bool = False) -> tuple[Tensor, Any]:
+        """Hidden states after the final norm [B, T, D], and keys and values of every token where they are kept.
+
+        Args:
+            ids_BT: Token ids.
+            before: Keys and values of the tokens before them, from an earlier call.
+            keep: Whether to return keys and values; those of `before` are added to in place.
+        """
+        # transformers 5.24 calls it cache, and warns of the name that others have
+        name = "cache" if "cache" in inspect.signature(self.base.forward).parameters else "past_key_values"
+        output = self.base(input_ids=ids_BT, use_cache=keep, **({} if before is None else {name: before}))
+        return output.last_hidden_state, getattr(output, name, None) if keep else None
 
     def logits(self, rows_PD: Tensor) -> Tensor:
         """Logits [P, V] for hidden states [P, D] after the final norm, as the module itself makes them."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.benchmark_items import BenchmarkItem
+from pythia_geometry.extraction.probes.headers import saved_tokens, shared_header
 from pythia_geometry.extraction.probes.probe_files import Item
 from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.json_files import LFS_POINTER
@@ -83,9 +84,21 @@ class EncodedProbe:
         return [w.text for w in self.probe.warnings if self.spaces_matter or not w.about_spaces]
 
     @property
+    def contexts(self) -> list[Ids]:
+        """Every context of a task of lm-eval, once an item; none of another probe."""
+        return [
+            c for item in self.items if isinstance(item, EncodedBenchmarkItem) for c in dict.fromkeys(item.contexts)
+        ]
+
+    @cached_property
+    def header(self) -> Ids:
+        """What contexts of a task of lm-eval begin with alike, such as its examples; empty where too little."""
+        return shared_header(self.contexts)
+
+    @property
     def n_tokens(self) -> int:
         """Tokens of the forward passes."""
-        return sum(item.n_tokens for item in self.items)
+        return sum(item.n_tokens for item in self.items) - saved_tokens(self.contexts, self.header)
 
 
 @dataclass(frozen=True)
