@@ -72,8 +72,7 @@ def capture_benchmark(
         for group in _groups(model, items, header if kept is not None else (), batch):
             with Pooling(model, position) as pooling:
                 if kept is not None and has_header(group[0].ids, header):
-                    before = copy.deepcopy(kept)
-                    before.batch_repeat_interleave(len(group))
+                    before = _rows_of(kept, [0] * len(group))
                     final_BTD = pooling.run([_after(s, len(header)) for s in group], share, before)
                 else:
                     final_BTD = pooling.run(group, share)
@@ -117,9 +116,14 @@ def _groups(
         return has_header(context.ids, header), len(context.ids)
 
     contexts = sorted((one for i, item in enumerate(items) for one in _contexts(i, item)), key=kind)
-    a_token = 2 * model.shape.n_layers * model.shape.width * next(model.base.parameters()).element_size()
     for (_, length), same in groupby(contexts, key=kind):
-        yield from batches_of(list(same), max(1, min(batch, CACHE_BYTES // (length * a_token))))
+        yield from batches_of(list(same), min(batch, _at_once(model, length)))
+
+
+def _at_once(model: SuiteModel, length: int) -> int:
+    """How many contexts' keys and values are held at once: one at least."""
+    a_token = 2 * model.shape.n_layers * model.shape.width * next(model.base.parameters()).element_size()
+    return int(max(1, CACHE_BYTES // (length * a_token)))
 
 
 def _contexts(index: int, item: EncodedBenchmarkItem) -> Iterator[AnswerSequence]:
@@ -139,40 +143,47 @@ def _scores(
     if not _is_plain(cache):
         yield from _anew(model, group, batch)
         return
-    asked = [(row, k, ids) for row, s in enumerate(group) for k, (_, ids) in enumerate(s.scored)]
+    asked = [(row, k, ids) for row, s in enumerate(group) for k, ids in s.scored]
     first = model.logits(final_BTD[:, -1])
     greedy, totals = read_off(first, np.array([row for row, _, _ in asked]), np.array([ids[0] for *_, ids in asked]))
-    at = {(row, k): index for index, (row, k, _) in enumerate(asked)}
-    for k in sorted({k for _, k, ids in asked if len(ids) > 1}):
-        for row, log_prob, is_greedy in _continued(model, group, k, cache):
-            totals[at[row, k]] += log_prob
-            greedy[at[row, k]] = min(greedy[at[row, k]], is_greedy)
+    more = sorted((index for index, (*_, ids) in enumerate(asked) if len(ids) > 1), key=lambda i: len(asked[i][2]))
+    at_once = _at_once(model, len(group[0].ids))
+    for start in range(0, len(more), at_once):
+        part = more[start : start + at_once]
+        before = _rows_of(cache, [asked[index][0] for index in part])
+        for place, log_prob, is_greedy in _continued(model, [asked[index][2] for index in part], before):
+            totals[part[place]] += log_prob
+            greedy[part[place]] = min(greedy[part[place]], is_greedy)
     for (row, k, _), total, is_greedy in zip(asked, totals, greedy, strict=True):
-        yield group[row].item, group[row].scored[k][0], float(total), bool(is_greedy)
+        yield group[row].item, k, float(total), bool(is_greedy)
 
 
 def _is_plain(cache: Any) -> bool:
-    """Whether a cache holds keys and values of every token, so that it can be cut back to the context."""
+    """Whether a cache holds keys and values of every token, so that rows of it can be taken."""
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
-def _continued(
-    model: SuiteModel, group: Sequence[AnswerSequence], k: int, cache: Any
-) -> list[tuple[int, float, float]]:
-    """Of every token after the first of the k-th answers: row, log-probability, whether it is the likeliest.
+def _rows_of(cache: Any, rows: Sequence[int]) -> Any:
+    """Keys and values of some rows of a batch, a row as often as it is named; the cache stays as it is."""
+    own = copy.copy(cache)
+    own.layers = [copy.copy(layer) for layer in cache.layers]
+    own.batch_select_indices(torch.tensor(rows, device=cache.layers[0].keys.device))
+    return own
+
+
+def _continued(model: SuiteModel, answers: Sequence[Ids], cache: Any) -> list[tuple[int, float, float]]:
+    """Of every token after the first of each answer: its place, log-probability, whether it is the likeliest.
 
     Shorter answers are filled up on the right, where nothing is read.
     """
-    answers = [s.scored[k][1] if k < len(s.scored) else (0,) for s in group]
-    width = max(len(ids) - 1 for ids in answers)
+    width = max(map(len, answers)) - 1
     filled = [[*ids[:-1], *[0] * (width - len(ids) + 1)] for ids in answers]
     states_BMD, _ = model.states(torch.tensor(filled, device=model.device), cache, keep=True)
-    cache.crop(-width)
-    places = [(row, m) for row, ids in enumerate(answers) for m in range(len(ids) - 1)]
+    places = [(place, m) for place, ids in enumerate(answers) for m in range(len(ids) - 1)]
     rows, columns = map(list, zip(*places, strict=True))
-    wanted = np.array([answers[row][m + 1] for row, m in places])
+    wanted = np.array([answers[place][m + 1] for place, m in places])
     greedy, log_probs = read_off(model.logits(states_BMD[rows, columns]), np.arange(len(places)), wanted)
     return list(zip(rows, log_probs, greedy, strict=True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -71,7 +71,8 @@ class EncodedProbe:
     @cached_property
     def sha256(self) -> str:
         """Identity of the token ids: what the tokenizer file says beyond them decides nothing."""
-        return hashlib.sha256(json.dumps([astuple(item) for item in self.items]).encode()).hexdigest()
+        rows = [[getattr(item, field.name) for field in fields(item)] for item in self.items]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @property
     def single_token_share(self) -> float:
