@@ -37,13 +37,15 @@ from pythia_geometry.weights.updates import update_measures
 
 RESIDUAL, PAIR, PATTERN = "residual", "pair", "pattern"
 SURFACE, WEIGHTS, WEIGHT_PAIR, MODEL_PAIR = "surface", "weights", "weight pair", "model pair"
+LABELLED, WEIGHT_TRIPLE, SURFACE_PAIR = "labelled residual", "three sets of weights", "surface and next weights"
 """Readings, by name."""
 
-PREVIOUS, LAST = "previous", "last"
+PREVIOUS, LAST, NEXT, BOTH_SIDES = "previous", "last", "next", "previous and next"
 """Steps of the selection that a checkpoint can be measured against."""
 
 REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL = "representation", "attention", "landscape", "weights", "all"
-GROUPS = (REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL)
+READ_OUT = "read-out"
+GROUPS = (REPRESENTATION, ATTENTION, READ_OUT, LANDSCAPE, OF_WEIGHTS, ALL)
 
 LINEAR, LOG = "linear", "log"
 INFINITE = float("inf")
@@ -64,10 +66,12 @@ class Measure:
         version: Raised when the code changes a number.
         settings: What else decides the number; kept in the table.
         default: Whether a walk takes it without being asked.
-        against: The step that a pair is taken with: `previous` or `last`.
+        against: The step that a pair is taken with: `previous`, `last`, `next`, or `previous and next`.
         from_cache: Whether float16, in which activations are cached, moves it by less than 1e-4 of its value. Any other
             is computed in the forward pass or not at all.
-        passes: Of a dear reading, how many forward passes over the examples it costs, roughly: for the plan.
+        passes: Of a dear reading, what it costs in forward and backward passes over all its examples, roughly.
+        batches: And beside them in passes of one batch of 32 examples.
+        shares: Measures of one name here share that work: it is counted once.
         sites: Of a reading with many sites, the names of those that are measured; empty for all.
     """
 
@@ -84,6 +88,8 @@ class Measure:
     against: str = ""
     from_cache: bool = False
     passes: float = 0.0
+    batches: float = 0.0
+    shares: str = ""
     sites: tuple[str, ...] = ()
 
     def is_taken_at(self, *names: str) -> bool:
@@ -124,7 +130,9 @@ HEAD_UNITS = {
 """Units and largest values of head measures that are no share of attention."""
 
 
-def _of_surface(name: str, unit: str, passes: float, low: float = 0.0, scale: str = LINEAR, **settings: Any) -> Measure:
+def _of_surface(
+    name: str, unit: str, passes: float, low: float = 0.0, scale: str = LINEAR, shares: str = "", **settings: Any
+) -> Measure:
     """A number of a loss surface. Its code needs torch, which loads when it is first taken."""
 
     def compute(reading: Any, **settings: Any) -> Any:
@@ -133,7 +141,44 @@ def _of_surface(name: str, unit: str, passes: float, low: float = 0.0, scale: st
         return SURFACE_MEASURES[name](reading, **settings)
 
     bounds = (low, INFINITE)
-    return Measure(name, SURFACE, compute, LANDSCAPE, unit, bounds, scale, settings=settings, passes=passes)
+    batches = settings["chains"] * (settings["burn_in"] + settings["draws"]) if "chains" in settings else 0
+    return Measure(
+        name, SURFACE, compute, LANDSCAPE, unit, bounds, scale, settings=settings, passes=passes, batches=batches,
+        shares=shares,
+    )  # fmt: skip
+
+
+def _of_gram(name: str, unit: str, **more: Any) -> Measure:
+    """A number of the Gram matrix of the examples' gradients, which is computed once for all of them."""
+    return _of_surface(name, unit, 2, shares="gradients", **more)
+
+
+def _sharpness() -> Measure:
+    """Along the way to the next step of the walk."""
+
+    def compute(surface: Any, following: Any, start: Any) -> Any:
+        from pythia_geometry.landscape.measured import SURFACE_MEASURES
+
+        return SURFACE_MEASURES["checkpoint_sharpness"](surface, following, start)
+
+    return Measure(
+        "checkpoint_sharpness", SURFACE_PAIR, compute, LANDSCAPE, "per squared way", against=NEXT, passes=6, scale=LOG
+    )
+
+
+def _decoding(name: str, low: float = 0.0, sites: tuple[str, ...] = ()) -> Measure:
+    """What a linear read-out finds, by layer and answer position."""
+    return Measure(
+        name, LABELLED, lambda labelled: labelled.found[name], READ_OUT, "accuracy", (low, 1.0), sites=sites,
+        passes=0.5, shares="rows",
+    )  # fmt: skip
+
+
+LLC_SETTINGS: dict[str, Any] = {
+    "step": 1e-4, "n_beta": 100.0, "localisation": 10.0, "chains": 2, "burn_in": 500, "draws": 1500, "batch": 32,
+    "seed": 0, "preconditioned": False, "only": "",
+}  # fmt: skip
+"""Of the local learning coefficient, where `--llc` does not change them: the same at every step."""
 
 
 def _of_matrix(
@@ -195,20 +240,36 @@ MEASURES: dict[str, Measure] = {
         _of_matrix("weibull_scale", lambda m: weibull(m.values)["weibull_scale"], "weight"),
         _update("update_size", "weight"),
         _update("update_relative", "share"),
-        _of_surface("fisher_rank", "directions", 10, scale=LOG),
-        _of_surface("fisher_rank_true", "directions", 10, scale=LOG),
-        _of_surface("fisher_rank_leading", "directions", 10, scale=LOG, leading=50_000),
-        _of_surface("covariance_rank", "directions", 0, scale=LOG),  # of the same Gram matrix, as are the next five
-        _of_surface("gradient_rank_unit", "directions", 0, scale=LOG),
-        _of_surface("gradient_participation", "directions", 0, scale=LOG),
-        _of_surface("gradient_cosine", "cosine", 0, low=-1.0),
-        _of_surface("gradient_largest_share", "share", 0),
-        _of_surface("noise_scale", "examples", 0, scale=LOG),
-        _of_surface("hessian_top", "nats per squared weight", 160, low=-INFINITE),
-        _of_surface("hessian_bottom", "nats per squared weight", 500, low=-INFINITE),
-        _of_surface("hessian_trace", "nats per squared weight", 500, low=-INFINITE),
-        _of_surface("hessian_negative_share", "share", 1000),
-        _of_surface("llc", "parameters", 6000, step=1e-4, n_beta=100.0, localisation=10.0),
+        Measure(
+            "update_cosine",
+            WEIGHT_TRIPLE,
+            lambda now, before, after: update_measures(before, now, after)["update_cosine"],
+            OF_WEIGHTS,
+            "cosine",
+            (-1.0, 1.0),
+            against=BOTH_SIDES,
+        ),
+        _decoding("decoding"),
+        _decoding("decoding_control"),
+        _decoding("decoding_selectivity", low=-1.0),
+        _decoding("decoding_majority", sites=("final_norm",)),
+        _decoding("decoding_own", sites=("final_norm",)),
+        _of_gram("fisher_rank", "directions", scale=LOG),
+        _of_surface("fisher_rank_true", "directions", 3, scale=LOG),
+        _of_surface("fisher_rank_leading", "directions", 2, scale=LOG, leading=50_000),
+        _of_gram("covariance_rank", "directions", scale=LOG),
+        _of_gram("gradient_rank_unit", "directions", scale=LOG),
+        _of_gram("gradient_participation", "directions", scale=LOG),
+        _of_gram("gradient_cosine", "cosine", low=-1.0),
+        _of_gram("gradient_largest_share", "share"),
+        _of_gram("noise_scale", "examples", scale=LOG),
+        _of_surface("hessian_top", "nats per squared weight", 60, low=-INFINITE),
+        _of_surface("hessian_bottom", "nats per squared weight", 200, low=-INFINITE),
+        _of_surface("hessian_trace", "nats per squared weight", 200, low=-INFINITE),
+        _of_surface("hessian_negative_share", "share", 300),
+        _of_surface("llc", "parameters", 45, shares="chains", **LLC_SETTINGS),
+        _of_surface("llc_task_rise", "nats", 45, low=-INFINITE, shares="chains", **LLC_SETTINGS),
+        _sharpness(),
     )
 }
 

@@ -143,6 +143,7 @@ def describe(out: Path) -> None:
         "tokens_per_step": round(mean_tokens),
         "training_dtype": "float32",
         "probes": ["algorithmic"],
+        "mixture": {"tasks": [], "all_tokens": False},
         "trained_by": "scripts/train_offline_suite.py",
         "training": {"steps": STEPS, "batch": BATCH, "peak_rate": PEAK_RATE, "warm_up": WARM_UP},
     }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TEXT_TOKENS = 64
 NO_LOSS = (
     "no loss is named: pass --text FILE for next-token loss of a text, or --loss probes for that of the probes' answers"
 )
+NONE_OPEN = "no task of the training mixture counts at this step yet: nothing is minimised"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class EncodedLoss:
         sequences: Token ids of each example.
         first_scored: Index of each example's first scored token; from there all are scored.
         tasks: Of a mixture, the task of each example; empty otherwise.
+        by_token: Whether every scored token counts the same, as in the lab's training; else every example does.
+        opens: Of a mixture, by task, the first step at which its loss counts; those not named, 0.
+        reason: Of no loss, why there is none.
     """
 
     kind: str
@@ -44,11 +48,25 @@ class EncodedLoss:
     sequences: tuple[tuple[int, ...], ...] = ()
     first_scored: tuple[int, ...] = ()
     tasks: tuple[str, ...] = ()
+    by_token: bool = False
+    opens: tuple[tuple[str, int], ...] = ()
+    reason: str = ""
+
+    def at(self, step: int) -> EncodedLoss:
+        """What is minimised at a step: the examples of the tasks that count by then."""
+        closed = {task for task, opens in self.opens if opens > step}
+        if not closed:
+            return replace(self, opens=())
+        kept = [i for i, task in enumerate(self.tasks) if task not in closed]
+        if not kept:
+            return of_nothing(NONE_OPEN)
+        some = [tuple(every[i] for i in kept) for every in (self.sequences, self.first_scored, self.tasks)]
+        return EncodedLoss(self.kind, self.task, *some, by_token=self.by_token)  # type: ignore[arg-type]
 
     @cached_property
     def sha256(self) -> str:
         """Identity of the examples."""
-        text = json.dumps([self.kind, self.task, self.sequences, self.first_scored, self.tasks])
+        text = json.dumps([self.kind, self.task, self.sequences, self.first_scored, self.tasks, self.by_token])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -57,9 +75,29 @@ class EncodedLoss:
         return sum(map(len, self.sequences))
 
 
-def of_nothing() -> EncodedLoss:
-    """No loss was named: its rows say so."""
-    return EncodedLoss(NONE)
+def of_nothing(reason: str = NO_LOSS) -> EncodedLoss:
+    """There is no loss: its rows say why."""
+    return EncodedLoss(NONE, reason=reason)
+
+
+def of_mixture(parts: Sequence[EncodedProbe], all_tokens: bool, opens: Mapping[str, int]) -> EncodedLoss:
+    """The loss that a mixture of tasks was trained on: cross-entropy of the answers' tokens, each token counting once.
+
+    Args:
+        parts: Of every task, problems drawn as in training.
+        all_tokens: Whether the prompts' tokens are scored too.
+        opens: By task, the first step at which its loss counts.
+    """
+    items = [(part.probe.task, item) for part in parts for item in part.items]
+    return EncodedLoss(
+        MIXTURE,
+        "",
+        tuple(item.prompt + item.target for _, item in items),
+        tuple(1 if all_tokens else len(item.prompt) for _, item in items),
+        tuple(task for task, _ in items),
+        by_token=True,
+        opens=tuple(sorted((task, step) for task, step in opens.items() if step > 0)),
+    )
 
 
 def of_probe(encoded: EncodedProbe) -> EncodedLoss:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,31 @@ class Questions:
     labels: ArrayLike
     types: ArrayLike
     prompts: ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """One layer at one answer position, with what is asked of it; the read-out is computed once for all its numbers.
+
+    Attributes:
+        rows: Activations [n, d].
+        questions: Labels, types and prompts.
+        own: Whether the model's own greedy token is the label, 0 or 1, [n].
+    """
+
+    rows: ArrayLike
+    questions: Questions
+    own: ArrayLike
+
+    @cached_property
+    def found(self) -> Mapping[str, Estimate]:
+        """The four numbers of `decoding`, and `decoding_own`: the share of rows that the model itself answers."""
+        own = np.asarray(self.own, dtype=np.float64)
+        if not np.isfinite(own).all():
+            mine = unknown(len(own), 1.0, "the model gave no answers")
+        else:
+            mine = _accuracy(own, _numbered(self.questions.prompts), len(own))
+        return {**decoding(self.rows, self.questions), "decoding_own": mine}
 
 
 def decoding(rows: ArrayLike, questions: Questions, seed: int = 0) -> Mapping[str, Estimate]:

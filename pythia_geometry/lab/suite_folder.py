@@ -171,9 +171,11 @@ def write_facts(folder: Path, training: Training) -> None:
         "tokens_per_step": _tokens_per_step(training),
         "training_dtype": "float32",
         "probes": probes,
+        "mixture": {"tasks": [level.name for level in training.levels], "all_tokens": training.all_tokens},
     }
     if training.release == STAGGERED:
         facts |= {"released": released(training), "loss_opens": loss_opens(training)}
+        facts["mixture"]["opens"] = loss_opens(training)
     with replacing(folder / FACTS_NAME) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 

@@ -135,13 +135,13 @@ def judge(surface: Surface, sampling: Sampling, start: Start, chains: Chains, na
     n = surface.n
     ceiling = surface.n_parameters / 2
     if chains.fault:
-        return Llc(unknown(n, ceiling, chains.fault))
+        return Llc(unknown(n, ceiling, chains.fault), {name: unknown(n, ceiling, chains.fault) for name in names})
     rises = sampling.n_beta * chains.rises[:, sampling.burn_in :]
     value, error = float(rises.mean()), standard_error(rises)
     found = _diagnostics(surface, sampling, start, chains, value)
     reasons = _reasons(sampling, found, rises, value)
     tasks = {
-        name: _task_rise(sampling.n_beta * chains.task_rises[:, sampling.burn_in :, k], ceiling)
+        name: _task_rise(sampling.n_beta * chains.task_rises[:, sampling.burn_in :, k], ceiling, reasons)
         for k, name in enumerate(names)
     }
     return Llc(Estimate(value, error, ceiling, n, "; ".join(reasons)), tasks, found)
@@ -271,12 +271,17 @@ def _drift(sampling: Sampling, found: Mapping[str, float]) -> str:
     )
 
 
-def _task_rise(draws: Array, ceiling: float) -> Estimate:
-    """Mean rise of one task [chains, draws], over the draws whose batch had an example of it."""
+def _task_rise(draws: Array, ceiling: float, reasons: Sequence[str]) -> Estimate:
+    """Mean rise of one task [chains, draws], over the draws whose batch had an example of it.
+
+    Whatever speaks against the chains speaks against it.
+    """
     present = np.isfinite(draws)
     if not present.any(axis=1).all() or present.sum(axis=1).min() < 16:
         return unknown(int(present.sum()), ceiling, "too few draws with an example of this task")
     kept = [chain[mine] for chain, mine in zip(draws, present, strict=True)]
     shortest = min(map(len, kept))
     error = standard_error(np.stack([chain[:shortest] for chain in kept]))
-    return Estimate(float(np.concatenate(kept).mean()), error, ceiling, int(present.sum()))
+    value = float(np.concatenate(kept).mean())
+    against = [*(["negative: this task's loss falls while the mixture is sampled"] if not value >= 0 else []), *reasons]
+    return Estimate(value, error, ceiling, int(present.sum()), "; ".join(against))

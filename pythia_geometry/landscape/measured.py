@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pythia_geometry.geometry.cloud import Estimate
+from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.landscape.density import Density, hessian_negative_share, spectral_density
 from pythia_geometry.landscape.gradients import (
     covariance_rank,
@@ -23,9 +25,10 @@ from pythia_geometry.landscape.gradients import (
 )
 from pythia_geometry.landscape.gram import ALL, gradient_grams
 from pythia_geometry.landscape.hessian import both_ends, hessian_top, hessian_trace
-from pythia_geometry.landscape.llc import llc
+from pythia_geometry.landscape.llc import Llc, llc
 from pythia_geometry.landscape.operator import Hessian
 from pythia_geometry.landscape.sgld import Sampling
+from pythia_geometry.landscape.sharpness import checkpoint_sharpness
 from pythia_geometry.landscape.surface import Surface
 from pythia_geometry.landscape.tokens import with_sampled_labels
 
@@ -44,6 +47,21 @@ class SurfaceReading:
     def __init__(self, surface: Surface, tasks: Sequence[str] = ()) -> None:
         self.surface = surface
         self.tasks = tuple(tasks)
+        self._llc: dict[tuple[tuple[str, Any], ...], Llc] = {}
+
+    def llc(self, only: str = "", **settings: Any) -> Llc:
+        """The local learning coefficient and its tasks' rises, from chains that are run once.
+
+        Args:
+            only: Beginnings of the names of the parameters that may move, joined by plus signs; all if empty.
+            **settings: Of `Sampling`.
+        """
+        key = (("only", only), *sorted(settings.items()))
+        if key not in self._llc:
+            names = sorted(set(self.tasks))
+            numbers = torch.tensor([names.index(task) for task in self.tasks]) if names else None
+            self._llc[key] = llc(restricted(self.surface, only), Sampling(**settings), numbers, names)
+        return self._llc[key]
 
     @cached_property
     def gram(self) -> NDArray[np.float64]:
@@ -72,11 +90,29 @@ class SurfaceReading:
 
 
 def _llc(reading: SurfaceReading, **settings: Any) -> Found:
-    sampling = Sampling(**settings)
-    names = sorted(set(reading.tasks))
-    numbers = torch.tensor([names.index(task) for task in reading.tasks]) if names else None
-    found = llc(reading.surface, sampling, numbers, names)
-    return {"": found.estimate, **found.tasks} if names else found.estimate
+    return reading.llc(**settings).estimate
+
+
+def _task_rise(reading: SurfaceReading, **settings: Any) -> Found:
+    if not reading.tasks:
+        return unknown(reading.surface.n, float("inf"), "this loss is not a mixture of tasks")
+    return reading.llc(**settings).tasks
+
+
+def restricted(surface: Surface, only: str) -> Surface:
+    """The surface over the parameters whose names begin so: a block, its attention, its MLP (the refined LLC).
+
+    Raises:
+        PythiaGeometryError: If no parameter does.
+    """
+    if not only:
+        return surface
+    beginnings = tuple(only.split("+"))
+    names = [name for name in dict(surface.module.named_parameters()) if name.startswith(beginnings)]
+    if not names:
+        known = next(iter(dict(surface.module.named_parameters())))
+        raise PythiaGeometryError(f"--llc only={only}: no parameter's name begins so; the first is {known}")
+    return replace(surface, only=tuple(names))
 
 
 def _leading_rank(reading: SurfaceReading, leading: int) -> Estimate:
@@ -98,5 +134,7 @@ SURFACE_MEASURES: Mapping[str, Callable[..., Found]] = {
     "hessian_trace": lambda reading: hessian_trace(reading.hessian, reading.surface.n),
     "hessian_negative_share": lambda reading: hessian_negative_share(reading.density, reading.surface.n),
     "llc": _llc,
+    "llc_task_rise": _task_rise,
+    "checkpoint_sharpness": checkpoint_sharpness,
 }
 """By name, what each takes of a reading."""

@@ -15,7 +15,9 @@ _SMALLEST, _LARGEST = 2.0**-6, 2.0**6
 _BISECTIONS = 5
 
 
-def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> Estimate:
+def checkpoint_sharpness(
+    surface: Surface, following: Mapping[str, Tensor], start: Mapping[str, Tensor] | None = None
+) -> Estimate:
     """Critical sharpness λ_c = 2/η_c along w(next) − w, with η_c the smallest step along it that raises the loss.
 
     A step of η = 1 is the way to the next checkpoint. On a parabola λ_c is the curvature along the way divided by the
@@ -27,8 +29,9 @@ def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> E
     a ridge between two searched steps is not seen.
 
     Args:
-        surface: At the checkpoint.
+        surface: At the checkpoint, or at another one if `start` is given.
         following: The next checkpoint's weights by parameter name.
+        start: The checkpoint's own weights, where the surface's model holds others.
 
     Returns:
         Estimate; the middle of the search's last bracket, with half its width as error: not one over examples. 6 to 18
@@ -36,7 +39,8 @@ def checkpoint_sharpness(surface: Surface, following: Mapping[str, Tensor]) -> E
 
     Source: arXiv 2601.16979 (critical sharpness), with the direction changed and named for it.
     """
-    start = surface.weights
+    own = surface.weights
+    start = own if start is None else {name: start[name].to(w.device, w.dtype) for name, w in own.items()}
     way = {name: following[name].to(w.device, w.dtype) - w for name, w in start.items()}
     if not any(bool(step.any()) for step in way.values()):
         return unknown(surface.n, math.inf, "the next checkpoint has the same weights")

@@ -53,7 +53,7 @@ class Surface:
         narrow = {p.dtype for p in self.module.parameters()} - set(_WIDE)
         if narrow:
             raise PythiaGeometryError(
-                f"a loss surface needs float32 weights; got {sorted(map(str, narrow))[0]}. Load with dtype float32"
+                f"a loss surface needs float32 weights; got {sorted(map(str, narrow))[0]}. Walk with --dtype float32"
             )
         if any(m.training for m in self.module.modules()):
             raise PythiaGeometryError("a loss surface needs a model in evaluation mode: call module.eval() first")

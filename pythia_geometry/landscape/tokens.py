@@ -20,17 +20,21 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.landscape.surface import Examples, Surface
 
 
-def scored_tokens(sequences: Sequence[Sequence[int]], first_scored: Sequence[int] | None = None) -> Examples:
+def scored_tokens(
+    sequences: Sequence[Sequence[int]], first_scored: Sequence[int] | None = None, by_token: bool = False
+) -> Examples:
     """Examples for `next_token_losses`.
 
     Args:
         sequences: Token ids of each example, two or more.
         first_scored: Index of each example's first scored token, 1 or more; from there all are scored.
             None scores every token but the first.
+        by_token: Whether every scored token counts the same, so that the mean over examples is the mean over all their
+            tokens; else every example counts the same.
 
     Returns:
         `ids` [N, T], `positions`, `targets` and `weights` [N, A]: position p predicts token p + 1, and an example's
-        weights sum to 1.
+        weights sum to 1; by token, to its share of the scored tokens times the number of examples.
 
     Raises:
         PythiaGeometryError: If an example has nothing to score.
@@ -51,7 +55,7 @@ def scored_tokens(sequences: Sequence[Sequence[int]], first_scored: Sequence[int
         ids[row, : len(sequence)] = torch.tensor(sequence)
         positions[row, :count] = torch.arange(start - 1, start - 1 + count)
         targets[row, :count] = torch.tensor(sequence[start:])
-        weights[row, :count] = 1 / count
+        weights[row, :count] = n / sum(counts) if by_token else 1 / count
     return {"ids": ids, "positions": positions, "targets": targets, "weights": weights}
 
 

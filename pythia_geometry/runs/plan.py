@@ -11,14 +11,16 @@ from pathlib import Path
 from pythia_geometry.attention.pattern import Prompt
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.attention.marked_prompts import marked_prompts
+from pythia_geometry.extraction.labelled import LabelledRows
 from pythia_geometry.extraction.loading.config_identity import config_identity
 from pythia_geometry.extraction.loading.models import DTYPES, Shape, read_prefix, read_shape
-from pythia_geometry.extraction.losses import PROBES, EncodedLoss, of_nothing, of_probe, of_text
+from pythia_geometry.extraction.losses import PROBES, TEXT, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.probes.probes import Probe, load_probes
-from pythia_geometry.measures import MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, Measure
+from pythia_geometry.measures import LABELLED, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, SURFACE_PAIR, Measure
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
+from pythia_geometry.runs.generated import labelled_rows, mixture_loss
 from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.runs.request import KEEP, RANGES, RAY, Request
 from pythia_geometry.store.inputs import IDS, READING
@@ -29,7 +31,7 @@ from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
 
 EXAMPLES = 128
-"""Examples of a text's or a mixture's loss."""
+"""Examples of a text's loss."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class RunPlan:
         configs: By step, the identity of its config: of what `config.json` says that can decide a number.
         at: Steps at which dear measures are taken.
         losses: Of which losses surfaces are taken; empty where no measure reads one.
+        labelled: What is decoded; empty where nothing is.
         prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
         remarks: What of the tokenizer's file is not used.
@@ -56,6 +59,7 @@ class RunPlan:
     configs: Mapping[int, str] = field(default_factory=dict)
     at: frozenset[int] = frozenset()
     losses: tuple[EncodedLoss, ...] = ()
+    labelled: tuple[LabelledRows, ...] = ()
     prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
     remarks: tuple[str, ...] = ()
@@ -195,8 +199,10 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     if reads_heads:
         _check_heads(encoded)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
-    losses = _losses(request, encoder, encoded, shape) if any(m.reads == SURFACE for m in request.chosen) else ()
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, prompts, spans, encoder.notes)
+    reads = {measure.reads for measure in request.chosen}
+    losses = _losses(request, suite, encoder, encoded, shape) if reads & {SURFACE, SURFACE_PAIR} else ()
+    labelled = labelled_rows(suite, encoder, shape, encoded) if LABELLED in reads else ()
+    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, labelled, prompts, spans, encoder.notes)
 
 
 def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
@@ -208,11 +214,14 @@ def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
 
 
 def _losses(
-    request: Request, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
+    request: Request, suite: Suite, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
 ) -> tuple[EncodedLoss, ...]:
     """The losses whose surfaces are measured."""
     if request.loss == PROBES:
         return tuple(map(of_probe, probes))
+    mixture = None if request.loss == TEXT else mixture_loss(suite, encoder, shape)
+    if mixture is not None:
+        return (mixture,)
     if request.text:
         return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
     return (of_nothing(),)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pythia_geometry.measures import (
+    LABELLED,
     MODEL_PAIR,
     PAIR,
     PATTERN,
     RESIDUAL,
     SURFACE,
+    SURFACE_PAIR,
     WEIGHT_PAIR,
+    WEIGHT_TRIPLE,
     WEIGHTS,
 )
 
@@ -65,7 +68,10 @@ READINGS = {
         Reading(PAIR, cached=True, holds=CLOUD),
         Reading(WEIGHTS, per_probe=False),
         Reading(WEIGHT_PAIR, per_probe=False, holds=TENSORS),
+        Reading(WEIGHT_TRIPLE, per_probe=False, holds=TENSORS),
+        Reading(LABELLED, per_probe=False, whole=True, dear=True),
         Reading(SURFACE, per_probe=False, kernel=EAGER, whole=True, dear=True),
+        Reading(SURFACE_PAIR, per_probe=False, holds=TENSORS, whole=True, dear=True),
         Reading(MODEL_PAIR, kernel=EAGER, holds=MODEL, whole=True, dear=True),
     )
 }

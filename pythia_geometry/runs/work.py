@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pythia_geometry.extraction.labelled import LabelledRows
 from pythia_geometry.extraction.losses import EncodedLoss
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.extraction.probes.probes import Probe
-from pythia_geometry.measures import MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, WEIGHTS, Measure
+from pythia_geometry.measures import LABELLED, MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, WEIGHTS, Measure
 from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS, Reading
@@ -38,14 +39,23 @@ def identity(place: Checkpoint, **decides: Any) -> str:
 
 
 class Alone(NamedTuple):
-    """A measure of a checkpoint alone, and the loss that its surface is of, where it reads one."""
+    """A measure of a checkpoint alone, and what it reads beside the weights.
+
+    Attributes:
+        measure: The measure.
+        loss: The loss that its surface is of, where it reads one.
+        rows: What is decoded, where anything is.
+    """
 
     measure: Measure
     loss: EncodedLoss | None = None
+    rows: LabelledRows | None = None
 
     @property
     def key(self) -> str:
         """Its name in the record of what the tables show."""
+        if self.rows:
+            return f"{self.measure.name} {self.rows.named}/{self.rows.task}"
         return f"{self.measure.name} {self.loss.kind} {self.loss.task}" if self.loss else self.measure.name
 
 
@@ -87,7 +97,12 @@ class RunWork:
         return self._of_probe(checkpoint, encoded, READINGS[RESIDUAL], what=HEADLESS, in_part=in_part)
 
     def measure(
-        self, checkpoint: Checkpoint, encoded: EncodedProbe | None, measure: Measure, beside: Checkpoint | None = None
+        self,
+        checkpoint: Checkpoint,
+        encoded: EncodedProbe | None,
+        measure: Measure,
+        *beside: Checkpoint | None,
+        loss: EncodedLoss | None = None,
     ) -> str:
         """One measure at all its sites.
 
@@ -95,11 +110,15 @@ class RunWork:
             checkpoint: The checkpoint.
             encoded: The probe; None for a measure of the whole checkpoint.
             measure: The measure.
-            beside: The other checkpoint of a pair.
+            *beside: The other checkpoints of a pair or three; None where there is no such step.
+            loss: The loss of its surface, where it reads one.
         """
         what = {"measure": measure.name, "version": measure.version, "settings": measure.settings_text}
-        if beside is not None:
-            what["beside"] = json.dumps([beside.step, beside.weight_sha256, self.run.config_of(beside)])
+        if any(beside):
+            others = [[one.step, one.weight_sha256, self.run.config_of(one)] if one else [] for one in beside]
+            what["beside"] = json.dumps(others[0] if len(others) == 1 else others)
+        if loss is not None:
+            what["loss"] = loss.sha256
         reading = READINGS[measure.reads]
         if encoded is not None and measure.reads in (PATTERN, MODEL_PAIR):
             what["marks"] = encoded.probe.marks_sha256
@@ -145,13 +164,17 @@ class RunWork:
         """What is measured of the checkpoint alone at this step."""
         alone = (m for m in self.request.opening_measures if not READINGS[m.reads].per_probe and not m.against)
         taken = [m for m in alone if self.run.is_taken(m, checkpoint)]
-        return [Alone(m, loss) for m in taken for loss in (self.run.losses if m.reads == SURFACE else (None,))]
+        losses = [loss.at(checkpoint.step) for loss in self.run.losses]
+        plain = [Alone(m) for m in taken if m.reads not in (SURFACE, LABELLED)]
+        surfaces = [Alone(m, loss) for loss in losses for m in taken if m.reads == SURFACE]
+        return plain + surfaces + [Alone(m, None, r) for r in self.run.labelled for m in taken if m.reads == LABELLED]
 
     def of_alone(self, checkpoint: Checkpoint, one: Alone) -> str:
         """Identity of a measure of the checkpoint alone."""
         what = {"measure": one.measure.name, "version": one.measure.version, "settings": one.measure.settings_text}
-        loss = {"loss": one.loss.sha256} if one.loss else {}
-        return self._of_checkpoint(checkpoint, READINGS[one.measure.reads], **what, **loss)
+        what |= {"loss": one.loss.sha256} if one.loss else {}
+        what |= {"rows": one.rows.sha256} if one.rows else {}
+        return self._of_checkpoint(checkpoint, READINGS[one.measure.reads], **what)
 
     def opened(self, checkpoint: Checkpoint) -> str:
         """What all measures of the checkpoint alone are of: where it changes, none of them is shown any more."""

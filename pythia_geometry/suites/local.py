@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -31,6 +31,7 @@ from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choos
 from pythia_geometry.suites.steps.numbering import Naming, Numbered, Revision, number_steps
 
 FACTS_NAME = "suite.json"
+TRAINING_NAME = "training.json"
 
 
 class LocalSuite:
@@ -39,7 +40,7 @@ class LocalSuite:
     The folder holds `step<N>/`, `checkpoint-<N>/` (or any names that `suites/steps/names.py` reads), each with weights,
     and `config.json` and `tokenizer.json` beside them or inside the steps. An optional `suite.json` states what weights
     cannot: `name`, `seed`, `tokens_per_step`, `training_dtype`, `probes` (the default selection, which may name a
-    probe file in the folder).
+    probe file in the folder), `mixture` (the lab's task-levels that it was trained on).
     """
 
     parts: None = None  # whole files lie here: nothing is saved by reading parts of them
@@ -74,6 +75,7 @@ class LocalSuite:
         self.seed: int = (seed or 0) if tells_seeds else facts.get("seed", 0)
         self.default_probes: tuple[str, ...] = tuple(map(self._own, facts.get("probes", ("core",))))
         self._tokens_per_step: int | None = facts.get("tokens_per_step")
+        self.mixture = _mixture(self.folder, facts)
         dtype = facts.get("training_dtype")
         self.notes: tuple[str, ...] = ((f"trained in {dtype}",) if dtype else ()) + self._numbered.notes
         self.faults: tuple[Fault, ...] = ()
@@ -256,6 +258,29 @@ def _read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+def _mixture(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `suite.json` states of the training mixture; of lab runs of before it did, `training.json`."""
+    stated: dict[str, Any] = facts.get("mixture", {})
+    if stated or facts.get("suite") != "lab" or not (folder / TRAINING_NAME).is_file():
+        return stated
+    settings = read_json(folder / TRAINING_NAME)
+    if isinstance(settings, dict):
+        stated = {key: settings[key] for key in ("tasks", "all_tokens") if key in settings}
+        stated |= {"opens": facts["loss_opens"]} if stated and "loss_opens" in facts else {}
+    if stated and not _is_mixture(stated):
+        raise PythiaGeometryError(f"{folder / TRAINING_NAME} is damaged: tasks must be {_MIXTURE}")
+    return stated
+
+
+def _is_mixture(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) - {"tasks", "all_tokens", "opens"}:
+        return False
+    tasks, opens = value.get("tasks", []), value.get("opens", {})
+    names = isinstance(tasks, list) and all(isinstance(task, str) for task in tasks)
+    steps = isinstance(opens, dict) and all(map(_is_count, opens.values()))
+    return names and steps and isinstance(value.get("all_tokens", False), bool)
+
+
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"\w[\w.\-]*", value) is not None
 
@@ -269,6 +294,7 @@ def _is_texts(value: object) -> bool:
 
 
 _NAME = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+_MIXTURE = 'an object such as {"tasks": ["MOD2"], "all_tokens": false, "opens": {"MOD2": 100}}'
 _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "name": (_is_name, _NAME),
     "suite": (_is_name, _NAME),
@@ -276,6 +302,7 @@ _FACTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "tokens_per_step": (_is_count, "a whole number of 0 or more"),
     "probes": (_is_texts, 'a list of names such as ["core"]'),
     "training_dtype": (_is_name, "a name such as float32"),
+    "mixture": (_is_mixture, _MIXTURE),
 }
 
 

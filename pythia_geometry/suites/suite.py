@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 from pythia_geometry.suites.checkpoint import NEVER, Checkpoint, WeightFile
 from pythia_geometry.suites.faults import Fault
@@ -58,6 +58,8 @@ class Suite(Protocol):
     """Steps that ought to exist; empty where nothing is known."""
     faults: tuple[Fault, ...]
     """Published faults of this run."""
+    mixture: Mapping[str, Any]
+    """What is stated of its training mixture (`tasks`, `all_tokens`, `opens`); empty where nothing is."""
     lists_hashes: bool
     """Whether somebody else says what the weights' sha256 is, before they are read."""
 

@@ -10,10 +10,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pythia_geometry.extraction.loading.matrices import Matrix, matrices
-from pythia_geometry.measures import LAST, PREVIOUS, Measure
+from pythia_geometry.extraction.loading.models import SuiteModel
+from pythia_geometry.extraction.losses import EncodedLoss
+from pythia_geometry.measures import (
+    BOTH_SIDES,
+    LAST,
+    NEXT,
+    PREVIOUS,
+    SURFACE_PAIR,
+    WEIGHT_PAIR,
+    WEIGHT_TRIPLE,
+    Measure,
+)
 from pythia_geometry.runs.ledger import Ledger
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.readings import READINGS, TENSORS
@@ -27,12 +40,18 @@ class Held:
         """Holds nothing yet."""
         self._ledger, self._loader = ledger, loader
         self._matrices: dict[str, list[Matrix]] = {}
-        self._is_needed = bool(of_two(ledger))
+        self._parameters: dict[str, dict[str, Tensor]] = {}
+        self._needs_matrices = any(m.reads in (WEIGHT_PAIR, WEIGHT_TRIPLE) for m in of_two(ledger))
+        self._needs_all = any(m.reads == SURFACE_PAIR for m in of_two(ledger))
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keeps what is open now, where a measure of two may ask for it."""
-        if self._is_needed and self._loader.checkpoint is checkpoint:
+        if self._loader.checkpoint is not checkpoint:
+            return
+        if self._needs_matrices:
             self.matrices(checkpoint)
+        if self._needs_all and any(self._ledger.run.is_taken(m, checkpoint) for m in of_two(self._ledger)):
+            self.parameters(checkpoint)
 
     def matrices(self, checkpoint: Checkpoint) -> list[Matrix]:
         """A checkpoint's matrices; it is opened where they are not at hand.
@@ -41,14 +60,30 @@ class Held:
             CheckpointError: If it cannot be had or used.
         """
         if checkpoint.label not in self._matrices:
-            model = self._loader.open(checkpoint, self._ledger.folder.path)
-            self._matrices[checkpoint.label] = [replace(m, values=_narrow(m.values)) for m in matrices(model)]
+            found = matrices(self.model(checkpoint))
+            self._matrices[checkpoint.label] = [replace(m, values=_narrow(m.values)) for m in found]
         return self._matrices[checkpoint.label]
+
+    def parameters(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """All parameters of a checkpoint by name; it is opened where they are not at hand.
+
+        Raises:
+            CheckpointError: If it cannot be had or used.
+        """
+        if checkpoint.label not in self._parameters:
+            named = self.model(checkpoint).module.named_parameters()
+            self._parameters[checkpoint.label] = {name: _copied(p.detach()) for name, p in named}
+        return self._parameters[checkpoint.label]
+
+    def model(self, checkpoint: Checkpoint) -> SuiteModel:
+        """The model with a checkpoint's weights."""
+        return self._loader.open(checkpoint, self._ledger.folder.path)
 
     def forget(self, checkpoint: Checkpoint | None) -> None:
         """Frees what nothing will ask for any more."""
         if checkpoint is not None:
             self._matrices.pop(checkpoint.label, None)
+            self._parameters.pop(checkpoint.label, None)
 
 
 def of_two(ledger: Ledger) -> list[Measure]:
@@ -65,12 +100,35 @@ def opened_for_pairs(ledger: Ledger, order: Sequence[Checkpoint]) -> set[str]:
     """
     steps = sorted(order, key=lambda checkpoint: checkpoint.step)
     found: set[str] = set()
-    for before, checkpoint in zip([None, *steps], steps, strict=False):
+    for before, checkpoint, after in zip([None, *steps], steps, [*steps[1:], None], strict=False):
+        beside = {PREVIOUS: (before,), LAST: (steps[-1],), NEXT: (after,), BOTH_SIDES: (before, after)}
         for measure in of_two(ledger):
-            reference = {PREVIOUS: before, LAST: steps[-1]}[measure.against]
-            if reference and ledger.work.measure(checkpoint, None, measure, reference) not in ledger.done:
-                found |= {checkpoint.label, reference.label}
+            others = beside[measure.against]
+            if not all(others) or not ledger.run.is_taken(measure, checkpoint):
+                continue
+            if any(one not in ledger.done for one, _ in identities(ledger, measure, checkpoint, others)):
+                found |= {checkpoint.label, *(other.label for other in others if other)}
     return found
+
+
+Others = Sequence[Checkpoint | None]
+"""The steps that a checkpoint is measured against; None where there is no such step."""
+
+
+def identities(
+    ledger: Ledger, measure: Measure, checkpoint: Checkpoint, others: Others
+) -> list[tuple[str, EncodedLoss | None]]:
+    """The pieces of work of a measure of several checkpoints, each with the loss that its surface is of, if any."""
+    losses: Sequence[EncodedLoss | None] = (None,)
+    if measure.reads == SURFACE_PAIR:
+        losses = [loss.at(checkpoint.step) for loss in ledger.run.losses]
+    return [(ledger.work.measure(checkpoint, None, measure, *others, loss=loss), loss) for loss in losses]
+
+
+def _copied(values: Tensor) -> Tensor:
+    """float16 where it holds every value exactly."""
+    half = values.half()
+    return half if torch.equal(half.to(values.dtype), values) else values.clone()
 
 
 def _narrow(values: NDArray[np.floating]) -> NDArray[np.floating]:

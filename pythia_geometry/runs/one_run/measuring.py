@@ -21,9 +21,9 @@ from pythia_geometry.extraction.loading.matrices import matrices
 from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.landscape.measured import SurfaceReading
-from pythia_geometry.measures import PATTERN, RESIDUAL, Measure
+from pythia_geometry.measures import PATTERN, RESIDUAL, WEIGHTS, Measure
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.one_run.alone import measure_matrices, measure_surface
+from pythia_geometry.runs.one_run.alone import Decoded, measure_matrices, measure_surface
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.request import ONCE
 from pythia_geometry.runs.rows import (
@@ -141,12 +141,20 @@ class Measuring:
         ledger = self.ledger
         model = self.loader.open(checkpoint, ledger.folder.path)
         surfaces: dict[str, SurfaceReading] = {}
-        found = list(matrices(model)) if any(one.loss is None for one in todo) else []
+        found = list(matrices(model)) if any(one.measure.reads == WEIGHTS for one in todo) else []
+        decoded = Decoded(model, ledger.request.batch)
         for one in todo:
             ledger.progress.stage(checkpoint.label, one.key)
             work = ledger.work.of_alone(checkpoint, one)
             rest = ledger.columns_alone(checkpoint, work)
-            if one.loss is None:
+            if one.rows is not None:
+                of = {"probe": one.rows.named, "task": one.rows.task}
+                rows = [
+                    row
+                    for position, measured in decoded.measured(one.measure, one.rows)
+                    for row in ledger.geometry_rows(measured, {**rest, **of, "position": position})
+                ]
+            elif one.loss is None:
                 rows = ledger.geometry_rows(measure_matrices(found, one.measure), rest)
             else:
                 rows = [

@@ -1,6 +1,7 @@
 """Measures of two checkpoints: each step beside the step before it and beside the last.
 
-Two clouds come from cached activations, always (assumption A16); two sets of weights are held in memory.
+Two clouds come from cached activations, always (assumption A16); sets of weights are held in memory. What needs the
+step after is taken when that has been walked.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pythia_geometry.errors import CheckpointError
+from pythia_geometry.errors import CheckpointError, PythiaGeometryError
 from pythia_geometry.extraction.loading.matrices import Matrix
+from pythia_geometry.extraction.losses import EncodedLoss
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.geometry.cloud import Cloud, Estimate, unknown
-from pythia_geometry.measures import Measure
+from pythia_geometry.measures import BOTH_SIDES, LAST, Measure
 from pythia_geometry.runs.ledger import WHOLE, Arrays, Ledger
-from pythia_geometry.runs.one_run.held import Held, of_two
+from pythia_geometry.runs.one_run.alone import surface_of
+from pythia_geometry.runs.one_run.held import Held, Others, identities, of_two
 from pythia_geometry.runs.rows import MODEL, Measured, Row, Site
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 NOT_KEPT = "-not-kept"
 NO_PREVIOUS = "there is no previous step"
+NO_NEXT = "there is no next step"
 Pair = Sequence[NDArray[np.floating] | None]
 
 
@@ -39,7 +43,11 @@ class _Found:
         self.ids.append(identity)
 
 
-def compare(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: Mapping[str, Checkpoint | None]) -> None:
+References = Mapping[str, Others]
+"""By what a measure is against (`previous`, `last`, …), the steps that it is taken with."""
+
+
+def compare(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: References) -> None:
     """Adds the comparisons that are missing.
 
     A narrower selection does not replace what a wider one compared with a nearer step, and an unknown value
@@ -49,7 +57,7 @@ def compare(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: Mapp
         ledger: The run's ledger.
         held: Weights of other steps.
         checkpoint: The checkpoint, already captured.
-        references: By name (`previous`, `last`), what to compare it with; None where there is none.
+        references: What to compare it with; measures against anything else are left for another call.
     """
     found = _Found()
     _clouds(ledger, checkpoint, references, found)
@@ -63,11 +71,13 @@ def compare(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: Mapp
 # -- two clouds ------------------------------------------------------------------------------------------
 
 
-def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: Mapping[str, Checkpoint | None], found: _Found) -> None:
+def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: References, found: _Found) -> None:
     arrays: dict[str, Arrays] = {}
     recorded = ledger.folder.checkpoint(checkpoint.label)["current"]
     for measure in ledger.request.cached_pairs:
-        reference = references[measure.against]
+        if measure.against not in references:
+            continue
+        (reference,) = references[measure.against]
         step = reference.step if reference else -1
         for encoded in ledger.run.probes:
             question = ledger.question(encoded.probe)
@@ -123,45 +133,87 @@ def _read(ledger: Ledger, checkpoint: Checkpoint, arrays: dict[str, Arrays]) -> 
 # -- two sets of weights -----------------------------------------------------------------------------------
 
 
-def _weights(
-    ledger: Ledger, held: Held, checkpoint: Checkpoint, references: Mapping[str, Checkpoint | None], found: _Found
-) -> None:
+def _weights(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: References, found: _Found) -> None:
     recorded = ledger.folder.checkpoint(checkpoint.label)["current"]
     for measure in of_two(ledger):
-        reference = references[measure.against]
-        step = reference.step if reference else -1
-        if _known_step(recorded, WHOLE, measure) > step:
+        if measure.against not in references or not ledger.run.is_taken(measure, checkpoint):
             continue
-        identity = ledger.work.measure(checkpoint, None, measure, reference)
+        others = references[measure.against]
+        if _is_better(recorded.get(WHOLE, {}).get(_with(measure), ""), measure, others, checkpoint.step):
+            continue
         shown = {"capture": ledger.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
-        found.current.setdefault(WHOLE, shown).update({measure.name: identity, _with(measure): str(step)})
-        if identity not in ledger.done:
-            rest = {
-                **ledger.columns_alone(checkpoint, identity),
-                "reference_step": reference.step if reference else None,
-            }
-            found.add(identity, ledger.geometry_rows(_matrix_pairs(held, measure, checkpoint, reference), rest))
+        current = found.current.setdefault(WHOLE, shown)
+        current[_with(measure)] = " ".join(str(other.step if other else -1) for other in others)
+        for identity, loss in identities(ledger, measure, checkpoint, others):
+            current[f"{measure.name} {loss.kind} {loss.task}" if loss else measure.name] = identity
+            if identity in ledger.done:
+                continue
+            rest = ledger.columns_alone(checkpoint, identity)
+            rest |= {"reference_step": others[-1].step if others[-1] else None}
+            if loss is None:
+                found.add(identity, ledger.geometry_rows(_matrix_sets(held, measure, checkpoint, others), rest))
+            else:
+                ledger.progress.stage(checkpoint.label, measure.name)
+                rest |= {"probe": loss.kind, "task": loss.task}
+                found.add(identity, ledger.geometry_rows(_along(held, measure, checkpoint, (others[0], loss)), rest))
 
 
-def _matrix_pairs(held: Held, measure: Measure, checkpoint: Checkpoint, reference: Checkpoint | None) -> Measured:
+def _is_better(recorded: str, measure: Measure, others: Others, here: int) -> bool:
+    """Whether the tables compare with a later last step already, or with nearer ones: on no side with a further one."""
+    known = [int(step) for step in recorded.split()]
+    new = [other.step if other else -1 for other in others]
+    if len(known) != len(new) or known == new:
+        return False
+    if measure.against == LAST:
+        return known > new
+    return all(0 <= _gap(one, here) <= _gap(two, here) for one, two in zip(known, new, strict=True))
+
+
+def _gap(step: int, here: int) -> float:
+    """How far a step is; one that is not there is further than all."""
+    return float("inf") if step < 0 else abs(step - here)
+
+
+def _along(held: Held, measure: Measure, checkpoint: Checkpoint, to: tuple[Checkpoint | None, EncodedLoss]) -> Measured:
+    """A number of the way from a checkpoint to the next one, on the loss around it."""
+    following, loss = to
+    if loss.reason or following is None:
+        estimate = unknown(0, measure.range[1], loss.reason or NO_NEXT)
+    else:
+        try:
+            start = held.parameters(checkpoint)  # first: what is opened next holds other weights
+            model = held.model(following)
+            ahead = {name: p.detach() for name, p in model.module.named_parameters()}
+            estimate = measure.compute(surface_of(model, loss), ahead, start)
+        except CheckpointError as error:
+            estimate = unknown(0, measure.range[1], f"step {following.step} could not be opened again: {error}")
+        except PythiaGeometryError as error:
+            estimate = unknown(0, measure.range[1], str(error))
+    return [(Site(MODEL, -1), measure, estimate)]
+
+
+def _matrix_sets(held: Held, measure: Measure, checkpoint: Checkpoint, others: Others) -> Measured:
     mine = [m for m in held.matrices(checkpoint) if measure.is_taken_at(m.name, *m.roles)]
-    theirs, reason = _theirs(held, reference)
+    missing = NO_NEXT if measure.against == BOTH_SIDES and others[0] else NO_PREVIOUS
+    found = [_theirs(held, other, missing) for other in others]
+    reason = next((why for _, why in found if why), "")
 
     def estimate(some: Sequence[Matrix]) -> Estimate:
         if reason:
             return unknown(sum(m.values.size for m in some), measure.range[1], reason)
-        here, there = ({m.name: of(m) for m in some} for of in (lambda m: m.values, lambda m: theirs[m.name]))
-        compared: Estimate = measure.compute(here, there, **measure.settings)
+        here = {m.name: m.values for m in some}
+        there = [{m.name: theirs[m.name] for m in some} for theirs, _ in found]
+        compared: Estimate = measure.compute(here, *there, **measure.settings)
         return compared
 
     whole = [(Site(MODEL, -1), measure, estimate(mine))]
     return [*whole, *((Site(matrix.name, matrix.layer_index), measure, estimate([matrix])) for matrix in mine)]
 
 
-def _theirs(held: Held, reference: Checkpoint | None) -> tuple[Mapping[str, NDArray[np.floating]], str]:
+def _theirs(held: Held, reference: Checkpoint | None, missing: str) -> tuple[Mapping[str, NDArray[np.floating]], str]:
     """The other step's matrices by name; or why there are none."""
     if reference is None:
-        return {}, NO_PREVIOUS
+        return {}, missing
     try:
         return {matrix.name: matrix.values for matrix in held.matrices(reference)}, ""
     except CheckpointError as error:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pythia_geometry.errors import CheckpointError
+from pythia_geometry.measures import BOTH_SIDES, LAST, NEXT, PREVIOUS
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.ledger import WHOLE, Ledger, LostActivationsError
-from pythia_geometry.runs.one_run.held import Held, opened_for_pairs
+from pythia_geometry.runs.one_run.held import Held, of_two, opened_for_pairs
 from pythia_geometry.runs.one_run.measuring import Measuring
-from pythia_geometry.runs.one_run.steps_beside import compare
+from pythia_geometry.runs.one_run.steps_beside import References, compare
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 Elsewhere = Mapping[str, CheckpointError | None]
@@ -54,19 +55,30 @@ class RunWalk:
             ledger.record(gap)
             ledger.progress.finished(gap.label, gap.detail)
         last, earlier = self._last_that_works()
+        before: Checkpoint | None = None
         previous: Checkpoint | None = None
         for checkpoint in earlier:
             if self._one(checkpoint):
-                self._compare(checkpoint, previous, last)
-                self._forget(previous)
-                previous = checkpoint
+                self._compare(checkpoint, {PREVIOUS: (previous,), LAST: (last,)})
+                self._look_ahead(before, previous, checkpoint)
+                self._ledger.forget(previous)
+                before, previous = previous, checkpoint
         if last is not None:
-            self._compare(last, previous, last)
-            self._forget(previous)
-            self._forget(last)
+            self._compare(last, {PREVIOUS: (previous,), LAST: (last,)})
+            self._look_ahead(before, previous, last)
+            self._look_ahead(previous, last, None)
+            for checkpoint in filter(None, (previous, last)):
+                self._ledger.forget(checkpoint)
+                self.held.forget(checkpoint)
 
-    def _compare(self, checkpoint: Checkpoint, previous: Checkpoint | None, last: Checkpoint | None) -> None:
-        references = {"previous": previous, "last": last}
+    def _look_ahead(self, before: Checkpoint | None, checkpoint: Checkpoint | None, after: Checkpoint | None) -> None:
+        """Takes what needs the step after, now that it has been walked; frees weights that nothing needs more."""
+        looks = any(m.against in (NEXT, BOTH_SIDES) for m in of_two(self._ledger))
+        if looks and checkpoint is not None:
+            self._compare(checkpoint, {NEXT: (after,), BOTH_SIDES: (before, after)})
+        self.held.forget(before if looks else checkpoint)
+
+    def _compare(self, checkpoint: Checkpoint, references: References) -> None:
         comparing = partial(compare, self._ledger, self.held, checkpoint, references)
         try:
             self._mended(comparing)
@@ -85,10 +97,6 @@ class RunWalk:
             except LostActivationsError as error:
                 self.measuring.walk(error.checkpoint, self._ledger.run.probes, ())
         return reading()
-
-    def _forget(self, checkpoint: Checkpoint | None) -> None:
-        self._ledger.forget(checkpoint)
-        self.held.forget(checkpoint)
 
     def _last_that_works(self) -> tuple[Checkpoint | None, list[Checkpoint]]:
         """Walks the last usable checkpoint; where it is broken, the one before it. And those still to walk."""

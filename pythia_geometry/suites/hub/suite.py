@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import httpx2
 from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
@@ -83,6 +84,7 @@ class HubSuite:
         self.seed = run.seed if run else seed or 0
         self.address = (run.name if run else repository) + self.naming.words
         self.faults: tuple[Fault, ...] = run.faults if run else ()
+        self.mixture: Mapping[str, Any] = {}  # a repository states none
         self._keeps_weights = False
         self._found: dict[str, list[Checkpoint]] = {}  # by their weights
         self.known: dict[str, ListedFiles] = {}
