@@ -13,6 +13,7 @@ from pythia_geometry.commands.compare import compare_claims
 from pythia_geometry.commands.doctor import doctor
 from pythia_geometry.commands.export import export_run
 from pythia_geometry.commands.lab import lab
+from pythia_geometry.commands.llc_calibrate import calibrate_llc
 from pythia_geometry.commands.plot import plot
 from pythia_geometry.commands.power import show_power
 from pythia_geometry.commands.precursors import judge_precursors
@@ -50,6 +51,7 @@ app.command("probes")(list_probes)
 app.command("power")(show_power)
 app.command("precursors")(judge_precursors)
 app.command("calibrate")(calibrate_tests)
+app.command("llc-calibrate")(calibrate_llc)
 app.command("compare")(compare_claims)
 app.command("export")(export_run)
 app.command("against")(compare_against)

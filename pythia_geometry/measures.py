@@ -99,7 +99,10 @@ class Measure:
     @property
     def settings_text(self) -> str:
         """The settings as the table holds them: JSON with sorted keys; empty where there are none."""
-        return json.dumps(dict(self.settings), sort_keys=True) if self.settings else ""
+        shown = dict(self.settings)
+        if "n_beta" in shown:  # what counts of the two, and all that two runs can be compared at
+            shown["localisation_over_n_beta"] = shown["localisation"] / shown["n_beta"]
+        return json.dumps(shown, sort_keys=True) if shown else ""
 
 
 def _rank(compute: Callable[..., Any], from_cache: bool = False) -> Measure:
@@ -175,7 +178,7 @@ def _decoding(name: str, low: float = 0.0, sites: tuple[str, ...] = ()) -> Measu
 
 
 LLC_SETTINGS: dict[str, Any] = {
-    "step": 1e-4, "n_beta": 100.0, "localisation": 10.0, "chains": 2, "burn_in": 500, "draws": 1500, "batch": 32,
+    "step": 2.5e-5, "n_beta": 100.0, "localisation": 100.0, "chains": 2, "burn_in": 400, "draws": 2200, "batch": 32,
     "seed": 0, "preconditioned": False, "only": "",
 }  # fmt: skip
 """Of the local learning coefficient, where `--llc` does not change them: the same at every step."""

@@ -45,12 +45,17 @@ Limit = Annotated[int, MEASURE("--limit", help="lm-eval: at most so many items a
 Include = Annotated[str, MEASURE("--include", help="lm-eval: a folder of task definitions of your own.")]
 Contexts = Annotated[str, MEASURE("--contexts", help="lm-eval: a context runs once for all its choices, or anew.")]
 Measures = Annotated[
-    str, MEASURE("--measures", help="Names or groups with commas: representation (default), attention, weights, all.")
+    str,
+    MEASURE(
+        "--measures",
+        help="Names or groups with commas: representation (default), attention, read-out, landscape, weights, all.",
+    ),
 ]
 Loss = Annotated[
     str, MEASURE("--loss", help="Of which loss a surface is: auto (the suite's mixture, or --text), or probes.")
 ]
 Text = Annotated[str, MEASURE("--text", help="A text file: its next-token loss is the surface.")]
+Llc = Annotated[str, MEASURE("--llc", help="Settings of the LLC: step=1e-5,n_beta=100,localisation=100 …")]
 At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
 Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]
 Dtype = Annotated[str, MEASURE("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
@@ -90,6 +95,7 @@ def walk(
     measures: Measures = "",
     loss: Loss = "auto",
     text: Text = "",
+    llc: Llc = "",
     at: At = "",
     out: Out = "",
     position: Position = "last",
@@ -134,6 +140,7 @@ def walk(
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
         loss=loss,
         text=text,
+        llc=llc,
         at=at,
         position=position,
         dtype=dtype,

@@ -8,7 +8,9 @@ from rich.console import Console
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.loading.device_names import names_several
+from pythia_geometry.report.belief import belief
 from pythia_geometry.report.outcome import write_outcome
+from pythia_geometry.runs.dear_cost import dear_words
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_inputs, updated_manifest
 from pythia_geometry.runs.many.shards import done_anywhere, parse_shard, walk_shard
@@ -16,7 +18,7 @@ from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flo
 from pythia_geometry.runs.request import LOCAL, Request
 from pythia_geometry.runs.work import RunWork
 from pythia_geometry.screens.console import open_console
-from pythia_geometry.screens.walk import Bar, show_outcome, show_plan
+from pythia_geometry.screens.walk import Bar, show_belief, show_outcome, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import OK
 
@@ -47,6 +49,8 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
         tables = walk(plan, folder, bar)
     summary, pictures = write_outcome(RunFolder(folder), tables, request.position)
     show_outcome(console, summary[summary["position"] == request.position], pictures, folder)
+    asked = tables.geometry[tables.geometry["measure"].isin([measure.name for measure in request.chosen])]
+    show_belief(console, belief(asked), folder)
     chosen = {(c.model, c.seed, c.step) for run in plan.runs for c in run.checkpoints}
     rows = tables.checkpoints[tables.checkpoints["status"] != OK]
     bad = [key for key in zip(rows["model"], rows["seed"], rows["step"], strict=True) if key in chosen]
@@ -108,7 +112,8 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
         for run in share.runs
     }
     rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
-    show_plan(console, share, todo, folder, rate)
+    dear = [dear_words(run, request, todo[run.name].checkpoints, rate) for run in share.runs]
+    show_plan(console, share, todo, folder, rate, [line for line in dear if line])
     for said in changed_inputs(manifest, plan):
         console.print(said, style="yellow", highlight=False, markup=False)
     return folder

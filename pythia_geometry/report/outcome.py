@@ -8,6 +8,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.events.summary import summarise, telling_tasks
 from pythia_geometry.analysis.tables.reading import by_run
+from pythia_geometry.report.belief import belief
 from pythia_geometry.report.drawing import save
 from pythia_geometry.report.figures import curves, heat_map
 from pythia_geometry.store.run_folder import RunFolder
@@ -15,9 +16,10 @@ from pythia_geometry.store.tables import Tables
 
 
 def write_outcome(folder: RunFolder, tables: Tables, position: str = "last") -> tuple[pd.DataFrame, list[Path]]:
-    """Writes `summary.csv` (all positions) and `figures/` (one); returns the summary and the pictures' paths."""
+    """Writes `summary.csv` (all positions), `belief.csv` and `figures/` (one); returns summary and pictures' paths."""
     summary = summarise(tables.geometry, tables.behaviour, tables.checkpoints)
     folder.write_text("summary.csv", summary.to_csv(index=False, float_format="%.6g"))
+    folder.write_text("belief.csv", belief(tables.geometry).to_csv(index=False))
     pictures: list[Path] = []
     at_position = summary[summary["position"] == position]
     for run, rows in by_run(tables.geometry[tables.geometry["position"] == position]).items():

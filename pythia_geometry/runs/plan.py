@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -125,12 +125,14 @@ class RunPlan:
         head = 0.0 if self.spans else 2.0 * self.n_rows * self.shape.head
         return self.n_tokens * self.shape.flops_per_token + head
 
-    def dear_flops(self, measures: Iterable[Measure]) -> float:
-        """Floating-point operations of the dear ones among some measures, at one checkpoint; roughly."""
-        examples = sum(
-            x.n_tokens * self.shape.flops_per_token + 2 * len(x.sequences) * self.shape.head for x in self.losses
-        )
-        return examples * sum(measure.passes for measure in measures)
+    def batch_flops(self, batch: int) -> float:
+        """Floating-point operations of one forward and backward pass of a batch of its loss's examples; roughly."""
+        losses = [loss for loss in self.losses if loss.sequences]
+        lengths = [len(ids) for loss in losses for ids in loss.sequences]
+        if not lengths:
+            return 0.0
+        a_sequence = sum(lengths) / len(lengths) * (self.shape.flops_per_token + 2 * self.shape.head)
+        return 3 * batch * a_sequence
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
         _check_heads(encoded)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
     reads = {measure.reads for measure in request.chosen}
-    losses = _losses(request, suite, encoder, encoded, shape) if reads & {SURFACE, SURFACE_PAIR} else ()
+    losses = losses_of(request, suite, encoder, encoded, shape) if reads & {SURFACE, SURFACE_PAIR} else ()
     labelled = labelled_rows(suite, encoder, shape, encoded) if LABELLED in reads else ()
     return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, labelled, prompts, spans, encoder.notes)
 
@@ -213,10 +215,18 @@ def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:
         return ""
 
 
-def _losses(
+def losses_of(
     request: Request, suite: Suite, encoder: Encoder, probes: Sequence[EncodedProbe], shape: Shape
 ) -> tuple[EncodedLoss, ...]:
-    """The losses whose surfaces are measured."""
+    """The losses whose surfaces are measured.
+
+    Args:
+        request: What was asked for.
+        suite: The run.
+        encoder: Its tokenizer.
+        probes: Read only where the loss is that of the probes.
+        shape: Of its models.
+    """
     if request.loss == PROBES:
         return tuple(map(of_probe, probes))
     mixture = None if request.loss == TEXT else mixture_loss(suite, encoder, shape)

@@ -14,6 +14,7 @@ from pythia_geometry.extraction.losses import PROBES, TEXT
 from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
+from pythia_geometry.runs.llc_option import read_llc, with_settings
 from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.suites.layout.weights import BIN
 from pythia_geometry.suites.named import OFFLINE
@@ -41,6 +42,7 @@ class Request:
         measures: Names of measures and of groups of them; empty for those that a walk takes by default.
         loss: The loss of a surface: `auto` (a suite's own training mixture, else `text`), `text` or `probes`.
         text: A text file whose next-token loss is the surface.
+        llc: Settings of the local learning coefficient as after `--llc`; empty for the usual ones.
         at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
         position: Where activations are read: `last` prompt token or the `mean`.
         dtype: Forward-pass precision.
@@ -69,6 +71,7 @@ class Request:
     measures: tuple[str, ...] = ()
     loss: str = AUTO
     text: str = ""
+    llc: str = ""
     at: str = ""
     position: str = LAST
     dtype: str = "float32"
@@ -105,6 +108,7 @@ class Request:
         _one_of("--loss", self.loss, (AUTO, TEXT, PROBES))
         if self.loss == TEXT and not self.text:
             raise PythiaGeometryError("--loss text needs a text: add --text FILE")
+        read_llc(self.llc)
         chosen_measures(self.measures)
         if self.executor == RAY and (opening := [m.name for m in self.chosen if READINGS[m.reads].opens_model]):
             raise PythiaGeometryError(
@@ -176,7 +180,7 @@ class Request:
     @property
     def chosen(self) -> tuple[Measure, ...]:
         """The measures to take, in the order of the list."""
-        return chosen_measures(self.measures)
+        return tuple(with_settings(measure, self.llc) for measure in chosen_measures(self.measures))
 
     @property
     def forward_measures(self) -> tuple[Measure, ...]:

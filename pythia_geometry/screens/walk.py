@@ -83,8 +83,24 @@ COUNTS = ("checkpoints", "gaps", "to do", "new tasks", "prompts", "tokens")
 COSTS = ("download", "activations", "forward")
 
 
-def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Path, flops_per_second: float) -> None:
-    """What the walk will download, write and cost, less what the run folder already holds."""
+def show_plan(
+    console: Console,
+    plan: Plan,
+    todo_of: Mapping[str, Todo],
+    out: Path,
+    flops_per_second: float,
+    dear: Sequence[str] = (),
+) -> None:
+    """What the walk will download, write and cost, less what the run folder already holds.
+
+    Args:
+        console: Where to.
+        plan: The plan.
+        todo_of: By run, what the folder lacks.
+        out: The run folder.
+        flops_per_second: This machine's measured rate.
+        dear: Of each run, what its dear measures cost, in a sentence.
+    """
     kept = plan.request.activations == "keep"
     rows = []
     for run in plan.runs:
@@ -102,15 +118,8 @@ def show_plan(console: Console, plan: Plan, todo_of: Mapping[str, Todo], out: Pa
             "same command without it adds behaviour.",
             highlight=False, markup=False,
         )  # fmt: skip
-    for run in plan.runs:
-        steps = sum(c.step in run.at for c in todo_of[run.name].checkpoints)
-        dear = [measure.name for measure in plan.request.chosen if measure.passes]
-        if dear and (seconds := steps * run.dear_flops(plan.request.chosen) / flops_per_second):
-            console.print(
-                f"{run.name}: {', '.join(dear)} take at least {as_seconds(seconds)} at {steps} checkpoints; --at takes "
-                "them at chosen steps only.",
-                style="yellow", highlight=False, markup=False,
-            )  # fmt: skip
+    for line in dear:
+        console.print(line, style="yellow", highlight=False, markup=False)
     multi = sum(1 for run in plan.runs for p in run.probes if p.single_token_share < 1)
     if multi:
         console.print(
@@ -162,6 +171,29 @@ def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Pat
         if picture.suffix == ".png":
             console.print(f"picture  {picture} (and .svg)", highlight=False, markup=False)
     console.print(f"tables   {out}/{{geometry,behaviour,checkpoints,answers}}.parquet", highlight=False, markup=False)
+
+
+def show_belief(console: Console, found: pd.DataFrame, out: Path) -> None:
+    """Which measures have rows that should not be believed, and why."""
+    doubted = found[found["why not"] != ""]
+    if doubted.empty:
+        return
+    rows = []
+    for row in doubted.head(MAX_ROWS).to_dict("records"):
+        steps = (
+            f"{row['from step']} – {row['to step']}" if row["from step"] != row["to step"] else str(row["from step"])
+        )
+        counts = f"{row['believed']:,} of {row['rows']:,}"
+        rows.append([row["measure"], counts, f"{row['rows so']:,}", steps, row["why not"]])
+    headings = ["measure", "believed", "not", "steps", "why not"]
+    show_table(console, headings, rows, "Which numbers may be believed", left=["measure", "why not"])
+    clean = found.loc[found["why not"] == "", "measure"]
+    said = f"Nothing that is checked speaks against: {', '.join(clean)}. " if len(clean) else ""
+    console.print(
+        f"{said}A row with a reason is used by no test. Each measure misleads in ways of its own (docs/measures.md, "
+        f"docs/landscape.md). All reasons: {out / 'belief.csv'}",
+        style="dim", highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def as_bytes(n: float) -> str:

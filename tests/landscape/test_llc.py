@@ -123,7 +123,8 @@ def test_tasks_of_the_mixture_add_up_to_its_coefficient() -> None:
     rare = torch.zeros(60, dtype=torch.long)
     rare[0] = 1
     few = llc(surface, replace(SOUND, draws=40, batch=2), rare, ("common", "rare")).tasks
-    assert "too few draws" in few["rare"].reason and not few["common"].reason
+    assert "too few draws" in few["rare"].reason and "too few draws" not in few["common"].reason
+    assert "not equilibrated" in few["common"].reason, "what speaks against the chains speaks against every task"
 
 
 def test_the_same_seed_gives_the_same_number_and_another_does_not() -> None:
