@@ -38,14 +38,15 @@ from pythia_geometry.weights.updates import update_measures
 RESIDUAL, PAIR, PATTERN = "residual", "pair", "pattern"
 SURFACE, WEIGHTS, WEIGHT_PAIR, MODEL_PAIR = "surface", "weights", "weight pair", "model pair"
 LABELLED, WEIGHT_TRIPLE, SURFACE_PAIR = "labelled residual", "three sets of weights", "surface and next weights"
+PREDICTIONS = "predictions on a text"
 """Readings, by name."""
 
 PREVIOUS, LAST, NEXT, BOTH_SIDES = "previous", "last", "next", "previous and next"
 """Steps of the selection that a checkpoint can be measured against."""
 
 REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL = "representation", "attention", "landscape", "weights", "all"
-READ_OUT = "read-out"
-GROUPS = (REPRESENTATION, ATTENTION, READ_OUT, LANDSCAPE, OF_WEIGHTS, ALL)
+READ_OUT, N_GRAMS = "read-out", "n-grams"
+GROUPS = (REPRESENTATION, ATTENTION, READ_OUT, N_GRAMS, LANDSCAPE, OF_WEIGHTS, ALL)
 
 LINEAR, LOG = "linear", "log"
 INFINITE = float("inf")
@@ -177,6 +178,11 @@ def _decoding(name: str, low: float = 0.0, sites: tuple[str, ...] = ()) -> Measu
     )  # fmt: skip
 
 
+def _divergence(name: str) -> Measure:
+    """How far predictions on a text are from its n-grams."""
+    return Measure(name, PREDICTIONS, lambda predictions: predictions.mean(name), N_GRAMS, "nats")
+
+
 LLC_SETTINGS: dict[str, Any] = {
     "step": 2.5e-5, "n_beta": 100.0, "localisation": 100.0, "chains": 2, "burn_in": 400, "draws": 2200, "batch": 32,
     "seed": 0, "preconditioned": False, "only": "",
@@ -257,6 +263,8 @@ MEASURES: dict[str, Measure] = {
         _decoding("decoding_selectivity", low=-1.0),
         _decoding("decoding_majority", sites=("final_norm",)),
         _decoding("decoding_own", sites=("final_norm",)),
+        _divergence("unigram_kl"),
+        _divergence("bigram_kl"),
         _of_gram("fisher_rank", "directions", scale=LOG),
         _of_surface("fisher_rank_true", "directions", 3, scale=LOG),
         _of_surface("fisher_rank_leading", "directions", 2, scale=LOG, leading=50_000),

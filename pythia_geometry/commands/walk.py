@@ -34,7 +34,9 @@ DryRun = Annotated[bool, WALK("--dry-run", help="Say what would be downloaded, w
 Probes = Annotated[
     list[str] | None,
     MEASURE(
-        "--probes", "-p", help="core, all, a set, set/task, name:shuffled, a file, lm-eval:TASK. [default: the suite's]"
+        "--probes",
+        "-p",
+        help="core, all, a set, set/task, name:shuffled, a file, text, lm-eval:TASK. [default: the suite's]",
     ),
 ]
 Fewshot = Annotated[
@@ -54,7 +56,9 @@ Measures = Annotated[
 Loss = Annotated[
     str, MEASURE("--loss", help="Of which loss a surface is: auto (the suite's mixture, or --text), or probes.")
 ]
-Text = Annotated[str, MEASURE("--text", help="A text file: its next-token loss is the surface.")]
+Text = Annotated[
+    str, MEASURE("--text", help="A text file or dataset: surface of its next-token loss, --probes text, n-grams.")
+]
 Llc = Annotated[str, MEASURE("--llc", help="Settings of the LLC: step=1e-5,n_beta=100,localisation=100 …")]
 At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
 Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
+from pythia_geometry.extraction.probes.text_cloud import CHARACTERS_A_TOKEN, read_text
 
 NONE, TEXT, PROBES, MIXTURE = "none", "text", "probes", "mixture"
 """Kinds of loss, as the column `probe` names them."""
@@ -115,7 +116,7 @@ def of_text(file: str, encoder: Encoder, vocab_size: int, examples: int) -> Enco
     """Next-token loss of the beginning of a text, cut into examples of 64 tokens.
 
     Args:
-        file: A UTF-8 text file.
+        file: A UTF-8 text file, or a dataset.
         encoder: The suite's tokenizer.
         vocab_size: Of the model.
         examples: How many.
@@ -138,11 +139,7 @@ def text_ids(file: str, encoder: Encoder, vocab_size: int, n: int) -> tuple[int,
     Raises:
         PythiaGeometryError: If it cannot be read, or holds ids that the model does not know.
     """
-    try:
-        with Path(file).expanduser().open(encoding="utf-8") as stream:
-            text = stream.read(40 * n)  # no tokenizer makes so few tokens of so many characters
-    except (OSError, UnicodeDecodeError) as error:
-        raise PythiaGeometryError(f"--text {file} could not be read: {error}. Expected a UTF-8 text file") from error
+    _, text = read_text(file, CHARACTERS_A_TOKEN * n)
     ids, _ = encoder.offsets(text)
     ids = ids[:n]
     if unknown := [i for i in ids if i >= vocab_size]:

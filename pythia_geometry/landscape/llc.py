@@ -44,12 +44,14 @@ class Start:
         gradient: Of their mean [P].
         batch_variance: Of each coordinate of the mean gradient over a batch [P].
         bend: Curvature along the gradient.
+        known: The largest curvature once it has been asked for: it is the same for all settings that do not adapt.
     """
 
     losses: Tensor
     gradient: Tensor
     batch_variance: Tensor
     bend: float
+    known: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _diagnostics(surface: Surface, sampling: Sampling, start: Start, chains: Cha
     eps, n_beta, gamma = sampling.step, sampling.n_beta, sampling.localisation
     distances = chains.squared_distances[:, sampling.burn_in :]
     scale = chains.preconditioner
-    top = _top(surface, scale)
+    top = _top(surface, scale, start.known)
     mean_scale = float(scale.mean())
     stiffness = n_beta * max(start.bend, 0.0) + gamma
     square = float(start.gradient.double().square().sum())
@@ -190,12 +192,17 @@ def _diagnostics(surface: Surface, sampling: Sampling, start: Start, chains: Cha
     }
 
 
-def _top(surface: Surface, scale: Tensor) -> float:
+def _top(surface: Surface, scale: Tensor, known: dict[str, float]) -> float:
     """Largest eigenvalue of the Hessian as the chain sees it, D^½ H D^½; NaN where it did not converge."""
+    if scale.ndim == 0 and "top" in known:
+        return known["top"]
     try:
-        return top_eigenpair(_Scaled(Hessian(surface.first(CURVATURE_ROWS)), scale.sqrt())).value
+        found = top_eigenpair(_Scaled(Hessian(surface.first(CURVATURE_ROWS)), scale.sqrt())).value
     except NotConvergedError:
-        return math.nan
+        found = math.nan
+    if scale.ndim == 0:
+        known["top"] = found
+    return found
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pythia_geometry.analysis.tables.reading import unmarked
 from pythia_geometry.measures import MEASURES
 
 COLUMNS = ["measure", "rows", "believed", "why not", "rows so", "from step", "to step"]
-_NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?\s?%?")
+_NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?(\s?%)?")
 
 
 def belief(geometry: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,18 @@ from pythia_geometry.extraction.loading.models import DTYPES, Shape, read_prefix
 from pythia_geometry.extraction.losses import PROBES, TEXT, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.probes.probes import Probe, load_probes
-from pythia_geometry.measures import LABELLED, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, SURFACE_PAIR, Measure
+from pythia_geometry.extraction.probes.text_cloud import TEXT as TEXT_PROBE
+from pythia_geometry.extraction.probes.text_cloud import TextCloud, read_text_cloud
+from pythia_geometry.measures import (
+    LABELLED,
+    MODEL_PAIR,
+    PATTERN,
+    PREDICTIONS,
+    RESIDUAL,
+    SURFACE,
+    SURFACE_PAIR,
+    Measure,
+)
 from pythia_geometry.runs.fetching.disk import parse_size, too_little
 from pythia_geometry.runs.fetching.span_source import SpanSource
 from pythia_geometry.runs.generated import labelled_rows, mixture_loss
@@ -47,6 +58,7 @@ class RunPlan:
         at: Steps at which dear measures are taken.
         losses: Of which losses surfaces are taken; empty where no measure reads one.
         labelled: What is decoded; empty where nothing is.
+        text: The text that is walked as a probe, or whose n-grams predictions are compared with, if any.
         prompts: By probe, its prompts as attention measures read them; empty where none is asked for.
         spans: Where the base model lies in its files; None where whole files are fetched.
         remarks: What of the tokenizer's file is not used.
@@ -60,6 +72,7 @@ class RunPlan:
     at: frozenset[int] = frozenset()
     losses: tuple[EncodedLoss, ...] = ()
     labelled: tuple[LabelledRows, ...] = ()
+    text: TextCloud | None = None
     prompts: Mapping[str, tuple[Prompt, ...]] = field(default_factory=dict)
     spans: SpanSource | None = None
     remarks: tuple[str, ...] = ()
@@ -183,7 +196,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     name = run_name(suite.model, suite.seed)
     steps = parse_steps(request.steps, suite.steps(), name)
     spans = SpanSource(suite) if request.fetch == RANGES else None
-    probes = given or load_probes(request.probes or suite.default_probes, request.harness)
+    probes = given or _probes(request, suite)
     found = suite.find(steps, request.weight_format)
     if request.duplicates == KEEP:
         found = [replace(c, status=OK) if c.status in REFUSED else c for c in found]
@@ -194,6 +207,12 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     encoder = Encoder(tokenizer)
     prefix = read_prefix(config) if any(probe.facts for probe in probes) else None
     encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context, prefix) for probe in probes)
+    reads = {measure.reads for measure in request.chosen}
+    text = None
+    if TEXT_PROBE in request.probes or (request.text and PREDICTIONS in reads):
+        text = read_text_cloud(request.text, encoder, shape.vocab_size, shape.context)
+    if text and TEXT_PROBE in request.probes:
+        encoded = (*encoded, text.encoded)
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
@@ -201,10 +220,17 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     if reads_heads:
         _check_heads(encoded)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}
-    reads = {measure.reads for measure in request.chosen}
     losses = losses_of(request, suite, encoder, encoded, shape) if reads & {SURFACE, SURFACE_PAIR} else ()
     labelled = labelled_rows(suite, encoder, shape, encoded) if LABELLED in reads else ()
-    return RunPlan(suite, tuple(found), encoded, shape, configs, at, losses, labelled, prompts, spans, encoder.notes)
+    return RunPlan(
+        suite, tuple(found), encoded, shape, configs, at, losses, labelled, text, prompts, spans, encoder.notes
+    )
+
+
+def _probes(request: Request, suite: Suite) -> Sequence[Probe]:
+    """The probes of a selection, but for the text, which needs a tokenizer first."""
+    names = tuple(name for name in request.probes if name != TEXT_PROBE)
+    return load_probes(names or suite.default_probes, request.harness) if names or not request.probes else ()
 
 
 def _config_of(suite: Suite, checkpoint: Checkpoint) -> str:

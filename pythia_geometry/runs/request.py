@@ -12,6 +12,7 @@ from pythia_geometry.extraction.loading.device_names import find_devices, names_
 from pythia_geometry.extraction.loading.models import DTYPES
 from pythia_geometry.extraction.losses import PROBES, TEXT
 from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
+from pythia_geometry.extraction.probes.text_cloud import TEXT as TEXT_PROBE
 from pythia_geometry.measures import Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
 from pythia_geometry.runs.llc_option import read_llc, with_settings
@@ -41,7 +42,8 @@ class Request:
         probes: Selection as after `--probes`; empty for the suite's own default.
         measures: Names of measures and of groups of them; empty for those that a walk takes by default.
         loss: The loss of a surface: `auto` (a suite's own training mixture, else `text`), `text` or `probes`.
-        text: A text file whose next-token loss is the surface.
+        text: A text file or dataset: its next-token loss is the surface, `--probes text` walks its pieces, and
+            n-grams are counted on it.
         llc: Settings of the local learning coefficient as after `--llc`; empty for the usual ones.
         at: Steps at which dear measures are taken, selected as after `--steps`; empty for every step of the walk.
         position: Where activations are read: `last` prompt token or the `mean`.
@@ -108,6 +110,8 @@ class Request:
         _one_of("--loss", self.loss, (AUTO, TEXT, PROBES))
         if self.loss == TEXT and not self.text:
             raise PythiaGeometryError("--loss text needs a text: add --text FILE")
+        if TEXT_PROBE in self.probes and not self.text:
+            raise PythiaGeometryError("--probes text needs a text: add --text FILE")
         read_llc(self.llc)
         chosen_measures(self.measures)
         if self.executor == RAY and (opening := [m.name for m in self.chosen if READINGS[m.reads].opens_model]):

@@ -16,7 +16,18 @@ from pythia_geometry.extraction.labelled import LabelledRows
 from pythia_geometry.extraction.losses import EncodedLoss
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.extraction.probes.probes import Probe
-from pythia_geometry.measures import LABELLED, MEASURES, MODEL_PAIR, PATTERN, RESIDUAL, SURFACE, WEIGHTS, Measure
+from pythia_geometry.extraction.probes.text_cloud import TextCloud
+from pythia_geometry.measures import (
+    LABELLED,
+    MEASURES,
+    MODEL_PAIR,
+    PATTERN,
+    PREDICTIONS,
+    RESIDUAL,
+    SURFACE,
+    WEIGHTS,
+    Measure,
+)
 from pythia_geometry.runs import format1
 from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.readings import READINGS, Reading
@@ -44,12 +55,12 @@ class Alone(NamedTuple):
     Attributes:
         measure: The measure.
         loss: The loss that its surface is of, where it reads one.
-        rows: What is decoded, where anything is.
+        rows: What is decoded, or the text that is predicted, where anything is.
     """
 
     measure: Measure
     loss: EncodedLoss | None = None
-    rows: LabelledRows | None = None
+    rows: LabelledRows | TextCloud | None = None
 
     @property
     def key(self) -> str:
@@ -165,7 +176,8 @@ class RunWork:
         alone = (m for m in self.request.opening_measures if not READINGS[m.reads].per_probe and not m.against)
         taken = [m for m in alone if self.run.is_taken(m, checkpoint)]
         losses = [loss.at(checkpoint.step) for loss in self.run.losses]
-        plain = [Alone(m) for m in taken if m.reads not in (SURFACE, LABELLED)]
+        plain = [Alone(m) for m in taken if m.reads not in (SURFACE, LABELLED, PREDICTIONS)]
+        plain += [Alone(m, None, self.run.text) for m in taken if m.reads == PREDICTIONS]
         surfaces = [Alone(m, loss) for loss in losses for m in taken if m.reads == SURFACE]
         return plain + surfaces + [Alone(m, None, r) for r in self.run.labelled for m in taken if m.reads == LABELLED]
 

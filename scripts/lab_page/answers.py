@@ -8,15 +8,13 @@ import pandas as pd
 from lab_page import sizes
 from lab_page.designed import CONVENTIONS, Arm
 from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.precursor.verdict import Verdict
 
 COLUMNS = ["claim", "answer", "numbers", "power"]
-NOT_RUN = {
-    "C5": ("The local learning coefficient is synchronous", "not measured on these runs"),
-    "C6": ("Hessian measures lag", "not measured on these runs"),
-    "C12": ("Linear probes find the information first", "not measured on these runs"),
-}
+OF_SURFACES = ("C5", "C6", "C12")
+NOT_RUN = "not measured on these runs"
 
 
 def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.DataFrame:
@@ -34,8 +32,12 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
         if claim == "C4":
             rows += [(f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(designed)]
             rows += _usual(evidence)
-        elif claim in NOT_RUN:
-            rows.append((title, NOT_RUN[claim][1], "–", "–"))
+        elif claim in OF_SURFACES and judged.loc[claim, "verdict"] == NOT_ENOUGH:
+            rows.append((title, NOT_RUN, "–", "–"))
+        elif claim in OF_SURFACES:
+            rows.append(
+                (title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], judged.loc[claim, "operating"])
+            )
         else:
             rows.append((title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], "–"))
             if claim == "C2":

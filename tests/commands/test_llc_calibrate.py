@@ -24,7 +24,7 @@ QUICK = "chains=2,burn_in=4,batch=16"
 def test_trials_give_a_table_a_picture_and_a_proposal(tmp_path: Path) -> None:
     suite = tiny_suite(tmp_path, (0, 4))
     out = tmp_path / "out"
-    trials = Trials(str(suite.folder), "4", (1e-6, 1e-4), (100.0,), (16, 32), QUICK, text=text_beside(suite))
+    trials = Trials(str(suite.folder), "4", (1e-4,), (10.0, 100.0), (16, 24), QUICK, text=text_beside(suite))
     assert run_trials(trials, str(out)) is False, "random weights are not at a minimum"
     (kept,) = out.glob("results/*.json")
     record = json.loads(kept.read_text())

@@ -14,6 +14,7 @@ from pythia_geometry.shipped import data_folder
 
 # The same in every row of every run, and so left out of the files.
 CONSTANT: dict[str, Any] = {"suite": "lab", "probe": "algorithmic", "n": 128}
+RANKS = ("rankme", "rankme_centred", "rankme_rownorm")
 OF_GEOMETRY: dict[str, Any] = {**CONSTANT, "position": "last", "precision": "float32"}
 
 
@@ -48,4 +49,12 @@ def read_reference(folder: str | Path | None = None) -> Reference:
         if missing := [file for file in files if not file.exists()]:
             raise PythiaGeometryError(f"{missing[0]} is missing: its run is recorded in {folder}")
         tables[kind] = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-    return Reference(tables["geometry"].assign(**OF_GEOMETRY), tables["behaviour"].assign(**CONSTANT), made)
+    geometry = pd.concat([tables["geometry"].assign(**OF_GEOMETRY), *_of_surfaces(folder)], ignore_index=True)
+    return Reference(geometry, tables["behaviour"].assign(**CONSTANT), made)
+
+
+def _of_surfaces(folder: Path) -> list[pd.DataFrame]:
+    """Rows of loss surfaces and of decoding of the same runs (`scripts/landscape_reference.py`); none where none is."""
+    files = sorted((folder / "landscape").glob("*.geometry.parquet"))
+    tables = [pd.read_parquet(file) for file in files]
+    return [table[~table["measure"].isin(RANKS)] for table in tables]

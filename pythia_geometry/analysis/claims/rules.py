@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from pythia_geometry.analysis.claims import collapse, difficulty, heads, order, patterns, precursor, scale
+from pythia_geometry.analysis.claims import (
+    collapse,
+    difficulty,
+    heads,
+    order,
+    patterns,
+    phases,
+    precursor,
+    scale,
+    surface,
+)
 from pythia_geometry.analysis.claims.ruling import Rule
 
 RULES: dict[str, Rule] = {}
-for family in (collapse, scale, order, precursor, difficulty, heads, patterns):
+for family in (collapse, scale, order, precursor, difficulty, heads, patterns, surface, phases):
     RULES |= family.RULES

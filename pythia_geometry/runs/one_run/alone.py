@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.capture import LAST
 from pythia_geometry.extraction.labelled import LabelledRows, read_labelled
 from pythia_geometry.extraction.loading.matrices import Matrix
 from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.losses import NONE, EncodedLoss
+from pythia_geometry.extraction.probes.text_cloud import TextCloud
+from pythia_geometry.extraction.text_predictions import Predictions, read_predictions
 from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.geometry.decoding import Labelled
 from pythia_geometry.landscape.measured import SurfaceReading
@@ -59,8 +62,11 @@ def surface_of(model: SuiteModel, loss: EncodedLoss) -> Surface:
     return Surface(model.module, next_token_losses, scored_tokens(loss.sequences, loss.first_scored, loss.by_token))
 
 
+NO_TEXT = "no text is named: pass --text FILE"
+
+
 class Decoded:
-    """What is decoded of one checkpoint; of the last rows the activations are kept for the next measure.
+    """What is decoded or predicted at one checkpoint; what the last rows gave is kept for the next measure.
 
     Args:
         model: With the checkpoint's weights.
@@ -70,9 +76,15 @@ class Decoded:
     def __init__(self, model: SuiteModel, batch: int) -> None:
         self.model, self.batch = model, batch
         self._sha256, self._held = "", list[list[Labelled]]()
+        self._predictions: Predictions | None = None
 
-    def measured(self, measure: Measure, rows: LabelledRows) -> Iterator[tuple[str, Measured]]:
+    def measured(self, measure: Measure, rows: LabelledRows | TextCloud) -> Iterator[tuple[str, Measured]]:
         """A measure at every answer position, by name: of every layer, or of those that it names."""
+        if isinstance(rows, TextCloud):
+            if self._predictions is None:
+                self._predictions = read_predictions(self.model, rows, self.batch)
+            yield LAST, [(WHOLE_MODEL, measure, measure.compute(self._predictions))]
+            return
         sites = [(Site(name, i), i) for i, name in enumerate(self.model.shape.layers) if measure.is_taken_at(name)]
         if rows.fault:
             yield _answer(0), [(site, measure, unknown(rows.prompts, 1.0, rows.fault)) for site, _ in sites]

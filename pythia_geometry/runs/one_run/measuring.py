@@ -20,10 +20,12 @@ from pythia_geometry.extraction.capture import Answers, capture
 from pythia_geometry.extraction.loading.matrices import matrices
 from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
+from pythia_geometry.extraction.probes.text_cloud import TEXT
+from pythia_geometry.geometry.cloud import unknown
 from pythia_geometry.landscape.measured import SurfaceReading
-from pythia_geometry.measures import PATTERN, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.measures import PATTERN, PREDICTIONS, RESIDUAL, WEIGHTS, Measure
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.one_run.alone import Decoded, measure_matrices, measure_surface
+from pythia_geometry.runs.one_run.alone import NO_TEXT, WHOLE_MODEL, Decoded, measure_matrices, measure_surface
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.request import ONCE
 from pythia_geometry.runs.rows import (
@@ -154,6 +156,9 @@ class Measuring:
                     for position, measured in decoded.measured(one.measure, one.rows)
                     for row in ledger.geometry_rows(measured, {**rest, **of, "position": position})
                 ]
+            elif one.measure.reads == PREDICTIONS:
+                nothing = [(WHOLE_MODEL, one.measure, unknown(0, one.measure.range[1], NO_TEXT))]
+                rows = ledger.geometry_rows(nothing, {**rest, "probe": TEXT})
             elif one.loss is None:
                 rows = ledger.geometry_rows(measure_matrices(found, one.measure), rest)
             else:
