@@ -3,6 +3,7 @@
     python scripts/bench_landscape.py                 # the offline suite (257K parameters), about three CPU minutes
     python scripts/bench_landscape.py --large         # peak memory of the ghost Gram at the shape of Pythia 160M
     python scripts/bench_landscape.py --weights       # weight measures at that shape
+    python scripts/bench_landscape.py --parts         # where the ghost Gram's time goes, beside the stored way
 
 One thread, process CPU seconds. The surface is the training mixture of the offline suite at one step.
 """
@@ -24,7 +25,7 @@ from pythia_geometry.geometry.representation import rankme, rankme_centred
 from pythia_geometry.lab.batches import draw_batch
 from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.landscape.gradients import gradient_measures
-from pythia_geometry.landscape.gram import gradient_grams, stored_gram
+from pythia_geometry.landscape.gram import _backward, gradient_grams, stored_gram
 from pythia_geometry.landscape.hessian import top_eigenpair
 from pythia_geometry.landscape.operator import Hessian
 from pythia_geometry.landscape.sgld import Sampling, run_chains
@@ -81,6 +82,32 @@ def gradients(step: int) -> None:
     print(f"  stored, plain loop       {loop:6.2f} CPU s  {loop / ghost:.1f} times")
     for name, estimate in found.items():
         print(f"    {name:24s} {estimate.value:10.4g} ± {estimate.error:.2g}  {estimate.reason}")
+
+
+def parts(step: int) -> None:
+    """Where the time of the two ways goes: passes through the model, forming gradients, the products of all pairs."""
+    surface = offline(step, ROWS)
+    surface.all_losses()
+    leaves = surface.leaves()
+    plain, _ = cpu_seconds(
+        lambda: torch.autograd.grad(surface.losses_at(leaves, surface.rows(slice(None))).sum(), list(leaves.values()))
+    )
+    hooked, _ = cpu_seconds(lambda: _backward(surface))
+    both = [
+        (cpu_seconds(lambda: gradient_grams(surface))[0], cpu_seconds(lambda: stored_gram(surface))[0])
+        for _ in range(5)
+    ]
+    ghost, stored = np.median(both, axis=0)
+    ratios = sorted(there / here for here, there in both)
+    rows = torch.randn(ROWS, surface.n_parameters)
+    product, _ = cpu_seconds(lambda: rows @ rows.T)
+    half, _ = cpu_seconds(lambda: [rows[i : i + 64] @ rows[i:].T for i in range(0, ROWS, 64)])
+    print(f"{ROWS} rows, {surface.n_parameters:,} parameters, step {step}, CPU s")
+    print(f"  one forward and backward pass {plain:.2f}, with hooks {hooked:.2f}; ghost Gram in all {ghost:.2f}")
+    print(f"  product of all pairs of stored gradients {product:.2f}, the half that symmetry leaves {half:.2f}")
+    print(f"  so ghost: passes {hooked:.2f}, pairs {half:.2f}, forming {ghost - hooked - half:.2f}")
+    print(f"  stored in all {stored:.2f}: pairs {product:.2f}, vmap {stored - product:.2f}")
+    print(f"  ratio of five pairs in turn: median {ratios[2]:.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}")
 
 
 def curvature(step: int) -> None:
@@ -158,10 +185,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--weights", action="store_true")
+    parser.add_argument("--parts", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.large:
         large()
+    elif args.parts:
+        for step in (510, 16000):
+            parts(step)
     elif args.weights:
         weight_measures()
     else:

@@ -61,8 +61,13 @@ class EncodedLoss:
         kept = [i for i, task in enumerate(self.tasks) if task not in closed]
         if not kept:
             return of_nothing(NONE_OPEN)
-        some = [tuple(every[i] for i in kept) for every in (self.sequences, self.first_scored, self.tasks)]
-        return EncodedLoss(self.kind, self.task, *some, by_token=self.by_token)  # type: ignore[arg-type]
+        return replace(
+            self,
+            sequences=tuple(self.sequences[i] for i in kept),
+            first_scored=tuple(self.first_scored[i] for i in kept),
+            tasks=tuple(self.tasks[i] for i in kept),
+            opens=(),
+        )
 
     @cached_property
     def sha256(self) -> str:
