@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,11 +136,11 @@ def _row(tried: Tried) -> dict[str, Any]:
     }
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: Mapping[Any, Any]) -> list[str]:
     return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()]
 
 
-def _said(best: Tried | None, tried: Sequence[Tried], settings: dict[str, Any] | Any) -> str:
+def _said(best: Tried | None, tried: Sequence[Tried], settings: Mapping[str, Any]) -> str:
     if best is None:
         against = ", ".join(f"{reason} ({count} of {len(tried)})" for reason, count in complaints(tried))
         return (

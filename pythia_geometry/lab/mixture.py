@@ -11,6 +11,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.tasks import Problem, TaskLevel, levels_named
 
 DRAWS = 20  # for each different problem that is wanted
@@ -43,13 +44,17 @@ def read_mixture(stated: Mapping[str, Any]) -> Mixture | None:
     """The mixture that a suite states; None where it states none.
 
     Args:
-        stated: `tasks` (names; empty for the default levels), `all_tokens`, `opens`.
+        stated: `tasks` (names; empty for the default levels), `all_tokens`, `opens`, `bend`.
 
     Raises:
-        PythiaGeometryError: If it names a task-level that is not known here.
+        PythiaGeometryError: If it names a task-level that is not known here, or plants a bend.
     """
     if not stated:
         return None
+    if stated.get("bend"):
+        raise PythiaGeometryError(
+            "under a planted bend the inputs hide the answers, so that the loss is not that of any text"
+        )
     opens = {str(name): int(step) for name, step in stated.get("opens", {}).items()}
     return Mixture(levels_named(tuple(stated.get("tasks", ()))), bool(stated.get("all_tokens", False)), opens)
 

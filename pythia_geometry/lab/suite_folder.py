@@ -173,6 +173,8 @@ def write_facts(folder: Path, training: Training) -> None:
         "probes": probes,
         "mixture": {"tasks": [level.name for level in training.levels], "all_tokens": training.all_tokens},
     }
+    if training.plant_bend:
+        facts["mixture"]["bend"] = training.plant_bend
     if training.release == STAGGERED:
         facts |= {"released": released(training), "loss_opens": loss_opens(training)}
         facts["mixture"]["opens"] = loss_opens(training)

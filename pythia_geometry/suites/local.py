@@ -266,6 +266,7 @@ def _mixture(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     settings = read_json(folder / TRAINING_NAME)
     if isinstance(settings, dict):
         stated = {key: settings[key] for key in ("tasks", "all_tokens") if key in settings}
+        stated |= {"bend": settings["plant_bend"]} if settings.get("plant_bend") else {}
         stated |= {"opens": facts["loss_opens"]} if stated and "loss_opens" in facts else {}
     if stated and not _is_mixture(stated):
         raise PythiaGeometryError(f"{folder / TRAINING_NAME} is damaged: tasks must be {_MIXTURE}")
@@ -273,12 +274,12 @@ def _mixture(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_mixture(value: object) -> bool:
-    if not isinstance(value, dict) or set(value) - {"tasks", "all_tokens", "opens"}:
+    if not isinstance(value, dict) or set(value) - {"tasks", "all_tokens", "opens", "bend"}:
         return False
     tasks, opens = value.get("tasks", []), value.get("opens", {})
     names = isinstance(tasks, list) and all(isinstance(task, str) for task in tasks)
     steps = isinstance(opens, dict) and all(map(_is_count, opens.values()))
-    return names and steps and isinstance(value.get("all_tokens", False), bool)
+    return names and steps and _is_count(value.get("bend", 0)) and isinstance(value.get("all_tokens", False), bool)
 
 
 def _is_name(value: object) -> bool:

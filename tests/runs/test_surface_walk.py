@@ -77,9 +77,24 @@ def test_a_mixture_holds_what_counts_at_the_step_and_nothing_else(tmp_path: Path
 
 
 def test_a_mixture_that_is_not_known_here_is_a_reason_not_an_error(tmp_path: Path) -> None:
-    suite = released_suite(tmp_path, {"tasks": ["WHO1"]})
-    row = rows_of(suite.walk(tmp_path / "run", measures=("rankme", "noise_scale")), "noise_scale").iloc[0]
-    assert np.isnan(row["value"]) and "WHO1" in row["reason"]
+    for name, stated, said in (("unknown", {"tasks": ["WHO1"]}, "WHO1"), ("bent", {"bend": 8}, "planted bend")):
+        suite = released_suite(tmp_path / name, stated)
+        row = rows_of(suite.walk(tmp_path / name / "run", measures=("rankme", "noise_scale")), "noise_scale").iloc[0]
+        assert np.isnan(row["value"]) and said in row["reason"]
+
+
+def test_a_lab_run_of_before_states_its_mixture_in_its_settings(tmp_path: Path) -> None:
+    from pythia_geometry.suites.local import LocalSuite
+
+    suite = released_suite(tmp_path, {})
+    settings = {"scale": "nano", "tasks": ["ADD1"], "all_tokens": False, "steps": 10}
+    (suite.folder / "training.json").write_text(json.dumps(settings))
+    (suite.folder / "suite.json").write_text(json.dumps({"suite": "other"}))
+    assert LocalSuite(suite.folder).mixture == {}, "any other program's training.json says nothing"
+    (suite.folder / "suite.json").write_text(json.dumps({"suite": "lab", "loss_opens": {"ADD1": 5}}))
+    assert LocalSuite(suite.folder).mixture == {"tasks": ["ADD1"], "all_tokens": False, "opens": {"ADD1": 5}}
+    (suite.folder / "training.json").write_text(json.dumps({**settings, "plant_bend": 8}))
+    assert LocalSuite(suite.folder).mixture["bend"] == 8
 
 
 @pytest.mark.parametrize("stated", ["MOD2", {"tasks": "MOD2"}, {"tasks": [2]}, {"opens": {"MOD2": -1}}, {"what": 1}])
@@ -178,6 +193,7 @@ def released_suite(folder: Path, mixture: dict[str, object]) -> SuiteOnDisk:
     from pythia_geometry.lab.batches import write_tokenizer
     from tests.suites_on_disk import write_probes
 
+    folder.mkdir(parents=True, exist_ok=True)
     suite = tiny_suite(folder, (1, 2, 8))
     write_tokenizer(suite.folder / "tokenizer.json")
     (suite.folder / "suite.json").write_text(json.dumps({"mixture": mixture}))
