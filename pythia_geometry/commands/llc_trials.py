@@ -17,7 +17,7 @@ from pythia_geometry.extraction.losses import PROBES
 from pythia_geometry.extraction.probes.encoding import Encoder
 from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.landscape.llc_calibration import Grid, Tried, calibrate, complaints, proposal
-from pythia_geometry.landscape.measured import restricted
+from pythia_geometry.landscape.parts import restricted
 from pythia_geometry.landscape.sgld import Sampling
 from pythia_geometry.landscape.surface import Surface
 from pythia_geometry.report.drawing import save

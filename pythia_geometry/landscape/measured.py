@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.geometry.cloud import Estimate, unknown
 from pythia_geometry.landscape.density import Density, hessian_negative_share, spectral_density
 from pythia_geometry.landscape.gradients import (
@@ -27,6 +25,7 @@ from pythia_geometry.landscape.gram import ALL, gradient_grams
 from pythia_geometry.landscape.hessian import both_ends, hessian_top, hessian_trace
 from pythia_geometry.landscape.llc import Llc, llc
 from pythia_geometry.landscape.operator import Hessian
+from pythia_geometry.landscape.parts import restricted
 from pythia_geometry.landscape.sgld import Sampling
 from pythia_geometry.landscape.sharpness import checkpoint_sharpness
 from pythia_geometry.landscape.surface import Surface
@@ -53,7 +52,7 @@ class SurfaceReading:
         """The local learning coefficient and its tasks' rises, from chains that are run once.
 
         Args:
-            only: Beginnings of the names of the parameters that may move, joined by plus signs; all if empty.
+            only: The part of the parameters that may move, as in `parts.restricted`; all if empty.
             **settings: Of `Sampling`.
         """
         key = (("only", only), *sorted(settings.items()))
@@ -97,22 +96,6 @@ def _task_rise(reading: SurfaceReading, **settings: Any) -> Found:
     if not reading.tasks:
         return unknown(reading.surface.n, float("inf"), "this loss is not a mixture of tasks")
     return reading.llc(**settings).tasks
-
-
-def restricted(surface: Surface, only: str) -> Surface:
-    """The surface over the parameters whose names begin so: a block, its attention, its MLP (the refined LLC).
-
-    Raises:
-        PythiaGeometryError: If no parameter does.
-    """
-    if not only:
-        return surface
-    beginnings = tuple(only.split("+"))
-    names = [name for name in dict(surface.module.named_parameters()) if name.startswith(beginnings)]
-    if not names:
-        known = next(iter(dict(surface.module.named_parameters())))
-        raise PythiaGeometryError(f"--llc only={only}: no parameter's name begins so; the first is {known}")
-    return replace(surface, only=tuple(names))
 
 
 def _leading_rank(reading: SurfaceReading, leading: int) -> Estimate:

@@ -50,7 +50,7 @@ class Held:
             return
         if self._needs_matrices:
             self.matrices(checkpoint)
-        if self._needs_all and any(self._ledger.run.is_taken(m, checkpoint) for m in of_two(self._ledger)):
+        if self._needs_all:
             self.parameters(checkpoint)
 
     def matrices(self, checkpoint: Checkpoint) -> list[Matrix]:
@@ -78,6 +78,10 @@ class Held:
     def model(self, checkpoint: Checkpoint) -> SuiteModel:
         """The model with a checkpoint's weights."""
         return self._loader.open(checkpoint, self._ledger.folder.path)
+
+    def any_model(self, checkpoint: Checkpoint) -> SuiteModel:
+        """The model, whatever weights it holds now; the checkpoint's where it holds none."""
+        return self._loader.model or self.model(checkpoint)
 
     def forget(self, checkpoint: Checkpoint | None) -> None:
         """Frees what nothing will ask for any more."""

@@ -181,10 +181,9 @@ def _along(held: Held, measure: Measure, checkpoint: Checkpoint, to: tuple[Check
         estimate = unknown(0, measure.range[1], loss.reason or NO_NEXT)
     else:
         try:
-            start = held.parameters(checkpoint)  # first: what is opened next holds other weights
-            model = held.model(following)
-            ahead = {name: p.detach() for name, p in model.module.named_parameters()}
-            estimate = measure.compute(surface_of(model, loss), ahead, start)
+            start, ahead = held.parameters(checkpoint), held.parameters(following)
+            surface = surface_of(held.any_model(checkpoint), loss)  # whose weights the two stand in for
+            estimate = measure.compute(surface, ahead, start)
         except CheckpointError as error:
             estimate = unknown(0, measure.range[1], f"step {following.step} could not be opened again: {error}")
         except PythiaGeometryError as error:
