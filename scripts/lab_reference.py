@@ -106,7 +106,8 @@ def _released(training: Training) -> list[Planned]:
         ({"plant_lead": -0.5}, 3),
         ({"plant_bend": 8}, 3),
     ]
-    return [*_block(arm), *(run for plant, n in planted for run in _block(replace(arm, **plant))[:n])]
+    harder = replace(arm, steps=arm.steps * 4 // 3, plant_lead=0.5, plant_weight=4.0)  # decision 0013, "A second plant"
+    return [*_block(arm), *(run for plant, n in planted for run in _block(replace(arm, **plant))[:n]), *_block(harder)]
 
 
 def _block(training: Training) -> list[Planned]:

@@ -13,7 +13,9 @@ from pythia_geometry.analysis.claims.lab_reference import Reference, read_refere
 from pythia_geometry.analysis.precursor.event_study import (
     GEOMETRY,
     EventStudy,
+    Following,
     ReleasedRun,
+    follows_release,
     released_runs,
     share_done,
     study_runs,
@@ -24,6 +26,7 @@ from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 STAGGERED = "staggered"
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
+    "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
     "-staggered-lead0.5": "planted lead of .5",
     "-staggered-lead0": "planted lead of 0",
     "-staggered-lead-0.5": "planted lag of .5",
@@ -80,6 +83,14 @@ class Arm:
     def runs(self) -> list[ReleasedRun]:
         tables = self.rows(self.reference.geometry), self.behaviour
         return released_runs(*tables, self.steps("released"), Question())
+
+    @cached_property
+    def follows(self) -> dict[str, Following]:
+        """Whether geometry moves after release, and each behaviour after its loss has opened: it cannot before."""
+        tables = self.rows(self.reference.geometry), self.behaviour
+        opened = released_runs(*tables, self.steps("loss_opens"), Question())
+        behaviours = [name for name in opened[0].curves if name != GEOMETRY]
+        return {GEOMETRY: self.study.follows[GEOMETRY]} | {name: follows_release(opened, name) for name in behaviours}
 
     @cached_property
     def study(self) -> EventStudy:
@@ -172,7 +183,7 @@ def follows_rows(found: list[Arm]) -> pd.DataFrame:
     rows = []
     for arm in (a for a in found if a.is_released):
         row: dict[str, object] = {"arm": arm.name}
-        for curve, one in arm.study.follows.items():
+        for curve, one in arm.follows.items():
             row[f"{curve}: mean effect, p"] = f"{one.effect:+.2f}, {one.p:.3f}"
         done = arm.done_at_opening[np.isfinite(arm.done_at_opening)]
         row["geometry's way done when the loss opens, median"] = f"{np.median(done):.2f}" if len(done) else "–"
