@@ -202,3 +202,19 @@ def released_suite(folder: Path, mixture: dict[str, object]) -> SuiteOnDisk:
     ]
     write_probes(suite.probes, rows)
     return suite
+
+
+@pytest.mark.slow
+def test_a_walk_of_all_measures_completes_and_every_row_has_a_value_or_a_reason(tmp_path: Path) -> None:
+    from pythia_geometry.measures import MEASURES
+    from pythia_geometry.report.belief import belief
+
+    suite = released_suite(tmp_path, {"tasks": ["ADD1", "COPY1"]})
+    chains = "chains=2,burn_in=4,draws=20"
+    found = suite.walk(tmp_path / "run", measures=("all",), at="2", llc=chains).geometry
+    assert set(found["measure"]) == set(MEASURES)
+    empty = found["value"].isna()
+    assert (found.loc[empty, "reason"] != "").all(), found[empty & (found["reason"] == "")]["measure"].unique()
+    dear = {name for name, m in MEASURES.items() if m.group == "landscape"}
+    assert set(found.loc[found["measure"].isin(dear), "step"]) == {2}
+    assert set(belief(found)["measure"]) == set(MEASURES)

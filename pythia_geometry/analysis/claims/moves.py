@@ -175,7 +175,7 @@ def _rows(geometry: pd.DataFrame, curve: Curve) -> pd.DataFrame:
     rows = geometry[geometry["measure"] == curve.measure]
     if curve.layer:
         rows = rows[rows["layer"] == curve.layer]
-    if curve.of_surface and len(rows):
+    if curve.of_surface and len(rows) and "probe" in rows:
         known = rows[rows["probe"].isin(LOSSES)]
         loss = next((one for one in LOSSES if (known["probe"] == one).any()), "")
         rows = known[known["probe"] == loss]

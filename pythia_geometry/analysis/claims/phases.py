@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pythia_geometry.analysis.claims.evidence import FINAL_NORM, UNCENTRED, Evidence, Needs
 from pythia_geometry.analysis.claims.ruling import Effect, Rule, Ruling, Truth, by_votes, not_enough, share_interval
+from pythia_geometry.analysis.events.rules import share_error
 from pythia_geometry.analysis.tables.reading import unmarked
 from pythia_geometry.analysis.tables.step_curves import running_median
 
@@ -120,8 +121,13 @@ class Beside:
 
     def accuracy(self, steps: Array) -> tuple[Array, Array] | None:
         """Mean accuracy of all probes but the text, with its error; None where there is none."""
-        rows = self.behaviour
+        rows = self.behaviour if "probe" in self.behaviour else self.behaviour.assign(probe="")
         rows = rows[(rows["metric"] == "accuracy") & (rows["probe"] != TEXT) & rows["value"].notna() & unmarked(rows)]
+        share, n, own = (
+            rows[name].to_numpy(dtype=float, na_value=np.nan) if name in rows else np.full(len(rows), np.nan)
+            for name in ("value", "n", "error")
+        )
+        rows = rows.assign(error=share_error(share, n, own))
         wide = rows.pivot_table(index="step", columns=["probe", "task"], values="value").reindex(steps)
         wide = wide.loc[:, wide.notna().all()]
         if wide.shape[1] == 0:
@@ -132,10 +138,15 @@ class Beside:
         return wide.mean(axis=1).to_numpy(dtype=float), error
 
 
+def of_text(geometry: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a text cloud; none of a table that names no probes."""
+    return geometry[geometry["probe"] == TEXT] if "probe" in geometry else geometry.iloc[:0]
+
+
 def _voted(evidence: Evidence, what: str, vote: Callable[[Phases, Beside], bool | None]) -> Ruling:
     """One vote a run; runs that lack what is read have none."""
-    rows = evidence.own
-    rows = rows[(rows["measure"] == UNCENTRED) & (rows["layer"] == FINAL_NORM) & (rows["probe"] == TEXT)]
+    rows = of_text(evidence.own)
+    rows = rows[(rows["measure"] == UNCENTRED) & (rows["layer"] == FINAL_NORM)]
     rows = rows[unmarked(rows) & rows["value"].notna()]
     if rows.empty:
         return not_enough("needs a text cloud, walk --probes text --text FILE --measures representation,n-grams")
@@ -151,7 +162,8 @@ def _voted(evidence: Evidence, what: str, vote: Callable[[Phases, Beside], bool 
         )
         steps, rank, error = (curve[name].to_numpy(dtype=float) for name in ("step", "value", "error"))
         run = phases_of(steps, rank, error)
-        said = vote(run, Beside(geometry[(geometry["probe"] == TEXT) & (geometry["task"] == task)], behaviour))
+        beside = of_text(geometry)
+        said = vote(run, Beside(beside[beside["task"] == task], behaviour))
         about = {
             "model": model,
             "seed": seed,
