@@ -97,6 +97,7 @@ def test_walk_ends_with_summary_pictures_and_tables(command: Command, suite: Sui
         "manifest.json",
         "manifest.json.copy",
         "summary.csv",
+        "belief.csv",
         "figures",
         "written.json",
         "written.json.copy",

@@ -26,6 +26,7 @@ def belief(geometry: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`, in the order of the list of measures.
     """
+    geometry = geometry if "reason" in geometry else geometry.assign(reason="")
     good = unmarked(geometry) & geometry["value"].notna()
     found = []
     for name, rows in geometry.assign(_good=good).groupby("measure", sort=False):

@@ -36,6 +36,7 @@ OWN = {
     "figures",
     "results",
     "summary.csv",
+    "belief.csv",
     "damaged",
 }
 OWN |= {name + ending for name in (MANIFEST, "written.json") for ending in ("", ".copy")}

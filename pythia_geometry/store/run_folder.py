@@ -6,7 +6,7 @@
         activations/           pooled activations, one file a checkpoint, one row group a layer
         parts/                 what each finished checkpoint added; the tables are their concatenation
         checkpoints/           of each checkpoint its row, and which work the tables show of it
-        figures/  summary.csv  what a reader looks at first; written.json has their checksums
+        figures/  summary.csv  belief.csv  what a reader looks at first; written.json has their checksums
         damaged/               what a walk found damaged, and set aside
         shards/1-of-4/         what one of several machines has computed and no walk has taken in yet: a run folder
 

@@ -54,6 +54,7 @@ def test_on_a_suite_with_a_mixture_the_loss_is_that_of_training(tmp_path: Path) 
     (loss,) = plan.runs[0].losses
     assert (loss.kind, len(loss.sequences)) == ("mixture", 264)
     assert set(pd.Series(loss.tasks).value_counts()) == {11}, "equal shares of the 24 task-levels"
+    assert len(set(loss.tasks[:24])) == 24, "in turn"
     model = AutoModelForCausalLM.from_pretrained(OFFLINE / "step510", dtype=torch.float32).eval().requires_grad_(False)
     surface = Surface(model, next_token_losses, scored_tokens(loss.sequences, loss.first_scored, loss.by_token))
     summed, count = 0.0, 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from pythia_geometry.analysis.calibration.ledger import ChunkLedger
 from pythia_geometry.analysis.calibration.operating import _cell
 from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.lab_reference import read_reference
 from pythia_geometry.analysis.claims.moves import Curve, lags, moved_at
 from pythia_geometry.analysis.claims.operating import shipped_rates
 from pythia_geometry.analysis.claims.rules import RULES
@@ -19,6 +23,7 @@ from pythia_geometry.analysis.claims.ruling import (
     REPLICATES,
     SEEN,
 )
+from pythia_geometry.shipped import data_folder
 
 STEPS = np.unique(np.round(np.geomspace(1, 10_000, 41))).astype(int)
 TASKS = tuple(f"T{i}" for i in range(8))
@@ -134,3 +139,17 @@ def test_the_rates_beside_the_verdicts_are_those_of_the_rules(rule: str) -> None
     again = _cell(rule, RULES[rule].truths[0], 3, 50, 0, ChunkLedger(None), str)
     shipped = mine[(mine["truth"] == "null") & (mine["runs"] == 3)].set_index("word")["rate"]
     assert {row["word"]: row["rate"] for row in again} == shipped.to_dict()
+
+
+def test_the_reference_takes_surfaces_beside_its_own_ranks(tmp_path: Path) -> None:
+    for file in (data_folder() / "reference").glob("smoke-gpt2-seed0.*"):
+        shutil.copy(file, tmp_path)
+    before = read_reference(tmp_path).geometry
+    (tmp_path / "landscape").mkdir()
+    rows = before.head(2).assign(
+        measure=["hessian_top", "rankme"], probe=["mixture", "algorithmic"], position=["", "last"]
+    )
+    rows.to_parquet(tmp_path / "landscape" / "smoke-gpt2-seed0.geometry.parquet")
+    after = read_reference(tmp_path).geometry
+    assert len(after) == len(before) + 1, "ranks are those of the reference itself"
+    assert after.iloc[-1][["measure", "probe"]].tolist() == ["hessian_top", "mixture"]
