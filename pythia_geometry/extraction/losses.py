@@ -90,8 +90,8 @@ def of_mixture(parts: Sequence[EncodedProbe], all_tokens: bool, opens: Mapping[s
     """The loss that a mixture of tasks was trained on: cross-entropy of the answers' tokens, each token counting once.
 
     Args:
-        parts: Of every task, equally many problems drawn as in training. They are taken in turn, so that the first so many
-            examples are of all tasks too.
+        parts: Of every task, equally many problems drawn as in training. They are taken in turn, so that the first
+            ones are of all tasks too.
         all_tokens: Whether the prompts' tokens are scored too.
         opens: By task, the first step at which its loss counts.
     """
