@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from pythia_geometry.measures import LOG
 from pythia_geometry.report.style import DASHES, FAINT, INK, PALETTE, SHAPES, SHORT, step_axis
 
 LEGEND = alt.Legend(symbolOpacity=1)
@@ -26,32 +27,35 @@ def lines(
         several: Whether a name may have several runs: then thin lines, and a band from the least to the greatest.
     """
     base, x = alt.Chart(data), step_axis(*steps)
-    scale = alt.Scale(type=y[1], zero=False, nice=False)  # type: ignore[arg-type]
+    scale = value_scale(y[1], nice=False)
     axis = alt.Axis(tickCount=5, format="~g")
     up = alt.Y("value:Q", title=y[0], scale=scale, axis=axis)
     look = {"color": _scaled(alt.Color, PALETTE, names), "strokeDash": _scaled(alt.StrokeDash, DASHES, names)}
     thin = 0.8 if several else 1.5
-    chance = base.mark_line(strokeWidth=0.8, opacity=0.8, strokeDash=[1, 2], interpolate="step-after").encode(
-        x=x, y=alt.Y("chance:Q", title=y[0], scale=scale), color=look["color"], detail="run:N"
+    chance = (
+        base.mark_line(strokeWidth=0.8, opacity=0.8, strokeDash=[1, 2], interpolate="step-after")
+        .encode(x=x, y=alt.Y("chance:Q", title=y[0], scale=scale), color=look["color"], detail="run:N")
+        .properties(name="chance")
     )
     if several:
         band = base.mark_area(opacity=0.15).encode(
             x=x, y=alt.Y("min(value):Q", title=y[0], scale=scale), y2="max(value):Q", color=look["color"]
         )
     else:
-        band = base.mark_area(opacity=0.15).encode(
-            x=x, y=alt.Y("low:Q", title=y[0], scale=scale), y2="high:Q", color=look["color"], detail="run:N"
+        band = (
+            base.mark_area(opacity=0.15)
+            .encode(x=x, y=alt.Y("low:Q", title=y[0], scale=scale), y2="high:Q", color=look["color"], detail="run:N")
+            .properties(name="error")
         )
     drawn = base.mark_line(strokeWidth=thin).encode(x=x, y=up, detail="run:N", **look)
     shape = _scaled(alt.Shape, SHAPES, names)
     tooltip = ["name:N", "run:N", "step:Q", "value:Q", "low:Q", "high:Q", "n:Q", "chance:Q", "reason:N"]
-    dots = [
-        base.transform_filter(rows)
-        .mark_point(size=9, strokeWidth=0.8, filled=filled, opacity=1)
-        .encode(x=x, y=up, color=look["color"], shape=shape, detail="run:N", tooltip=tooltip)
-        for rows, filled in (("!datum.reason", True), ("!!datum.reason", False))
-    ]
-    return alt.layer(band, chance, drawn, *dots)
+    hollow = alt.condition("datum.reason", alt.value(0), alt.value(1))
+    edge = alt.Stroke("name:N", scale=look["color"].scale, sort=None, legend=None)
+    dots = base.mark_point(size=9, strokeWidth=0.8, filled=True).encode(
+        x=x, y=up, color=look["color"], stroke=edge, fillOpacity=hollow, shape=shape, detail="run:N", tooltip=tooltip
+    )
+    return alt.layer(band, chance, drawn, dots)
 
 
 def cells(data: Any, colour: tuple[str, str]) -> Any:
@@ -66,12 +70,17 @@ def cells(data: Any, colour: tuple[str, str]) -> Any:
     y = alt.Y(
         "site:N", title=None, sort=alt.EncodingSortField("depth", order="descending"), axis=alt.Axis(labelOverlap=True)
     )
-    scale = alt.Scale(type=colour[1], scheme="viridis", nice=False, zero=False)  # type: ignore[arg-type]
+    scale = value_scale(colour[1], scheme="viridis", nice=False)
     legend = alt.Legend(format="~g", orient="bottom", gradientLength=150, tickCount=4, gradientThickness=8)
     return base.mark_rect().encode(
         x=x, y=y, color=alt.Color("value:Q", title=colour[0], scale=scale, legend=legend),
         tooltip=["site:N", "step:O", "value:Q", "error:Q", "n:Q", "reason:N"],
     )  # fmt: skip
+
+
+def value_scale(kind: str, **look: Any) -> alt.Scale:
+    """Of the data's range. Vega warns where a logarithmic scale is told not to begin at zero."""
+    return alt.Scale(type=kind, **look) if kind == LOG else alt.Scale(type=kind, zero=False, **look)  # type: ignore[arg-type]
 
 
 def cursor() -> Any:

@@ -5,7 +5,8 @@ The rows of `geometry` and `behaviour` under one set of columns; none is dropped
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,8 +36,8 @@ def points(geometry: pd.DataFrame, behaviour: pd.DataFrame, label: str = "") -> 
     """
     frames = [_of_geometry(geometry), _of_behaviour(behaviour)]
     whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    whole["run"] = [label + run_name(m, s) for m, s in zip(whole["model"], whole["seed"], strict=True)]
-    whole["task"] = _tasks(whole)
+    whole["run"] = _named(whole, ["model", "seed"], lambda model, seed: label + run_name(model, seed))
+    whole["task"] = _named(whole, ["probe", "task"], _task)
     return whole[[*SERIES, *FIELDS]]
 
 
@@ -81,22 +82,34 @@ def _listed(names: Sequence[str], most: int = 24) -> str:
 
 def _of_geometry(rows: pd.DataFrame) -> pd.DataFrame:
     with_settings = {m for m, s in rows.groupby("measure")["settings"].nunique().items() if s > 1}
-    head = rows["head"].astype(object).where(rows["head"].notna(), None)
-    what = [
-        m + (f" at {p}" if p not in ("last", "") and not pd.isna(p) else "") + (f" {s}" if m in with_settings else "")
-        for m, p, s in zip(rows["measure"], rows["position"], rows["settings"], strict=True)
-    ]
-    site = [f"{la}" if h is None else f"{la} head {h}" for la, h in zip(rows["layer"], head, strict=True)]
-    depth = rows["layer_index"].to_numpy(float) + np.array([0 if h is None else (h + 1) / 1000 for h in head], float)
+
+    def measured(measure: str, position: str, settings: str) -> str:
+        at = f" at {position}" if position not in ("last", "") and not pd.isna(position) else ""
+        return f"{measure}{at}" + (f" {settings}" if measure in with_settings else "")
+
+    def place(layer: str, head: Any) -> str:
+        return str(layer) if pd.isna(head) else f"{layer} head {head}"
+
+    what = _named(rows, ["measure", "position", "settings"], measured)
+    of_head = rows["head"].to_numpy(float, na_value=np.nan)
+    depth = rows["layer_index"].to_numpy(float) + np.where(np.isnan(of_head), 0, (of_head + 1) / 1000)
+    site = _named(rows, ["layer", "head"], place)
     return rows.assign(what=what, site=site, depth=depth, chance=np.nan, source="walk")
 
 
 def _of_behaviour(rows: pd.DataFrame) -> pd.DataFrame:
-    source = rows["source"].fillna("")
-    what = [m if s in ("walk", "") else f"{m} ({s})" for m, s in zip(rows["metric"], source, strict=True)]
-    return rows.assign(what=what, site=ANSWERS, depth=-1.0, ceiling=np.nan, source=source)
+    rows = rows.assign(source=rows["source"].fillna(""))
+    what = _named(rows, ["metric", "source"], lambda m, s: m if s in ("walk", "") else f"{m} ({s})")
+    return rows.assign(what=what, site=ANSWERS, depth=-1.0, ceiling=np.nan)
 
 
-def _tasks(rows: pd.DataFrame) -> list[str]:
-    pairs = zip(rows["probe"].fillna(""), rows["task"].fillna(""), strict=True)
-    return ["/".join(part for part in pair if part) or CHECKPOINT for pair in pairs]
+def _task(probe: str, task: str) -> str:
+    return "/".join(part for part in (probe, task) if not pd.isna(part) and part) or CHECKPOINT
+
+
+def _named(rows: pd.DataFrame, columns: list[str], name: Callable[..., str]) -> pd.Series[Any]:
+    """A name for each row, made once for all rows that are alike in these columns: a run has millions of rows."""
+    alike = rows.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    firsts = rows.loc[~rows.duplicated(columns), columns]
+    names = np.array([name(*one) for one in firsts.itertuples(index=False, name=None)], dtype=object)
+    return pd.Series(names[alike] if len(rows) else names, index=rows.index, dtype=object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ FLAGS = (
 
 
 @contextmanager
-def opened(page: Path, profile: Path, *flags: str) -> Iterator[Any]:
-    """A browser that shows a page, with the network off. Skips the test where there is none."""
+def opened(page: Path, profile: Path, *flags: str, blank: bool = False) -> Iterator[Any]:
+    """A browser that shows a page (nothing yet if blank), with the network off. Skips the test where there is none."""
     selenium = pytest.importorskip("selenium.webdriver", reason="selenium is missing: pip install -e .[dev]")
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
@@ -36,7 +37,20 @@ def opened(page: Path, profile: Path, *flags: str) -> Iterator[Any]:
             {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
         )
         shown.set_script_timeout(60)
-        shown.get(page.as_uri())
+        if not blank:
+            shown.get(page.as_uri())
         yield shown
     finally:
         shown.quit()
+
+
+def ready(browser: Any, seconds: float = 60) -> None:
+    """Waits until every figure of the page is drawn.
+
+    Raises:
+        AssertionError: If that takes longer; with what the page says about it.
+    """
+    until = time.monotonic() + seconds
+    while not browser.execute_script("return document.documentElement.dataset.ready === 'yes'"):
+        assert time.monotonic() < until, browser.execute_script("return document.getElementById('failed').textContent")
+        time.sleep(0.05)

@@ -29,7 +29,13 @@ def test_decimals_are_the_numbers_that_text_would_round_to(digits: int) -> None:
     values = rng.normal(size=500) * 10.0 ** rng.integers(-12, 12, 500)
     shown = unpack_decimals(pack_decimals(values, digits))
     assert np.abs(shown / values - 1).max() <= 0.5 * 10.0 ** (1 - digits) * 1.0001
-    assert (shown == nearest(values, digits)).mean() > 0.99  # the rest are ties of binary fractions
+    assert (shown == nearest(values, digits)).all()
+
+
+def test_ties_go_where_text_rounds_them() -> None:
+    values = np.array([2.15, 0.125, 1.5, 2.5, 0.45, 12.5, 1.05, -2.15, 0.0625])
+    for digits in (1, 2, 3):
+        assert (unpack_decimals(pack_decimals(values, digits)) == nearest(values, digits)).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0, 64.0, 99999.6, 1e-30, 12345678.0])
@@ -74,7 +80,7 @@ def test_every_row_of_the_tables_is_in_the_pack() -> None:
 
 
 def unpacked(packed: dict) -> pd.DataFrame:
-    """The rows that `page.js` decodes."""
+    """The rows that `decode.js` decodes."""
     counts = unpack_integers(packed["series"]["count"])
     held = {
         field: np.repeat(

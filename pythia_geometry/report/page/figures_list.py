@@ -125,7 +125,7 @@ def _chooser(field: str, many: bool, options: Sequence[str], value: Sequence[str
 
 def _ordered(rows: pd.DataFrame, field: str) -> list[str]:
     ordered = rows.sort_values("depth", kind="stable") if field == "site" else rows
-    return [str(name) for name in dict.fromkeys(ordered[field])]
+    return [str(name) for name in ordered[field].unique()]
 
 
 def _spread(names: Sequence[str]) -> list[str]:

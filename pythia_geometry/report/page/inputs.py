@@ -67,8 +67,8 @@ def all_points(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def _runs(tables: Tables) -> set[str]:
-    pairs = {(m, s) for t in (tables.geometry, tables.behaviour) for m, s in zip(t["model"], t["seed"], strict=True)}
-    return {run_name(str(model), int(seed)) for model, seed in pairs}
+    pairs = pd.concat([t[["model", "seed"]].drop_duplicates() for t in (tables.geometry, tables.behaviour)])
+    return {run_name(str(model), int(seed)) for model, seed in pairs.itertuples(index=False)}
 
 
 def _tables(path: Path) -> Tables:

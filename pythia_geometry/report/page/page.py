@@ -18,7 +18,7 @@ from pythia_geometry.report.marks import cells, cursor, lines, spans
 from pythia_geometry.report.page.figures_list import CELLS, LINES, figure_list
 from pythia_geometry.report.page.html_parts import text
 from pythia_geometry.report.page.inputs import Source, all_points, read_sources
-from pythia_geometry.report.page.packing import ERROR_DIGITS, pack
+from pythia_geometry.report.page.packing import ERROR_DIGITS, pack, pack_bytes
 from pythia_geometry.report.page.sections import Section, fixed_charts, sections, shaded
 from pythia_geometry.report.points import scale_of, unit_of
 from pythia_geometry.report.style import MAX_LINES
@@ -26,6 +26,7 @@ from pythia_geometry.store.writing import disk_errors, replacing
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
 """Nothing is fetched, whatever stands in the page. Vega makes functions of its own expressions, hence `unsafe-eval`."""
+_SCRIPTS = ("decode.js", "figure.js", "start.js")
 _BUNDLE = "window.vegaEmbed = vegaEmbed;"
 
 
@@ -64,16 +65,16 @@ def page(sources: Sequence[Source]) -> str:
         "packed": packed, "figures": figures, "specs": _specs(), "most": MAX_LINES, "fixed": fixed_charts(sources),
         "units": {what: unit_of(what) for what in packed["names"]["what"]},
         "scales": {what: scale_of(what) for what in packed["names"]["what"]},
-        "spans": shaded(sources),
+        "spans": shaded(sources), "vega": pack_bytes(vl_convert.javascript_bundle(_BUNDLE).encode()),
     }  # fmt: skip
-    title = ", ".join(dict.fromkeys(points["run"]))
+    title = ", ".join(points["run"].unique())
     return _html(
         title if len(title) < 80 else f"{points['run'].nunique()} runs", shown, data, _rounding(packed, points)
     )
 
 
 def _specs() -> dict[str, Any]:
-    """Vega-Lite with placeholders, valid but never meant, for what the choosers decide; `page.js` knows them."""
+    """Vega-Lite with placeholders, valid but never meant, for what the choosers decide; `figure.js` knows them."""
     rows = alt.NamedData("rows")
     y, steps = ("%TITLE%", "sqrt"), ([-1], -1)
     charts = {
@@ -81,7 +82,7 @@ def _specs() -> dict[str, Any]:
         "seeds": alt.layer(spans(), lines(rows, y, steps, several=True), cursor()),
         CELLS: cells(rows, y),
     }
-    whole = {"width": "container", "autosize": {"type": "fit", "contains": "padding"}}
+    whole = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     return {name: chart.to_dict() | whole for name, chart in charts.items()}
 
 
@@ -94,8 +95,8 @@ def _rounding(packed: dict[str, Any], points: pd.DataFrame) -> str:
 
 
 def _html(title: str, shown: Sequence[Section], data: dict[str, Any], rounding: str) -> str:
-    here = files("pythia_geometry.report.page")
-    css, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    here = files("pythia_geometry.report.page") / "static"
+    css, *scripts = ((here / name).read_text(encoding="utf-8") for name in ("page.css", *_SCRIPTS))
     links = " ".join(f'<a href="#{s.id}">{text(s.title)}</a>' for s in shown)
     body = "\n".join(
         f'<section id="{s.id}" aria-labelledby="{s.id}-title">'
@@ -119,8 +120,7 @@ def _html(title: str, shown: Sequence[Section], data: dict[str, Any], rounding: 
 </main>
 <footer><p class="note">{text(rounding)}</p></footer>
 <script type="application/json" id="data">{_inert(data)}</script>
-<script>{_closed(vl_convert.javascript_bundle(_BUNDLE))}</script>
-<script>{_closed(script)}</script>
+<script>{_closed("".join(scripts))}</script>
 </body>
 </html>
 """

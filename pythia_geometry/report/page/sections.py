@@ -108,7 +108,7 @@ def _front(sources: Sequence[Source]) -> str:
             row |= {"checkpoints": len(steps), "first step": int(steps["step"].min())}
             row |= {"last step": int(steps["step"].max()), "tokens at last step": steps["tokens"].max()}
             row |= {"tasks": len(mine[["probe", "task"]].drop_duplicates())}
-            row |= {name: ", ".join(dict.fromkeys(mine[name].dropna())) for name in ("measure", "precision")}
+            row |= {name: ", ".join(mine[name].dropna().unique()) for name in ("measure", "precision")}
             rows.append(row | {"folder": source.path.name})
     return table(pd.DataFrame(rows), "runs")
 
