@@ -1,7 +1,8 @@
 """Which tasks count as one: levels of a task are a family, and the precursor test permutes families.
 
 Declared in `data/probes/families.toml` for the sets that ship, in a column `family` in anyone's own tables; a task that
-is declared nowhere is a family of its own.
+is declared nowhere is a family of its own. Tasks of lm-eval are known by a part of their names, whatever group they
+were asked by; the tasks of any other group of the harness are a family too.
 """
 
 from __future__ import annotations
@@ -48,23 +49,49 @@ class Chosen:
         return len(set(self.families))
 
 
+BENCHMARK = "lm-eval"
+"""How probes of the harness begin, and the section of `families.toml` that declares them."""
+
+
 @cache
 def declared() -> Mapping[str, tuple[str, int]]:
     """By probe/task: its family, and its place in it from the easiest."""
-    text = (data_folder() / "probes" / "families.toml").read_text(encoding="utf-8")
     return {
         f"{probe}/{task}": (f"{probe}/{name}", place)
-        for probe, families in tomllib.loads(text).items()
+        for probe, families in _file().items()
+        if probe != BENCHMARK
         for name, tasks in families.items()
         for place, task in enumerate(tasks)
     }
+
+
+@cache
+def _file() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    text = (data_folder() / "probes" / "families.toml").read_text(encoding="utf-8")
+    found: Mapping[str, Mapping[str, Sequence[str]]] = tomllib.loads(text)
+    return found
+
+
+def _of_benchmark(key: str) -> tuple[str, int] | None:
+    """Family and place of a task of lm-eval, as probe/task; None of any other task, and of one that stands alone."""
+    probe, _, task = key.rpartition("/")
+    if not probe.startswith(BENCHMARK):
+        return None
+    for name, parts in _file()[BENCHMARK].items():
+        for place, part in enumerate(parts):
+            if part in task:
+                return f"{BENCHMARK}/{name}", place
+    asked_by = probe.removeprefix(f"{BENCHMARK}:").partition("@")[0]
+    is_group = probe.startswith(f"{BENCHMARK}:") and asked_by != task
+    return (probe, 0) if is_group else None
 
 
 def families_of(tasks: Sequence[str], own: Mapping[str, str] | None = None) -> dict[str, tuple[str, int]]:
     """By task: its family and its place in it; a table's own column goes before what ships."""
     known, given = declared(), own or {}
     return {
-        task: (given[task], place) if task in given else known.get(task, (task, 0)) for place, task in enumerate(tasks)
+        task: (given[task], place) if task in given else known.get(task) or _of_benchmark(task) or (task, 0)
+        for place, task in enumerate(tasks)
     }
 
 
@@ -91,7 +118,8 @@ def choose_tasks(screening: Screening, which: str = HARDEST, own: Mapping[str, s
 
     Args:
         screening: From `screen_tasks`.
-        which: `hardest` (of each family the hardest), `all` (families are then permuted whole), or names with commas.
+        which: `hardest` (of each family the hardest: the last that is declared, and of members without an order the one
+            whose behaviour is halfway last), `all` (families are then permuted whole), or names with commas.
         own: From `own_families`.
 
     Raises:
@@ -100,7 +128,8 @@ def choose_tasks(screening: Screening, which: str = HARDEST, own: Mapping[str, s
     of = families_of(screening.tasks, own)
     if which == HARDEST:
         best: dict[str, str] = {}
-        for task in sorted(screening.tasks, key=lambda task: of[task][1]):
+        late = dict(zip(screening.tasks, _mean_midpoints(screening), strict=True))
+        for task in sorted(screening.tasks, key=lambda task: (of[task][1], late[task])):
             best[of[task][0]] = task
         kept = set(best.values())
     elif which == ALL:
@@ -109,9 +138,15 @@ def choose_tasks(screening: Screening, which: str = HARDEST, own: Mapping[str, s
         kept = _named(which, screening)
     order = sorted(kept, key=lambda task: (of[task][0], of[task][1]))
     places = [screening.tasks.index(task) for task in order]
-    undeclared = tuple(task for task in order if task not in declared() and task not in (own or {}))
+    known = {**declared(), **(own or {})}
+    undeclared = tuple(task for task in order if task not in known and _of_benchmark(task) is None)
     runs = tuple(_only(run, places) for run in screening.runs) if order else ()
     return Chosen(runs, tuple(of[task][0] for task in order), undeclared)
+
+
+def _mean_midpoints(screening: Screening) -> list[float]:
+    """log10(step) at which each task is halfway, the mean over runs."""
+    return [float(x) for x in np.mean([run.midpoints for run in screening.runs], axis=0)] if screening.runs else []
 
 
 def _named(which: str, screening: Screening) -> set[str]:

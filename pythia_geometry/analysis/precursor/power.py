@@ -8,7 +8,7 @@ negative result means nothing: `untestable`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from pythia_geometry.analysis.precursor.finding import LEADS, LEADS_HERE, StudyR
 from pythia_geometry.analysis.precursor.screening import ACCURACY, MIN_TASKS, BehaviourRun, Screening, screen_tasks
 from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
 from pythia_geometry.analysis.precursor.tidy_tables import Question
-from pythia_geometry.analysis.tables.step_curves import Array, StepCurves
+from pythia_geometry.analysis.tables.step_curves import MIN_OVERLAP, Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, world
 
@@ -60,6 +60,17 @@ class Power:
         return float(row["both" if self.screening.has_both_legs else "accuracy"].iloc[0])
 
     @property
+    def decades(self) -> float:
+        """Decades of steps that a run's metrics cover together, in the run that covers least; 0 without tasks."""
+        curves = [behaviours_of(run).values() for run in self.chosen.runs]
+        return min((min(c.x[-1] for c in of) - max(c.x[0] for c in of) for of in curves), default=0.0)
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there are families and steps enough to ask at all."""
+        return self.chosen.n_families >= MIN_TASKS and self.decades >= MIN_OVERLAP
+
+    @property
     def is_testable(self) -> bool:
         """Whether a negative result would mean something."""
         return self.decisive >= MIN_POWER
@@ -71,6 +82,8 @@ class Power:
             n, n_tasks = self.chosen.n_families, len(self.screening.tasks)
             of = f"{n} tasks" if n == n_tasks else f"{n} families of tasks ({n_tasks} tasks)"
             return f"{of} emerged in every run; the test needs {MIN_TASKS}"
+        if self.decades < MIN_OVERLAP:
+            return f"training is seen over {self.decades:.2f} decades of steps; the test needs {MIN_OVERLAP:g}"
         if not self.is_testable:
             return f"power at a lead of {DECISIVE:g} decade is {self.decisive:.2f}, less than {MIN_POWER:g}"
         return ""
@@ -98,17 +111,18 @@ def power(
         tasks: As for `choose_tasks`.
 
     Returns:
-        Rates at leads 0, .3 and .5; without rows where fewer than five families emerged.
+        Rates at leads 0, .3 and .5; without rows where fewer than five families emerged, or less than a decade of steps
+        is seen.
 
     Raises:
         PythiaGeometryError: As `screen_tasks`.
     """
     screening = screen_tasks(behaviour, question)
     chosen = choose_tasks(screening, tasks, own_families(behaviour))
-    rows = []
-    if chosen.n_families >= MIN_TASKS:
-        rows = [_row(lead, chosen, draws, seed) for lead in SIMULATED]
-    return Power(pd.DataFrame(rows, columns=COLUMNS), screening, chosen, draws, seed)
+    found = Power(pd.DataFrame(columns=COLUMNS), screening, chosen, draws, seed)
+    if not found.can_be_asked:
+        return found
+    return replace(found, rates=pd.DataFrame([_row(lead, chosen, draws, seed) for lead in SIMULATED], columns=COLUMNS))
 
 
 @dataclass

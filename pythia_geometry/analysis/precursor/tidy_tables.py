@@ -99,10 +99,37 @@ def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     `key` is probe/task, or task where there is no probe; a shuffled control keeps its `:shuffled`.
     """
+    return any_tables.by_run(frame.assign(key=_keys(frame)))
+
+
+def _keys(frame: pd.DataFrame) -> pd.Series:
     probe = frame["probe"].astype(str) if "probe" in frame else pd.Series("", index=frame.index)
     is_shuffled = probe.str.endswith(SHUFFLED)
     key = (probe.str.removesuffix(SHUFFLED) + "/").where(probe != "", "") + frame["task"].astype(str)
-    return any_tables.by_run(frame.assign(key=key + np.where(is_shuffled, SHUFFLED, "")))
+    return key + np.where(is_shuffled, SHUFFLED, "")
+
+
+def mark_unmeasured(behaviour: pd.DataFrame, geometry: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """Behaviour, with a reason at tasks whose geometry was measured and cannot be used at a single step.
+
+    Such as benchmarks with empty contexts: every item is read at one and the same token. No value is looked at.
+
+    Args:
+        behaviour: Tidy rows.
+        geometry: Tidy rows.
+        measures: That are asked about; a task needs all of them.
+    """
+    rows = geometry[geometry["measure"].isin(measures)]
+    blocks = rows["layer"].astype(str).str.startswith("resid_")
+    rows = rows[blocks] if blocks.any() else rows
+    rows = rows.assign(key=_keys(rows), usable=unmarked(rows) & rows["value"].notna())
+    usable = rows.groupby(["key", "measure"])["usable"].any().groupby("key").all()
+    why = rows[rows["key"].isin(usable.index[~usable]) & ~rows["usable"]].drop_duplicates("key").set_index("key")
+    if why.empty:
+        return behaviour
+    reason = "no geometry: " + why.get("reason", pd.Series("NaN at every step", index=why.index)).astype(str)
+    held = behaviour.get("reason", pd.Series("", index=behaviour.index)).fillna("")
+    return behaviour.assign(reason=held.mask(held == "", _keys(behaviour).map(reason).fillna("")))
 
 
 def metric_rows(behaviour: pd.DataFrame, metric: str) -> pd.DataFrame:

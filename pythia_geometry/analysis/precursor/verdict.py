@@ -15,7 +15,7 @@ from pythia_geometry.analysis.precursor.families import HARDEST
 from pythia_geometry.analysis.precursor.finding import UNTESTABLE, Finding, StudyRun, examine, judge
 from pythia_geometry.analysis.precursor.multiplicity import holm
 from pythia_geometry.analysis.precursor.power import DRAWS, Power, behaviours_of, power
-from pythia_geometry.analysis.precursor.screening import MIN_TASKS, BehaviourRun
+from pythia_geometry.analysis.precursor.screening import BehaviourRun
 from pythia_geometry.analysis.precursor.task_matched_lag import LayerScan, MatchedRun, scan_layers
 from pythia_geometry.analysis.precursor.tidy_tables import (
     GEOMETRY,
@@ -25,6 +25,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     geometry_rows,
     last_quarter,
     log_geometry,
+    mark_unmeasured,
 )
 from pythia_geometry.analysis.tables.reading import check_columns
 from pythia_geometry.analysis.tables.step_curves import StepCurves
@@ -45,7 +46,7 @@ class Verdict:
         label: One of `finding.WORDS`, with `, in this run` where it is descriptive.
         reasons: Why this label, in words.
         power: Computed before geometry was looked at, with every screened task.
-        finding: Legs, companion and sensitivities; None with fewer than five families.
+        finding: Legs, companion and sensitivities; None with fewer than five families, or less than a decade of steps.
         p_adjusted: The finding's p after Holm's correction over measures and models; NaN without a finding.
     """
 
@@ -91,8 +92,10 @@ def precursors(
         PythiaGeometryError: Naming the column, where a table cannot be used.
     """
     question = question or Question()
+    if {"measure", "layer", "task"} <= set(geometry):
+        behaviour = mark_unmeasured(behaviour, geometry, measures or CONVENTIONS)
     of_model = powers(behaviour, question, draws, seed, tasks)  # before geometry is looked at
-    able = {m: found for m, found in of_model.items() if found.chosen.n_families >= MIN_TASKS}
+    able = {m: found for m, found in of_model.items() if found.can_be_asked}
     names = _measures(geometry, measures) if able else tuple(measures) or CONVENTIONS[:1]
     findings = {
         (m, measure): examine(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.precursor.bend import BEND_LINE
-from pythia_geometry.analysis.precursor.families import choose_tasks, declared, own_families
+from pythia_geometry.analysis.precursor.families import choose_tasks, declared, families_of, own_families
 from pythia_geometry.analysis.precursor.finding import (
     COUPLED,
     EARLIER,
@@ -193,6 +193,60 @@ def test_the_hardest_of_each_family_is_tested() -> None:
     assert choose_tasks(screening, "COPY1,algorithmic/REV1").tasks == ("algorithmic/COPY1", "algorithmic/REV1")
     with pytest.raises(PythiaGeometryError, match="--tasks COPY9: no task of that name emerged"):
         choose_tasks(screening, "COPY9")
+
+
+def test_groups_of_the_harness_are_families_however_they_were_asked_for() -> None:
+    keys = {
+        "lm-eval:blimp/blimp_adjunct_island": "lm-eval/blimp",
+        "lm-eval:blimp_adjunct_island/blimp_adjunct_island": "lm-eval/blimp",
+        "lm-eval:mmlu@5-shot/mmlu_anatomy": "lm-eval/mmlu",
+        "lm-eval-v0/0-shot/hendrycksTest-anatomy": "lm-eval/mmlu",
+        "lm-eval:leaderboard_bbh/leaderboard_bbh_logical_deduction_five_objects": "lm-eval/logical_deduction",
+        "lm-eval:leaderboard_bbh/leaderboard_bbh_snarks": "lm-eval:leaderboard_bbh",  # any other group
+        "lm-eval:mine@2-shot/part_a": "lm-eval:mine@2-shot",
+        "lm-eval:sciq/sciq": "lm-eval:sciq/sciq",
+        "lm-eval:sciq@5-shot/sciq": "lm-eval:sciq@5-shot/sciq",
+        "lm-eval-v0/0-shot/sciq": "lm-eval-v0/0-shot/sciq",
+        "mine/mmlu_anatomy": "mine/mmlu_anatomy",  # not of the harness
+    }
+    assert {key: family for key, (family, _) in families_of(list(keys)).items()} == keys
+    places = families_of([f"lm-eval:x/logical_deduction_{n}_objects" for n in ("seven", "three", "five")])
+    assert [place for _, place in places.values()] == [2, 0, 1]
+
+
+def test_of_a_group_without_an_order_the_latest_member_is_tested() -> None:
+    table = behaviour_table(make("SYNC", tasks=8))
+    table = table.assign(probe="lm-eval:mine", task=[f"part_{task}" for task in table["task"]])
+    screening = screen_tasks(table)
+    chosen = choose_tasks(screening)
+    late = int(np.argmax(screening.runs[0].midpoints))
+    assert chosen.tasks == (screening.tasks[late],) and chosen.n_families == 1
+    assert chosen.undeclared == ()
+    assert set(choose_tasks(screening, "all").families) == {"lm-eval:mine"}
+
+
+def test_a_task_whose_geometry_says_nothing_is_left_out_by_name_and_the_others_are_judged() -> None:
+    run = make("SYNC", tasks=8)
+    geometry, behaviour = geometry_table(run), behaviour_table(run)
+    mute = geometry["task"] == "t3"
+    geometry = geometry.assign(value=geometry["value"].mask(mute), reason=np.where(mute, "one row repeated", ""))
+    (verdict,) = precursors(geometry, behaviour, draws=2, measures=["rankme_centred"])
+    assert "p/t3" not in verdict.power.chosen.tasks and verdict.power.chosen.n_families == 7
+    outcome = verdict.power.screening.table.set_index("task")["outcome"]
+    assert outcome["p/t3"] == "no geometry: one row repeated"
+
+
+def test_a_model_seen_over_less_than_a_decade_is_untestable_and_the_others_are_judged(leading: Frames) -> None:
+    """As pythia-2.8b, whose trusted steps run from 66000 to 142000."""
+    geometry, behaviour = leading
+    late = [frame[frame["step"] >= 20000].assign(model="late") for frame in leading]
+    flat = late[1]["metric"].eq("accuracy")
+    rising = late[1].assign(value=late[1]["value"].where(~flat, 0.3 + 0.5 * (late[1]["step"] > 80000)), chance=0.25)
+    found = precursors(pd.concat([geometry, late[0]]), pd.concat([behaviour, rising]), draws=DRAWS)
+    by_model = {verdict.model: verdict for verdict in found}
+    assert by_model["late"].label == UNTESTABLE
+    assert "training is seen over 0.85 decades of steps; the test needs 1" in by_model["late"].reasons[0]
+    assert by_model["m"].finding is not None
 
 
 def test_a_table_may_state_its_own_families() -> None:
