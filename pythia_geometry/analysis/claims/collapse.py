@@ -40,19 +40,21 @@ def collapse(evidence: Evidence) -> Ruling:
         mine = rows[rows["measure"] == measure]
         votes[measure] = _votes(mine)
         if not votes[measure]:
-            return not_enough(
-                f"no run of {measure} whose vote is clear: between half and nine tenths of its tasks", rows
-            )
-        words[measure], p = by_votes(votes[measure], evidence.runs())
+            unclear = f"no run of {measure} whose vote is clear: between half and nine tenths of its tasks"
+            return not_enough(evidence.late if mine.empty and evidence.late else unclear, rows)
+        words[measure], p = by_votes(votes[measure], len(mine[RUN].drop_duplicates()))
         fell, back = (mine["label"] == COLLAPSES), mine["recovers"].astype(bool)
         n = len(votes[measure])
         parts.append(
             f"{name}: {int(fell.sum())} fall, {int((fell & back).sum())} recover, {int(mine['shows'].sum())} in order, "
             f"of {len(mine)} tasks × runs; {sum(votes[measure])} of {n} runs for it, sign test p {p:.2g}"
         )
+    left_out = f"; {evidence.late}" if evidence.late else ""
     yes, n = sum(votes[UNCENTRED]), len(votes[UNCENTRED])
     effect = Effect("share of runs that show it, uncentred", yes / n, *share_interval(yes, n), n, 0.2)
-    return Ruling(_both(words[UNCENTRED], words[CENTRED]), f"{'; '.join(parts)}; {evidence.runs()} runs", rows, effect)
+    return Ruling(
+        _both(words[UNCENTRED], words[CENTRED]), f"{'; '.join(parts)}; {evidence.runs()} runs{left_out}", rows, effect
+    )
 
 
 def _shows(rows: pd.DataFrame) -> pd.Series:

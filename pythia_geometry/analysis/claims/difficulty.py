@@ -31,6 +31,8 @@ MADE_UP_TASKS = 24
 
 def coarse(evidence: Evidence) -> Ruling:
     """C7, in the model with the most runs (the largest of those)."""
+    if not evidence.floored:
+        return not_enough(_no_floor(evidence))
     model = _judged(evidence)
     runs = evidence.floors(model)
     found = coarse_difficulty(runs)
@@ -58,6 +60,8 @@ def _coarse_word(rho: float, low: float, p: float, n_runs: int) -> str:
 
 def fine(evidence: Evidence) -> Ruling:
     """C8, in C7's model; classes are the earlier and the later half of the tasks that emerged in every run."""
+    if not evidence.floored:
+        return not_enough(_no_floor(evidence))
     model = _judged(evidence)
     halves = _halves(evidence.floors(model))
     found = {name: timed_concordance(runs, higher_is_later=False) for name, runs in halves.items()}
@@ -97,7 +101,9 @@ def _halves(runs: list[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
 
 def swaps(evidence: Evidence) -> Ruling:
     """C9, between the smallest and the largest model of the evidence, on medians over their seeds."""
-    sized = [model for model in evidence.models if model in evidence.parameters]
+    sized = [model for model in evidence.floored if model in evidence.parameters]
+    if len({evidence.parameters[model] for model in sized}) < 2:
+        return not_enough(f"needs two sizes with floors, has {len(sized)}; {_no_floor(evidence)}")
     small, large = sized[0], sized[-1]
     of_small, of_large = evidence.middle(small), evidence.middle(large)
     found = swap_test(of_small, of_large, higher_is_later=False)
@@ -124,7 +130,11 @@ def swaps(evidence: Evidence) -> Ruling:
 
 
 def _judged(evidence: Evidence) -> str:
-    return max(evidence.models, key=lambda m: (evidence.runs(m), evidence.parameters.get(m, 0)))
+    return max(evidence.floored, key=lambda m: (evidence.runs(m), evidence.parameters.get(m, 0)))
+
+
+def _no_floor(evidence: Evidence) -> str:
+    return evidence.late or "no task has a floor that is seen in every run of a model; walk more steps, from step 0 on"
 
 
 def _drawn(rho: float, n_runs: int, rng: np.random.Generator) -> list[pd.DataFrame]:

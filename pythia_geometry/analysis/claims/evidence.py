@@ -13,16 +13,20 @@ from functools import cached_property
 import pandas as pd
 
 from pythia_geometry.analysis.curves.behaviour import tidy
-from pythia_geometry.analysis.events.collapse import WHOLE, collapses
+from pythia_geometry.analysis.events.collapse import PLATEAU, WHOLE, WINDOWS, collapses
 from pythia_geometry.analysis.events.onsets import EMERGES, onsets
 from pythia_geometry.analysis.precursor.families import HARDEST, families_of
+from pythia_geometry.analysis.precursor.screening import screen_tasks
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.suites.checkpoint import run_name
 
 UNCENTRED, CENTRED = "rankme", "rankme_centred"
 FINAL_NORM, BLOCKS = "final_norm", "resid_"
 SHUFFLED = ":shuffled"
+LATEST_START = int(WINDOWS[PLATEAU][1])
+"""Last step at which a run may begin and still be asked where it falls."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,22 @@ class Evidence:
 
     @cached_property
     def falls(self) -> pd.DataFrame:
-        """Collapses of every curve of own prompts, with a `key` a task: probe/task."""
-        found = collapses(self.own, (UNCENTRED, CENTRED))
+        """Collapses of every curve of own prompts, with a `key` a task: probe/task; not of runs that begin `late`."""
+        own = self.own[~_late(self.own)]
+        found = collapses(own, (UNCENTRED, CENTRED))
         return found.assign(key=_key(found))
+
+    @cached_property
+    def late(self) -> str:
+        """Which runs begin too late to show a fall, in words; empty where none does."""
+        runs = self.own.loc[_late(self.own), ["model", "seed"]].drop_duplicates()
+        names = [run_name(str(model), int(seed)) for model, seed in runs.itertuples(index=False)]
+        return f"{', '.join(names)} left out: no step by {LATEST_START}, where runs fall" if names else ""
+
+    @cached_property
+    def floored(self) -> list[str]:
+        """Models with a task whose floor is seen in every run, the smallest first."""
+        return [model for model in self.models if any(len(rows) for rows in self.floors(model))]
 
     @cached_property
     def onset_steps(self) -> pd.DataFrame:
@@ -122,11 +139,24 @@ class Evidence:
 
     @cached_property
     def precursors(self) -> tuple[tuple[Verdict, ...], str]:
-        """The verdicts of `pythia-geom precursors` on all models; or why it cannot be asked."""
+        """The verdicts of `pythia-geom precursors` on all models that can be asked; and why others cannot.
+
+        A model whose tables cannot be read as curves (three steps) takes nothing away from the others.
+        """
+        refused = {}
+        for model, rows in self.behaviour.groupby("model", sort=True) if "model" in self.behaviour else ():
+            try:
+                screen_tasks(rows)
+            except PythiaGeometryError as problem:
+                refused[model] = str(problem)
+        able = self.behaviour[~self.behaviour["model"].isin(refused)] if refused else self.behaviour
+        if able.empty and refused:
+            return (), "; ".join(refused.values())
         try:
-            return precursors(self.read, self.behaviour, Question(position=self.position), tasks=self.tasks), ""
+            found = precursors(self.read, able, Question(position=self.position), tasks=self.tasks)
         except PythiaGeometryError as problem:
             return (), str(problem)
+        return found, "; ".join(refused.values())
 
     def runs(self, model: str | None = None) -> int:
         """Runs, of one model or of all."""
@@ -176,6 +206,14 @@ def middle_onset(rows: pd.DataFrame) -> pd.Series:
     """The middle of several grid intervals `after`, `by`, of which some may never have come: one that a run has."""
     ordered = rows.sort_values(["by", "after"], na_position="last", ignore_index=True)
     return ordered[["after", "by"]].astype(float).iloc[len(ordered) // 2]
+
+
+def _late(rows: pd.DataFrame) -> pd.Series:
+    """Rows of runs whose first step with geometry lies after both windows of a floor (A20): their fall is not seen."""
+    known = rows[rows["value"].notna()]
+    first = known.groupby(["model", "seed"])["step"].min().rename("first").reset_index()
+    begins = rows[["model", "seed"]].merge(first, how="left", on=["model", "seed"])["first"].to_numpy()
+    return pd.Series(begins > LATEST_START, index=rows.index)
 
 
 def _key(rows: pd.DataFrame) -> pd.Series:

@@ -38,10 +38,11 @@ SAME_LAG = 0.2  # decades
 def lead(evidence: Evidence) -> Ruling:
     """C4: in the paper's convention, every testable model; both conventions are shown and corrected for."""
     verdicts, problem = evidence.precursors
-    if problem:
+    if not verdicts:
         return not_enough(problem)
     rows = verdict_table(verdicts)
     said = " | ".join(f"{v.model}, {v.measure}: {v.label} ({_figures(v)})" for v in verdicts)
+    said += f" | left out: {problem}" if problem else ""
     tested = [v for v in verdicts if v.measure == UNCENTRED and v.label != UNTESTABLE]
     if not tested:
         return not_enough(
