@@ -23,6 +23,7 @@ from pythia_geometry import cli
 from pythia_geometry.commands import walk_session as session
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.work import Todo
+from pythia_geometry.screens.table import show_table
 from pythia_geometry.screens.walk import Bar, show_plan
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.pythia import STEPS as PYTHIA_STEPS
@@ -511,3 +512,9 @@ def test_plan_shows_sizes_and_tasks_of_several_tokens(suite: SuiteOnDisk, tmp_pa
     assert "Targets of several tokens, in 1 of the tasks, are scored whole" in said
     assert re.search(r"tiny 4 0 4 1 4 \d+ 0 B 2 kB 0 s", said)
     assert "2 GFLOP/s" in said
+
+
+def test_a_table_in_a_pipe_is_separated_by_tabs_whatever_stands_in_it() -> None:
+    written = StringIO()
+    show_table(Console(file=written, width=40), ["a", "b"], [["x[red]y" * 20, "1"], ["one  two\nthree", "2"]], "title")
+    assert written.getvalue() == f"title\na\tb\n{'x[red]y' * 20}\t1\none two three\t2\n"

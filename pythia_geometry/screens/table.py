@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.table import Table
 
 
@@ -29,7 +30,9 @@ def show_table(
     if not console.is_terminal:
         lines = [*([title] if title else []), "\t".join(columns), *("\t".join(map(_plain, row)) for row in rows)]
         for line in lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                Segments([Segment(line), Segment.line()]), end="", soft_wrap=True
+            )  # as text, tabs would become spaces
         return
     table = Table(box=None, pad_edge=False, header_style="dim", title=title or None, title_justify="left")
     for column in columns:
