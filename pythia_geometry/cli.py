@@ -18,6 +18,7 @@ from pythia_geometry.commands.plot import plot
 from pythia_geometry.commands.power import show_power
 from pythia_geometry.commands.precursors import judge_precursors
 from pythia_geometry.commands.probes import list_probes
+from pythia_geometry.commands.replicate import replicate
 from pythia_geometry.commands.report import write_report
 from pythia_geometry.commands.steps import list_steps
 from pythia_geometry.commands.walk import walk
@@ -53,6 +54,7 @@ app.command("precursors")(judge_precursors)
 app.command("calibrate")(calibrate_tests)
 app.command("llc-calibrate")(calibrate_llc)
 app.command("compare")(compare_claims)
+app.command("replicate")(replicate)
 app.command("export")(export_run)
 app.command("against")(compare_against)
 app.command("report")(write_report)

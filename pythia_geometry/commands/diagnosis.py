@@ -45,16 +45,20 @@ def run_diagnosis(models: Sequence[str], naming: Naming, deep: bool, as_json: bo
     suites = [suite for model in models for suite in find_suites(model, (), naming)]
     with Console(stderr=True).status(f"{models[0]}: listing") as status:
         found = diagnose_all(suites, deep, status.update)
-        folders = [_folder(diagnosis, out, len(found) > 1) for diagnosis in found]
-        pictures = [_draw(diagnosis, folder) for diagnosis, folder in zip(found, folders, strict=True)]
-    for diagnosis, folder in zip(found, folders, strict=True):
-        keep_result(folder, Result("doctor", step_table(diagnosis), {"model": diagnosis.run, "deep": deep}))
+        pictures = [keep_diagnosis(diagnosis, _folder(diagnosis, out, len(found) > 1), deep) for diagnosis in found]
     if as_json:
         print_json(found, pictures)
     else:
         for diagnosis, drawn in zip(found, pictures, strict=True):
             show_diagnosis(console, diagnosis, drawn)
     return all(diagnosis.is_sound for diagnosis in found)
+
+
+def keep_diagnosis(diagnosis: Diagnosis, folder: Path, deep: bool = False) -> list[Path]:
+    """Writes the timeline and the table of steps into a folder; returns the pictures."""
+    pictures = _draw(diagnosis, folder)
+    keep_result(folder, Result("doctor", step_table(diagnosis), {"model": diagnosis.run, "deep": deep}))
+    return pictures
 
 
 def _folder(diagnosis: Diagnosis, out: str, is_one_of_several: bool) -> Path:

@@ -13,10 +13,10 @@ from pythia_geometry.report.outcome import write_outcome
 from pythia_geometry.runs.dear_cost import dear_words
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_inputs, updated_manifest
-from pythia_geometry.runs.many.shards import done_anywhere, parse_shard, walk_shard
+from pythia_geometry.runs.many.shards import Shard, done_anywhere, parse_shard, walk_shard
 from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
 from pythia_geometry.runs.request import LOCAL, Request
-from pythia_geometry.runs.work import RunWork
+from pythia_geometry.runs.work import RunWork, Todo
 from pythia_geometry.screens.console import open_console
 from pythia_geometry.screens.walk import Bar, show_belief, show_outcome, show_plan
 from pythia_geometry.store.run_folder import RunFolder
@@ -45,11 +45,17 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
         if len(gaps) > MAX_GAPS:
             console.print(f"… and {len(gaps) - MAX_GAPS} more; pythia-geom doctor MODEL says why of each")
         return bool(gaps)
+    return walk_all(console, plan, folder)
+
+
+def walk_all(console: Console, plan: Plan, folder: Path) -> bool:
+    """Walks a plan, shows the summary, and says whether something is missing from the result."""
+    position = plan.request.position
     with Bar(console, sum(len(run.checkpoints) for run in plan.runs)) as bar:
         tables = walk(plan, folder, bar)
-    summary, pictures = write_outcome(RunFolder(folder), tables, request.position)
-    show_outcome(console, summary[summary["position"] == request.position], pictures, folder)
-    asked = tables.geometry[tables.geometry["measure"].isin([measure.name for measure in request.chosen])]
+    summary, pictures = write_outcome(RunFolder(folder), tables, position)
+    show_outcome(console, summary[summary["position"] == position], pictures, folder)
+    asked = tables.geometry[tables.geometry["measure"].isin([measure.name for measure in plan.request.chosen])]
     show_belief(console, belief(asked), folder)
     chosen = {(c.model, c.seed, c.step) for run in plan.runs for c in run.checkpoints}
     rows = tables.checkpoints[tables.checkpoints["status"] != OK]
@@ -75,7 +81,20 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
     Raises:
         PythiaGeometryError: For whatever the user can mend.
     """
-    shard = parse_shard(text)
+    shard = read_shard(request, text)
+    console = open_console()
+    plan = make_plan(request)
+    share = shard.of(plan)
+    folder = _show(console, plan, share, out)
+    return False if dry_run else walk_share(console, plan, shard, folder)
+
+
+def read_shard(request: Request, text: str) -> Shard:
+    """The share that is walked here.
+
+    Raises:
+        PythiaGeometryError: If it is no share, or the walk is divided in another way too.
+    """
     if request.executor != LOCAL:
         raise PythiaGeometryError("--shard and --executor ray each divide the walk. Pass one of them")
     if names_several(request.device):
@@ -83,37 +102,48 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
             f"--shard and --device {request.device} each divide the walk. Give every device a shard of its own, "
             "such as --shard 1/2 --device cuda:0 and --shard 2/2 --device cuda:1, or leave --shard away"
         )
-    console = open_console()
-    plan = make_plan(request)
-    share = shard.of(plan)
-    folder = _show(console, plan, share, out)
-    if dry_run:
-        return False
-    with Bar(console, sum(len(run.checkpoints) for run in share.runs)) as bar:
+    return parse_shard(text)
+
+
+def walk_share(console: Console, plan: Plan, shard: Shard, folder: Path) -> bool:
+    """Walks one share of a plan, and says whether a checkpoint of it could not be used."""
+    with Bar(console, sum(len(run.checkpoints) for run in shard.of(plan).runs)) as bar:
         failed = walk_shard(plan, shard, folder, bar)
     console.print(
-        f"Shard {text} is walked: {RunFolder(folder).shard(shard.name).path}. When all {shard.count} are, type the "
-        "same command without --shard: it puts them together, walks what is missing and writes the tables.",
+        f"Shard {shard.index}/{shard.count} is walked: {RunFolder(folder).shard(shard.name).path}. When all "
+        f"{shard.count} are, type the same command without --shard: it puts them together, walks what is missing and "
+        "writes the tables.",
         highlight=False, markup=False,
     )  # fmt: skip
     return any(failed.values())
 
 
-def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
-    """Prints what will be done; returns the run folder."""
-    request = plan.request
-    folder = Path(out) if out else default_out(plan)
-    manifest = RunFolder(folder).manifest()
-    updated_manifest(manifest, plan)  # refuses another model's folder, also in a dry run
-    done = done_anywhere(RunFolder(folder))
+def left_to_do(plan: Plan, share: Plan, folder: Path) -> dict[str, Todo]:
+    """By run, what of a share neither the run folder nor a shard of it holds.
+
+    Raises:
+        PythiaGeometryError: If the folder is another model's.
+    """
     home = RunFolder(folder)
-    todo = {
-        run.name: RunWork(run, request).todo(done, lambda label: home.checkpoint(label)["current"])
+    updated_manifest(home.manifest(), plan)  # refuses another model's folder, also in a dry run
+    done = done_anywhere(home)
+    return {
+        run.name: RunWork(run, plan.request).todo(done, lambda label: home.checkpoint(label)["current"])
         for run in share.runs
     }
-    rate = measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
-    dear = [dear_words(run, request, todo[run.name].checkpoints, rate) for run in share.runs]
+
+
+def machine_rate(request: Request) -> float:
+    """Floating-point operations a second of all devices of a request, measured on one of them."""
+    return measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
+
+
+def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
+    """Prints what will be done; returns the run folder."""
+    folder = Path(out) if out else default_out(plan)
+    todo, rate = left_to_do(plan, share, folder), machine_rate(plan.request)
+    dear = [dear_words(run, plan.request, todo[run.name].checkpoints, rate) for run in share.runs]
     show_plan(console, share, todo, folder, rate, [line for line in dear if line])
-    for said in changed_inputs(manifest, plan):
+    for said in changed_inputs(RunFolder(folder).manifest(), plan):
         console.print(said, style="yellow", highlight=False, markup=False)
     return folder

@@ -33,6 +33,11 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis, pictures: Sequence[Pa
         held = [_hashes(diagnosis.main.weights.get(form)) for form in forms]
         table.add_row("main", "", (diagnosis.main.blank.commit or "–")[:8], *held, "")
     console.print(table)
+    show_conclusion(console, diagnosis, pictures)
+
+
+def show_conclusion(console: Console, diagnosis: Diagnosis, pictures: Sequence[Path] = ()) -> None:
+    """What the verdicts come to, without a line for every step."""
     for line in _conclusion(diagnosis):
         console.print(line, highlight=False, markup=False)
     for picture in pictures:

@@ -23,15 +23,16 @@ HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_h
 class Command:
     """`pythia-geom` with these words, in a process group of its own, as a shell starts it.
 
-    All its descendants carry its mark in their environment: they are found also where their parent is gone.
+    `before` is Python that runs first. All its descendants carry its mark in their environment: they are found also where their parent is gone.
     """
 
     words: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    before: str = ""
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
-        code = f"{HEARS_CTRL_C}\nimport sys\nfrom pythia_geometry.cli import main\nsys.argv = {['pythia-geom', *self.words]!r}\nmain()"
+        code = f"{HEARS_CTRL_C}\n{self.before}\nimport sys\nfrom pythia_geometry.cli import main\nsys.argv = {['pythia-geom', *self.words]!r}\nmain()"
         environment = {**self.environment, MARK: self.mark, "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(

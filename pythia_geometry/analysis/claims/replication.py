@@ -49,3 +49,35 @@ def _row(claim: str, synthetic: str, lab: Effect, other: str, run: Effect) -> di
         word = SAME if max(-low, high) <= lab.margin else DIFFERENT if low > 0 or high < 0 else CANNOT_TELL
     numbers = (lab.value, lab.low, lab.high, lab.n_runs, other, run.value, run.low, run.high, run.n_runs)
     return dict(zip(COLUMNS, (claim, lab.name, synthetic, *numbers, gap, low, high, lab.margin, word), strict=True))
+
+
+ANSWER = [
+    "id", "claim", "says", "effect", "synthetic", "synthetic_value", "synthetic_low", "synthetic_high",
+    "synthetic_runs", "run", "run_value", "run_low", "run_high", "run_runs", "difference", "difference_low",
+    "difference_high", "word",
+]  # fmt: skip
+NOT_BOTH = "not comparable: one side has no number"
+
+
+def side_by_side(claims: pd.DataFrame, pairs: pd.DataFrame, synthetic: str, run: str) -> pd.DataFrame:
+    """The answer of a replication: a row a claim, verdicts and numbers of lab and run, and their difference.
+
+    How it misleads: the same verdict on both sides is not the same number, and the other way round; `word` is of the
+    numbers.
+
+    Args:
+        claims: The table of `judge_claims`.
+        pairs: Of `replication`.
+        synthetic: Name of the lab's evidence.
+        run: Name of the run's evidence.
+    """
+    sides = {name: claims[claims["evidence"] == name].set_index("id") for name in (synthetic, run)}
+    lab, mine = sides[synthetic], sides[run]
+    table = lab[["claim", "says", "effect"]].assign(effect=lab["effect"].where(lab["effect"] != "", mine["effect"]))
+    for name, side in (("synthetic", lab), ("run", mine)):
+        table[name] = side["verdict"]
+        table[[f"{name}_value", f"{name}_low", f"{name}_high"]] = side[["effect_value", "effect_low", "effect_high"]]
+    found = pairs[pairs["run"] == run].set_index("id")
+    numbers = ["synthetic_runs", "run_runs", "difference", "difference_low", "difference_high"]
+    table = table.join(found[numbers]).assign(word=found["word"].reindex(table.index).fillna(NOT_BOTH))
+    return table.reset_index()[ANSWER]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ FEWSHOT_SEED = 1234
 
 _INSTEAD = "A frozen set needs neither: --probes RUN/probes/NAME.jsonl of a run that walked it"
 _PLACES = ("dataset_path", "dataset_name", "dataset_kwargs")  # of the data, which is hashed itself
+
+
+def is_installed() -> bool:
+    """Whether the harness is there; nothing is imported."""
+    return find_spec("lm_eval") is not None
 
 
 def build_tasks(name: str, options: HarnessOptions) -> list[Frozen]:

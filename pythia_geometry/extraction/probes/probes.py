@@ -206,12 +206,24 @@ def _checked(probes: Sequence[Probe], read: ProbeFile) -> list[Probe]:
 
 def _benchmark(frozen: Frozen, shuffled: bool) -> Probe:
     """A task of lm-eval; its items are taken as they are."""
-    if shuffled and not any(context for item in frozen.items for context, _ in item.choices):
+    probe = Probe(frozen.set_name, frozen.facts.task, frozen.items, facts=frozen.facts)
+    if not shuffled:
+        return probe
+    companion = companion_of(probe)
+    if companion is None:
         raise PythiaGeometryError(
             f"{frozen.facts.task} of lm-eval has empty contexts: nothing stands before its choices that could be "
             "shuffled, so it has no :shuffled companion"
         )
-    return Probe(frozen.set_name + (SHUFFLED if shuffled else ""), frozen.facts.task, frozen.items, facts=frozen.facts)
+    return companion
+
+
+def companion_of(probe: Probe) -> Probe | None:
+    """The token-shuffled control of a probe; None of a task of lm-eval whose contexts are all empty."""
+    benchmark = [item for item in probe.items if isinstance(item, BenchmarkItem)]
+    if benchmark and not any(context for item in benchmark for context, _ in item.choices):
+        return None
+    return replace(probe, set_name=probe.set_name + SHUFFLED)
 
 
 def frozen_of(probe: Probe) -> Frozen | None:

@@ -11,7 +11,7 @@ import pytest
 from pythia_geometry.analysis.claims import precursor
 from pythia_geometry.analysis.claims.evidence import Evidence, middle_onset
 from pythia_geometry.analysis.claims.lab_reference import read_reference
-from pythia_geometry.analysis.claims.replication import replication
+from pythia_geometry.analysis.claims.replication import NOT_BOTH, replication, side_by_side
 from pythia_geometry.analysis.claims.rules import RULES
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
@@ -277,3 +277,61 @@ def test_the_shipped_reference_speaks_to_collapse_and_order() -> None:
     lab = Evidence("lab", reference.geometry, reference.behaviour)
     assert ruling("C1", lab).rows["key"].nunique() == 24
     assert "designs top-down" in ruling("C3", lab).value
+
+
+# -- runs that begin late ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [1024, 4096])
+def test_a_run_that_begins_after_the_fall_has_no_vote(first: int) -> None:
+    """As pythia-2.8b, whose trusted steps begin at 66000: it rises all the way, and nobody saw whether it fell."""
+    whole = made({"a": 3, "b": 3}, floors={"a": 2.0, "b": 2.0})
+    is_late = whole.geometry["model"].eq("b") & whole.geometry["step"].lt(first)
+    cut = replace(whole, geometry=whole.geometry[~is_late])
+    alone = replace(whole, geometry=whole.geometry[whole.geometry["model"] == "a"])
+    assert set(cut.falls["model"]) == {"a"} and cut.floored == ["a"]
+    expected, found = RULES["collapse"](alone), RULES["collapse"](cut)
+    assert (found.verdict, found.effect) == (expected.verdict, expected.effect)
+    assert found.value.endswith("b, b-seed1, b-seed2 left out: no step by 1000, where runs fall")
+    assert "left out" not in RULES["collapse"](whole).value
+
+
+def test_where_every_run_begins_late_each_claim_says_so_and_none_is_a_verdict() -> None:
+    whole = made({"pythia-2.8b": 1, "pythia-1b": 1})
+    late = replace(
+        whole,
+        geometry=whole.geometry[whole.geometry["step"] > 1000],
+        parameters={"pythia-2.8b": 28, "pythia-1b": 10},
+        is_pythia=True,
+    )
+    judged = judge_claims([late]).table.set_index("id")["verdict"]
+    for claim in ("C1", "C2", "C3", "C7", "C8", "C9", "C10"):
+        assert judged[claim] == NOT_ENOUGH, claim
+
+
+def test_side_by_side_has_a_row_a_claim_and_the_words_of_both_sides() -> None:
+    lab, mine = made({"a": 3}), replace(made({"a": 3}, uncentred=False), name="mine")
+    judged = judge_claims([replace(lab, name="lab"), mine])
+    pairs = replication(judged.effects, "lab", ["mine"])
+    table = side_by_side(judged.table, pairs, "lab", "mine").set_index("id")
+    assert list(table.index) == [claim.id for claim in read_claims()]
+    rows = judged.table.set_index(["id", "evidence"])
+    for claim in table.index:
+        assert table.at[claim, "synthetic"] == rows.at[(claim, "lab"), "verdict"]
+        assert table.at[claim, "run"] == rows.at[(claim, "mine"), "verdict"]
+    both = set(pairs["id"])
+    assert "C1" in both and table.at["C1", "word"] == pairs.set_index("id").at["C1", "word"]
+    assert all(table.at[claim, "word"] == NOT_BOTH for claim in table.index if claim not in both)
+
+
+def test_a_model_with_too_few_steps_for_a_curve_takes_no_answer_from_the_others() -> None:
+    whole = made({"a": 1, "b": 1})
+    kept = [
+        frame[(frame["model"] == "a") | frame["step"].isin(STEPS[-3:])] for frame in (whole.geometry, whole.behaviour)
+    ]
+    cut = replace(whole, geometry=kept[0], behaviour=kept[1])
+    alone = replace(whole, geometry=kept[0][kept[0]["model"] == "a"], behaviour=kept[1][kept[1]["model"] == "a"])
+    verdicts, problem = cut.precursors
+    expected, nothing = alone.precursors
+    assert [(v.model, v.measure, v.label) for v in verdicts] == [(v.model, v.measure, v.label) for v in expected] != []
+    assert problem.startswith("b, accuracy: the curves do not overlap") and nothing == ""

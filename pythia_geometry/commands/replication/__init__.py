@@ -1,0 +1,1 @@
+"""The stages of `pythia-geom replicate`: each calls what the command of its own calls."""
