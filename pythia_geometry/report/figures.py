@@ -17,6 +17,8 @@ ROUND = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 SHORT_STEP = "datum.value < 1000 ? format(datum.value, 'd') : format(datum.value / 1000, '~g') + 'k'"
 METRICS = {"accuracy": "accuracy", "log_prob": "log-prob. of target (nats)"}
 
+CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred", "rankme_rownorm": "rows of length 1"}
+
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -32,7 +34,9 @@ def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "ran
     Returns:
         A chart that `save` or a notebook renders.
     """
-    rows = geometry[(geometry["measure"] == measure) & _among(geometry, tasks)].dropna(subset=["value"])
+    rows = geometry[(geometry["measure"] == measure)].dropna(subset=["value"])
+    among = f"{len(tasks)} of {len(set(zip(rows['probe'], rows['task'], strict=True)))} tasks"
+    rows = rows[_among(rows, tasks)]
     rows = rows.assign(panel=_panel(rows, tasks))
     steps = sorted(rows["step"].unique())
     top = max(float(rows["value"].max()), 2.0) if len(rows) else 2.0
@@ -44,7 +48,7 @@ def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "ran
         color=alt.Color(
             "value:Q",
             scale=alt.Scale(type="log", scheme="viridis", domain=[1, top], nice=False),
-            title="RankMe" if measure == "rankme" else measure,
+            title="RankMe" if measure in CONVENTIONS else measure,
             legend=alt.Legend(gradientLength=180, format="~g", values=[v for v in ROUND if v <= top]),
         ),
         tooltip=["step:O", "layer:N", "value:Q", "error:Q", "ceiling:Q", "n:Q"],
@@ -52,12 +56,14 @@ def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "ran
         width=alt.Step(max(2, round(275 / max(1, len(steps))))),
         height=26 * len(layers) if len(layers) <= 8 else 230,
     )
-    ceiling, n = (rows["ceiling"].min(), int(rows["n"].max())) if len(rows) else (float("nan"), 0)
-    subtitle = f"{_position(rows)}, uncentred; {n} prompts a task; range 1 to {ceiling:.0f}; "
-    subtitle += "tasks from the first to rise to the last; one column a step"
+    subtitle = (
+        f"{_position(rows)}, {CONVENTIONS.get(measure, measure)}; {_span(rows['n'])} prompts a task; range 1 to "
+        f"{_span(rows['ceiling'])}; {among} in the order in which they rose, those that did not at the end; "
+        "one column a step"
+    )
     return _styled(
         panels.facet(facet=alt.Facet("panel:N", sort=_names(tasks), title=None), columns=min(3, max(1, len(tasks)))),
-        f"RankMe by layer and step — {run}",
+        f"{'RankMe' if measure in CONVENTIONS else measure} by layer and step — {run}",
         subtitle,
     )
 
@@ -160,6 +166,13 @@ def _names(tasks: Pairs) -> list[str]:
 def _panel(rows: pd.DataFrame, tasks: Pairs) -> list[str]:
     names = dict(zip(tasks, _names(tasks), strict=True))
     return [names[pair] for pair in zip(rows["probe"], rows["task"], strict=True)]
+
+
+def _span(values: pd.Series[Any]) -> str:
+    """The least and the largest where they differ; what is not known is said."""
+    known = values.dropna()
+    ends = sorted({f"{known.min():.0f}", f"{known.max():.0f}"}, key=float) if len(known) else ["?"]
+    return "–".join(ends)
 
 
 def _position(rows: pd.DataFrame) -> str:

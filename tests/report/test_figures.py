@@ -73,6 +73,23 @@ def _unfiltered(kind: int, line: np.ndarray, above: np.ndarray) -> np.ndarray:
     return out
 
 
+def test_the_caption_is_true_of_tasks_of_different_sizes_and_of_the_measure() -> None:
+    tables = make_tables(TASKS)
+    mine = tables.geometry["task"] == "alpha"
+    few = tables.geometry.assign(
+        n=tables.geometry["n"].mask(mine, 40), ceiling=tables.geometry["ceiling"].mask(mine, 40.0)
+    )
+    said = str(heat_map(few, "my-run", pairs("alpha", "beta")).to_dict()["title"]["subtitle"])
+    held = few[few["task"].isin(["alpha", "beta"]) & (few["measure"] == "rankme")]
+    n, ceiling = (sorted({int(held[name].min()), int(held[name].max())}) for name in ("n", "ceiling"))
+    assert "uncentred" in said and "2 of 3 tasks" in said
+    assert f"{'–'.join(map(str, n))} prompts a task; range 1 to {'–'.join(map(str, ceiling))};" in said
+    assert len(n) == 2
+    centred = few.assign(measure=few["measure"].replace("rankme", "rankme_centred"))
+    again = heat_map(centred, "my-run", pairs("alpha"), "rankme_centred").to_dict()
+    assert "uncentred" not in again["title"]["subtitle"] and "centred" in again["title"]["subtitle"]
+
+
 @both
 def test_picture_is_a_png_of_many_colours_and_an_svg_with_the_task_names(chart: Chart) -> None:
     made = save(chart(make_tables(TASKS), pairs(*TASKS)))
