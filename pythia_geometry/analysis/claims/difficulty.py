@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import FINAL_NORM, UNCENTRED, Evidence, Needs
-from pythia_geometry.analysis.claims.ranking import Timed, coarse_difficulty, swap_test, timed_concordance
+from pythia_geometry.analysis.claims.ranking import Swaps, Timed, coarse_difficulty, swap_test, timed_concordance
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
     IN_PART,
     LEVEL,
+    NOT_ENOUGH,
     NOT_SEEN,
     REPLICATES,
     SEEN,
@@ -123,10 +124,16 @@ def swaps(evidence: Evidence) -> Ruling:
     effect = Effect(
         "share of reversing pairs that geometry follows", found.follows, found.low, found.high, evidence.runs(), 0.15
     )
-    word = DOES_NOT if found.p <= LEVEL and found.follows > 0.5 else REPLICATES if found.high < FINE[1] else UNDECIDED
+    word = _swap_word(found)
     if min(evidence.runs(small), evidence.runs(large)) < MIN_RUNS and word != UNDECIDED:
         return Ruling(UNDECIDED, f"{value}; fewer than {MIN_RUNS} runs of a size: would read {word!r}", rows, effect)
     return Ruling(word, value, rows, effect)
+
+
+def _swap_word(found: Swaps) -> str:
+    if found.p <= LEVEL and found.follows > 0.5:
+        return DOES_NOT
+    return REPLICATES if found.high < FINE[1] else UNDECIDED
 
 
 def _judged(evidence: Evidence) -> str:
@@ -168,9 +175,27 @@ def _fine_truth(name: str, rho: float) -> Truth:
     return Truth(name, f"ρ {rho:g} over 24 tasks in eight families", said)
 
 
+def _swap_truth(name: str, rho: float) -> Truth:
+    """Two sizes whose tasks stand in unrelated orders, so that half of all pairs reverse."""
+
+    def said(n_runs: int, rng: np.random.Generator) -> str:
+        sizes = [pd.concat(_drawn(rho, n_runs, rng)) for _ in range(2)]
+        small, large = (t.groupby(["task", "family"], sort=False, as_index=False).median() for t in sizes)
+        found = swap_test(small, large, False, int(rng.integers(2**31)))
+        if found.responsive < MIN_SWAPS:
+            return NOT_ENOUGH
+        return UNDECIDED if n_runs < MIN_RUNS else _swap_word(found)
+
+    return Truth(name, f"ρ {rho:g} within each of two sizes, 24 tasks in eight families", said)
+
+
 _TASKS = Needs((UNCENTRED,), FINAL_NORM, ("accuracy",))
 RULES = {
     "coarse": Rule(_TASKS, coarse, (_coarse_truth("null", 0.0), _coarse_truth("the paper's effect", -0.7))),
     "fine": Rule(_TASKS, fine, (_fine_truth("the paper's effect", 0.0), _fine_truth("geometry times tasks", -0.9))),
-    "swaps": Rule(Needs((UNCENTRED,), FINAL_NORM, ("accuracy",), sizes=2), swaps),
+    "swaps": Rule(
+        Needs((UNCENTRED,), FINAL_NORM, ("accuracy",), sizes=2),
+        swaps,
+        (_swap_truth("the paper's effect", 0.0), _swap_truth("geometry times tasks", -0.9)),
+    ),
 }

@@ -15,6 +15,7 @@ from pythia_geometry.shipped import data_folder
 # The same in every row of every run, and so left out of the files.
 CONSTANT: dict[str, Any] = {"suite": "lab", "probe": "algorithmic", "n": 128}
 RANKS = ("rankme", "rankme_centred", "rankme_rownorm")
+SHUFFLED = ":shuffled"  # where a run was walked with its token-shuffled prompts too, `task` ends so
 OF_GEOMETRY: dict[str, Any] = {**CONSTANT, "position": "last", "precision": "float32"}
 
 
@@ -49,8 +50,8 @@ def read_reference(folder: str | Path | None = None) -> Reference:
         if missing := [file for file in files if not file.exists()]:
             raise PythiaGeometryError(f"{missing[0]} is missing: its run is recorded in {folder}")
         tables[kind] = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-    geometry = pd.concat([tables["geometry"].assign(**OF_GEOMETRY), *_of_surfaces(folder)], ignore_index=True)
-    return Reference(geometry, tables["behaviour"].assign(**CONSTANT), made)
+    geometry = pd.concat([_whole(tables["geometry"], OF_GEOMETRY), *_of_surfaces(folder)], ignore_index=True)
+    return Reference(geometry, _whole(tables["behaviour"], CONSTANT), made)
 
 
 def _of_surfaces(folder: Path) -> list[pd.DataFrame]:
@@ -58,3 +59,10 @@ def _of_surfaces(folder: Path) -> list[pd.DataFrame]:
     files = sorted((folder / "landscape").glob("*.geometry.parquet"))
     tables = [pd.read_parquet(file) for file in files]
     return [table[~table["measure"].isin(RANKS)] for table in tables]
+
+
+def _whole(table: pd.DataFrame, constant: dict[str, Any]) -> pd.DataFrame:
+    """With the constant columns; the ending of a token-shuffled companion goes from `task` to `probe`, as in a walk."""
+    is_shuffled = table["task"].str.endswith(SHUFFLED)
+    whole = table.assign(**constant, task=table["task"].str.removesuffix(SHUFFLED))
+    return whole.assign(probe=whole["probe"].mask(is_shuffled, whole["probe"] + SHUFFLED))

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.precursor.finding import examine
+from pythia_geometry.analysis.precursor.screening import screen_tasks
+from pythia_geometry.analysis.precursor.tidy_tables import Question
+from pythia_geometry.analysis.precursor.verdict import study_runs
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels
@@ -40,7 +45,7 @@ def test_a_run_is_whole(name: str) -> None:
         assert set(table["task"]) == LEVELS
         assert sorted(table["step"].unique()) == steps
         layers = table["layer"].nunique() if "layer" in table else 1
-        assert len(table) == len(names) * len(LEVELS) * len(steps) * layers
+        assert len(table) == len(names) * len(LEVELS) * len(steps) * layers * table["probe"].nunique()
         assert table.loc[table["value"].isna(), "reason"].ne("").all()
     value = g["value"].dropna()
     assert value.between(1 - 1e-5, 128).all()
@@ -84,3 +89,23 @@ def test_a_folder_without_runs_or_with_half_of_one_says_so(tmp_path: Path) -> No
     (tmp_path / "a-b-seed0.json").write_text(json.dumps({}))
     with pytest.raises(PythiaGeometryError, match=r"a-b-seed0.geometry.parquet is missing"):
         read_reference(tmp_path)
+
+
+def test_a_token_shuffled_companion_is_read_as_one(tmp_path: Path) -> None:
+    source, name = data_folder() / "reference", "smoke-gpt2-seed0"
+    (tmp_path / f"{name}.json").write_text((source / f"{name}.json").read_text())
+    for kind in ("geometry", "behaviour"):
+        own = pd.read_parquet(source / f"{name}.{kind}.parquet")
+        both = pd.concat([own, own.assign(task=own["task"] + ":shuffled")], ignore_index=True)
+        both.to_parquet(tmp_path / f"{name}.{kind}.parquet", index=False)
+    alone, walked = read_reference(), read_reference(tmp_path)
+    assert set(walked.geometry["task"]) == LEVELS
+    assert walked.geometry.groupby("probe").size().tolist() == [len(walked.geometry) // 2] * 2
+    evidence = Evidence("lab", walked.geometry, walked.behaviour)  # what is counted as a task stays the same
+    assert set(evidence.own["task"] + evidence.own["probe"]) == {level + "algorithmic" for level in LEVELS}
+    runs = screen_tasks(walked.behaviour).runs
+    assert runs[0].tasks == screen_tasks(alone.behaviour[alone.behaviour["model"] == "smoke-gpt2"]).runs[0].tasks
+    study = study_runs(walked.geometry, runs, Question())
+    assert study[0].shuffled is not None and np.array_equal(study[0].shuffled.values, study[0].own.values)
+    found = examine(study, seed=0)  # C4: the same geometry shuffled is kept whole
+    assert found.companion is not None and found.companion.p == 1 and not found.companion.is_specific
