@@ -2,9 +2,10 @@
 
     python scripts/build_precursors_page.py                  # everything; finished chunks are kept in runs/calibration
     python scripts/build_precursors_page.py --words-alone    # the words of verdicts anew; tables of single tests stay
+    python scripts/build_precursors_page.py --curves DIR     # EleutherAI's published evaluations are in DIR already
 
-About an hour of one core from nothing. Also writes data/operating.csv, the rates that stand beside each verdict. The
-numbers are those of `pythia-geom calibrate`.
+Also writes data/operating.csv, the rates that stand beside each verdict. The numbers are those of `pythia-geom calibrate
+--draws 100` and, on real curves, of `pythia-geom calibrate DIR`; single tests have more draws.
 """
 
 from __future__ import annotations
@@ -19,10 +20,21 @@ import pandas as pd
 
 from pythia_geometry.analysis.calibration.operating import calibrate_rules, of_lead
 from pythia_geometry.analysis.calibration.rates import ACCURACY_LEG, BOTH, LAG, PRIMARY, SECONDARY, calibrate
-from pythia_geometry.analysis.calibration.words import LEGS, calibrate_words
-from pythia_geometry.analysis.precursor.finding import IN_THIS_RUN, LEADS, LEADS_HERE
+from pythia_geometry.analysis.calibration.summaries import excess, power_summary, runs_of, words_summary
+from pythia_geometry.analysis.calibration.words import (
+    LEGS,
+    POWER_DESIGNS,
+    POWER_WORLDS,
+    REAL_CURVES,
+    calibrate_real,
+    calibrate_words,
+    real_runs,
+)
+from pythia_geometry.analysis.lm_eval.published import fetch_published
+from pythia_geometry.analysis.precursor.screening import screen_models
+from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.analysis.precursor.usual_tests import CCF_CHANGES, ONSET
-from pythia_geometry.analysis.worlds.designs import GRID_27, GRID_154, Design
+from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, world
 from pythia_geometry.analysis.worlds.studies import STUDIES
 
@@ -35,8 +47,8 @@ OTHER_DESIGNS = {
     "24 tasks in 8 families": Design(GRID_154, 24, levels=3),
 }
 OTHER_WORLDS = tuple(world(name) for name in ("SYNC", "EARLY", "UNREL", "LEAD 0.3", "LEAD 0.5"))
-FAMILIES = {"24 tasks in 8 families": Design(GRID_154, 24, levels=3)}
-LEADING = tuple(STUDIES[name] for name in ("LEAD 0.3", "LEAD 0.5"))
+FAMILY_GRID = "24 tasks in 8 families"
+FAMILIES = {FAMILY_GRID: Design(GRID_154, 24, levels=3)}
 SINGLES = "## What the tables of single tests say\n"
 
 INTRODUCTION = """# Does geometry come first?
@@ -69,11 +81,24 @@ Papers judged: Billa 2026, arXiv 2602.15997, v1 to v4; Baherwani et al. 2026, ar
 WORDS_NOTES = """
 ## How often each word is said
 
-Per cent of made-up studies of eight tasks on Pythia's 154 steps, with 1 / 3 / 10 runs; {draws}. A study is one measure of
+Per cent of made-up studies of eight tasks on Pythia's 154 steps, with {runs} runs; {draws}. A study is one measure of
 one model, so Holm and `no lead of half a decade` (which needs the power of one's own tasks) are not in it. *Both legs*: both
 metrics lead at 5 %, before companion, bend and number of runs. *Word*: `precursor`, with one run `leads, in this run`.
-Standard errors carry two successes and failures more, so that none is 0. Where *forbids* is filled no test of timing can
-tell the truth from a lead: the bend is printed, or the word is `undecided`.
+Standard errors carry two successes and failures more, so that none is 0. Where the last column is filled no test of
+timing can tell the truth from a lead: the bend is printed, or the word is `undecided`. A measure that ends at a ceiling is
+of that kind, and no power of its own range shows it: where a table has a column `ceiling` and geometry comes to nine
+tenths of it the word is `earlier in its own range`.
+
+"""
+
+REAL_NOTES = """
+## On real curves
+
+Behaviour is not made up here: the accuracy curves of EleutherAI's published evaluations of five Pythia models (the tasks that
+emerged, at most {n} a model), with surrogates in geometry's place; {runs} runs, {draws}. Few models share five tasks, so that runs of a
+study may be one model twice: the same behaviour, geometry drawn anew. Only LAMBADA has a continuous metric there; the second
+leg of all is the way that accuracy has come, with fresh noise. `pythia-geom calibrate RUN` does the same with the curves of
+your own runs.
 
 """
 
@@ -219,94 +244,35 @@ def differences(table: pd.DataFrame) -> str:
     return f"Accuracy leg, off the notes' rate by more than two standard errors: {'; '.join(found) or 'nowhere'}."
 
 
-def words_table(words: pd.DataFrame, grid: str) -> str:
-    """Both legs, the word, and what else is said, world by world."""
-    rows = []
-    for name, study in STUDIES.items():
-        mine = words[(words["grid"] == grid) & (words["world"] == name)]
-        if len(mine):
-            cells = [" / ".join(_cell(mine, n, kind) for n in (1, 3, 10)) for kind in ((LEGS,), (LEADS, LEADS_HERE))]
-            rows.append([name, study.truth, *cells, _rest(mine), "yes" if study.forbids else ""])
-    return markdown(["world", "truth", "both legs", "word", "else, with 3 runs", "forbids"], rows)
+def of_frame(frame: pd.DataFrame) -> str:
+    """A Markdown table of a summary."""
+    return markdown(list(frame.columns), [[str(cell) for cell in row] for row in frame.itertuples(index=False)])
 
 
-def _cell(rows: pd.DataFrame, n: int, kinds: Sequence[str]) -> str:
-    these = rows[rows["runs"] == n]
-    if these.empty:
-        return "–"
-    said = these[these["word"].isin(kinds)]
-    rate, se = said["rate"].sum(), said["se"].max() if len(said) else 1.0 / (these["draws"].iloc[0] + 4) ** 0.5 / 2
-    least = np.sqrt(
-        2 / (these["draws"].iloc[0] + 4) * (1 - 2 / (these["draws"].iloc[0] + 4)) / (these["draws"].iloc[0] + 4)
-    )
-    return f"{100 * rate:.0f} ± {100 * (se if len(said) else least):.0f}"
-
-
-def _rest(rows: pd.DataFrame) -> str:
-    these = rows[(rows["runs"] == 3) & ~rows["word"].isin((LEGS, LEADS, LEADS_HERE))].sort_values(
-        "rate", ascending=False
-    )
-    words = zip(these["word"], these["rate"], strict=True)
-    return ", ".join(f"{word.removesuffix(IN_THIS_RUN)} {100 * rate:.0f}" for word, rate in words if rate >= 0.01)
-
-
-def power_table(words: pd.DataFrame) -> str:
-    """Grid and tasks down, lead and runs across."""
-    rows = []
-    for grid in ("154", "27"):
-        for n_tasks in (6, 8, 12, 20):
-            name = grid if n_tasks == 8 else f"{grid}, {n_tasks} tasks"
-            mine = words[words["grid"] == name]
-            cells = [_pair(mine, lead, runs) for lead in ("LEAD 0.3", "LEAD 0.5") for runs in (1, 3, 10)]
-            rows.append([grid, str(n_tasks), *cells])
-    return markdown(["steps", "tasks", *(f"{x}, {r} runs" for x in ("×2", "×3.2") for r in (1, 3, 10))], rows)
-
-
-def _pair(rows: pd.DataFrame, world_name: str, n: int) -> str:
-    these = rows[(rows["world"] == world_name) & (rows["runs"] == n)]
-    if these.empty:
-        return "–"
-    legs = these.loc[these["word"] == LEGS, "rate"].sum()
-    said = these.loc[these["word"].isin((LEADS, LEADS_HERE)), "rate"].sum()
-    return f"{100 * legs:.0f} / {100 * said:.0f}"
-
-
-def counts(words: pd.DataFrame) -> str:
+def drawn(words: pd.DataFrame) -> str:
     """How many studies a cell rests on."""
-    draws = words["draws"]
-    return f"{draws.min()} to {draws.max()} studies a cell" if draws.nunique() > 1 else f"{draws.max()} studies a cell"
-
-
-def all_words() -> pd.DataFrame:
-    """Every cell of the tables of words and of power."""
-    worlds = tuple(STUDIES.values())
-    grids = {"154": GRID_154, "27": GRID_27}
-    frames = [
-        calibrate_words({"154": Design(GRID_154)}, worlds, (1, 3, 10), 100, SEED, KEPT, print),
-        calibrate_words({"27": Design(GRID_27)}, worlds, (1, 3), 100, SEED, KEPT, print),
-        calibrate_words({"27": Design(GRID_27)}, LEADING, (10,), 50, SEED, KEPT, print),
-        calibrate_words(
-            FAMILIES, tuple(STUDIES[n] for n in ("UNREL", "SYNC", "EARLY", "LEAD 0.5")), (1, 3), 50, SEED, KEPT, print
-        ),
-    ]
-    for grid, steps in grids.items():
-        for n in (6, 12, 20):
-            design = {f"{grid}, {n} tasks": Design(steps, n)}
-            frames.append(calibrate_words(design, LEADING, (1, 3, 10), 50, SEED, KEPT, print))
-    return pd.concat(frames, ignore_index=True)
+    fewest, most = words["draws"].min(), words["draws"].max()
+    return f"{most} studies a cell" if fewest == most else f"{fewest} to {most} studies a cell"
 
 
 def words_sections(words: pd.DataFrame) -> list[str]:
-    """The tables of words and of power."""
-    main = words[words["grid"] == "154"]
-    families = words[(words["grid"] == "24 tasks in 8 families") & (words["world"] == "UNREL")]
-    told = " / ".join(_cell(families, n, (LEGS,)) for n in (1, 3))
+    """The tables of words, of power, and on real curves where there are some."""
+    main, families = (words[words["grid"] == grid] for grid in ("154", *FAMILIES))
+    legs = families[families["word"] == LEGS].to_dict("records")
+    told = " / ".join(f"{100 * row['rate']:.0f} ± {100 * row['se']:.0f}" for row in legs)
+    over = excess(words)
+    real = words[words["grid"] == REAL_CURVES]
     return [
-        WORDS_NOTES.format(draws=counts(main)) + words_table(words, "154"),
-        f"\nTwenty-four tasks in eight families of three, permuted whole, geometry unrelated: both legs lead in {told} % of "
-        f"studies with 1 / 3 runs ({counts(families)}).\n",
-        "\nThe same on the 27 published steps:\n\n" + words_table(words, "27"),
-        POWER_NOTES.format(draws=counts(words[words["world"].isin(("LEAD 0.3", "LEAD 0.5"))])) + power_table(words),
+        WORDS_NOTES.format(draws=drawn(main), runs=runs_of(words, "154")) + of_frame(words_summary(words, "154")),
+        f"\nTwenty-four tasks in eight families of three, permuted whole, geometry unrelated: both legs lead in {told} %"
+        f" of studies with {' / '.join(str(row['runs']) for row in legs)} runs ({drawn(families)}).\n",
+        f"\nThe same on the 27 published steps ({runs_of(words, '27')} runs):\n\n"
+        + of_frame(words_summary(words, "27")),
+        REAL_NOTES.format(draws=drawn(real), runs=runs_of(words, REAL_CURVES), n=real["tasks"].max())
+        + of_frame(words_summary(words, REAL_CURVES)),
+        f"\nOver 5 % by two standard errors where no lead exists and theory does not forbid it: {'; '.join(over) or 'none'}.\n",
+        POWER_NOTES.format(draws=drawn(words[words["world"].isin(("LEAD 0.3", "LEAD 0.5"))]))
+        + of_frame(power_summary(words[words["grid"] != FAMILY_GRID])),
     ]
 
 
@@ -334,10 +300,23 @@ def main() -> None:
     parser.add_argument(
         "--words-alone", action="store_true", help="leave the tables of single tests as the page has them"
     )
+    parser.add_argument("--draws", type=int, default=100, help="made-up studies a cell")
+    parser.add_argument("--curves", default="", help="folder of the published evaluations; downloaded where empty")
     args = parser.parse_args()
     began = time.process_time()
-    words = all_words()
-    rules = calibrate_rules(50, SEED, KEPT, print)
+    how = {"draws": args.draws, "seed": SEED, "folder": KEPT, "notify": print}
+    curves = args.curves or fetch_published("runs/published-evaluations")
+    screenings = screen_models(read_tables([curves])[1])
+    words = pd.concat(
+        [
+            calibrate_words(**how),
+            calibrate_words(POWER_DESIGNS, POWER_WORLDS, **how),
+            calibrate_real([run for one in screenings for run in real_runs(one)], **how),
+            calibrate_words(FAMILIES, (STUDIES["UNREL"],), (1, 3), **how),
+        ],
+        ignore_index=True,
+    )
+    rules = calibrate_rules(args.draws, SEED, KEPT, print)
     pd.concat([rules, of_lead(words)], ignore_index=True).round({"rate": 4, "se": 4}).to_csv(RATES, index=False)
     held = [SINGLES + PAGE.read_text().partition(SINGLES)[2].rstrip("\n")] if args.words_alone else singles()
     PAGE.write_text("\n".join([INTRODUCTION, *words_sections(words), *held]) + "\n")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pythia_geometry.analysis.precursor.tidy_tables import Question, read_tables
+
+if TYPE_CHECKING:
+    from pythia_geometry.analysis.worlds.designs import Design
 
 Tables = dict[str, pd.DataFrame]
 
@@ -87,14 +91,12 @@ def calibration_tables(
 ) -> Tables:
     """`calibrate`: rates of every test in made-up worlds; `-words`: of verdicts in studies; `-rules`: of claims."""
     from pythia_geometry.analysis.calibration.operating import calibrate_rules
-    from pythia_geometry.analysis.calibration.rates import calibrate, run_designs
-    from pythia_geometry.analysis.calibration.words import calibrate_words
-    from pythia_geometry.analysis.precursor.screening import screen_tasks
+    from pythia_geometry.analysis.calibration.rates import calibrate
 
-    designs = run_designs(screen_tasks(read_tables(runs)[1])) if runs else None
+    designs, words = _studies(runs, {"draws": draws, "seed": seed, "folder": folder, "notify": notify})
     return {
         "calibrate": calibrate(designs, draws=draws, seed=seed, folder=folder, notify=notify),
-        "calibrate-words": calibrate_words(designs, draws=draws, seed=seed, folder=folder, notify=notify),
+        "calibrate-words": words,
         "calibrate-rules": calibrate_rules(draws, seed, folder, notify),
     }
 
@@ -112,6 +114,21 @@ def _read(runs: Sequence[str | Path], behaviour: str) -> tuple[pd.DataFrame, pd.
     facts = {name: found for run in runs if Path(run).is_dir() for name, found in benchmarks_of(RunFolder(run)).items()}
     models = sorted(set(curves["model"].astype(str))) if len(curves) else []
     return geometry, borrow(curves, facts, their_results(behaviour, models))
+
+
+def _studies(runs: Sequence[str | Path], how: dict[str, Any]) -> tuple[Mapping[str, Design] | None, pd.DataFrame]:
+    """Designs (None: the grids of Pythia) and rates of words; of one's own runs on their real curves too."""
+    from pythia_geometry.analysis.calibration import words
+    from pythia_geometry.analysis.calibration.rates import run_designs
+    from pythia_geometry.analysis.precursor.screening import screen_models
+
+    if not runs:
+        power = words.calibrate_words(words.POWER_DESIGNS, words.POWER_WORLDS, **how)
+        return None, _joined([words.calibrate_words(**how), power])
+    screenings = screen_models(read_tables(runs)[1])
+    designs = run_designs(screenings)
+    real = [run for one in screenings for run in words.real_runs(one)]
+    return designs, _joined([words.calibrate_words(designs, **how), words.calibrate_real(real, **how)])
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -46,6 +46,10 @@ def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Conso
         _replication(console, tables["claims-replication"])
     for source in read_sources():
         console.print(f"{source.id}: {source.cite}. {source.title}.", style="dim", highlight=False, markup=False)
+    for name, rows in tables["claims"].groupby("evidence", sort=False):
+        words = rows["verdict"].value_counts(sort=True)
+        counts = ", ".join(f"{n} {word}" for word, n in words.items())
+        console.print(f"In short, {name}: of {len(rows)} claims {counts}.", highlight=False, markup=False)
     console.print(
         f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
         highlight=False, markup=False,

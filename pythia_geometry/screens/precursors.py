@@ -1,4 +1,4 @@
-"""What the precursor commands show, from their tables: tasks, power, the verdict, rates beside controls, calibration.
+"""What `power` and `precursors` show, from their tables: tasks, power, the verdict, rates beside controls.
 
 Nothing is computed here: every number is a cell of a table that is kept.
 """
@@ -13,9 +13,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pythia_geometry.analysis.calibration.rates import LAG, PRIMARY, SECONDARY
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, EXPONENTS
-from pythia_geometry.analysis.precursor.finding import LEADS_HERE, MIN_RUNS
+from pythia_geometry.analysis.precursor.finding import (
+    COUPLED,
+    EARLIER,
+    IN_THIS_RUN,
+    LAGS,
+    LEADS,
+    LEADS_HERE,
+    MIN_RUNS,
+    NO_LEAD,
+    UNDECIDED,
+    UNTESTABLE,
+)
+from pythia_geometry.analysis.precursor.power import DECISIVE
 from pythia_geometry.analysis.precursor.rates import PLACEBOS, Q
 from pythia_geometry.analysis.precursor.screening import EMERGED
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
@@ -27,9 +38,25 @@ NOTHING_TO_SHOW = "–"
 MOST = EXPONENTS[-1]
 
 
+PLAIN = {
+    LEADS: "geometry moves before behaviour, task by task, run after run",
+    LEADS_HERE: "geometry moves before behaviour in this run; of other runs nothing is known",
+    EARLIER: "geometry is earlier within its own range, but a bent scale or a ceiling would look the same",
+    COUPLED: "each task's geometry moves with its own behaviour, not half a decade before it",
+    LAGS: "geometry moves after behaviour",
+    NO_LEAD: "geometry does not come half a decade before behaviour; these tasks would have shown it",
+    UNDECIDED: "neither a lead nor its absence is shown",
+    UNTESTABLE: "these tasks could not show a lead, so nothing follows",
+}
+"""Each word as a newcomer reads it."""
+
+
 def show_power(tables: Tables) -> None:
-    """All screened tasks, and what the test would find on those that emerged."""
-    _tasks_and_power(open_console(), tables["power-tasks"], tables["power"])
+    """All screened tasks, what the test would find on those that emerged, and one sentence a model."""
+    console = open_console()
+    _tasks_and_power(console, tables["power-tasks"], tables["power"])
+    for model, rows in tables["power"].groupby("model", sort=False):
+        console.print(f"In short, {escape(str(model))}: {_could_show(rows)}.", highlight=False)
 
 
 def show_precursors(tables: Tables) -> None:
@@ -43,22 +70,6 @@ def show_precursors(tables: Tables) -> None:
             _rates(console, rates, ranks)
             _layers(console, layers)
     _verdicts(console, tables["precursors"])
-
-
-def show_calibration(tables: Tables, console: Console | None = None) -> None:
-    """By grid: per cent of made-up runs, or of their tasks, in which each test says that geometry leads."""
-    console = console or open_console()
-    for grid, rows in tables["calibrate"].groupby("grid", sort=False):
-        worlds = list(dict.fromkeys(rows["world"]))
-        counts = rows[rows["test"] == PRIMARY[0]]["runs"]
-        for title, tests in (("primary test", (*PRIMARY, LAG)), ("usual tests", SECONDARY)):
-            shown = _table(f"{grid} steps, {title}: per cent called a lead", "world", *tests)
-            wide = rows.pivot(index="world", columns="test", values="rate").loc[worlds]
-            error = rows.pivot(index="world", columns="test", values="se").loc[worlds]
-            for name in worlds:
-                shown.add_row(name, *(_rate(test, wide.at[name, test], error.at[name, test]) for test in tests))
-            console.print(shown)
-        _note(console, f"{counts.min()} made-up runs a world; ± one standard error over runs.")
 
 
 def _tasks_and_power(console: Console, tasks: pd.DataFrame, power: pd.DataFrame) -> None:
@@ -89,8 +100,8 @@ def _power(console: Console, model: str, power: pd.DataFrame) -> None:
     _note(
         console,
         f"{about['draws']} made-up geometries a row on your own behaviour curves, {about['n_tasks']} tasks in "
-        f"{about['n_families']} families, {about['n_runs']} runs, seed {about['seed']}; standard error at most "
-        f"{power['se'].max():.2f}. No geometry was read.",
+        f"{about['n_families']} families, {_count(about['n_runs'], 'run')}, seed {about['seed']}; standard error at "
+        f"most {power['se'].max():.2f}. No geometry was read.",
     )
 
 
@@ -110,13 +121,41 @@ def _legs(console: Console, legs: pd.DataFrame) -> None:
 
 
 def _verdicts(console: Console, verdicts: pd.DataFrame) -> None:
-    """One sentence a verdict, what it is about, and the figures behind it."""
+    """Each verdict, what it is about and the figures behind it; at the end one plain sentence a model."""
     for row in verdicts.to_dict("records"):
         said = f"[bold]{escape(row['model'])}, {row['measure']}: {row['verdict']}[/]. {escape(row['reasons'])}."
         console.print(said, highlight=False)
         if not pd.isna(row["p"]):
             _note(console, f"  About: {row['estimand']}.")
             _note(console, f"  {_figures(row)}.")
+    _words_explained(console)
+    for model, rows in verdicts.groupby("model", sort=False):
+        words = rows.groupby("verdict", sort=False)["measure"].agg(" and ".join)
+        said = "; ".join(f"{_plain(word)} ({measures})" for word, measures in words.items())
+        console.print(f"In short, {escape(str(model))}: {said}.", highlight=False)
+
+
+def _plain(word: Any) -> str:
+    here = str(word).endswith(IN_THIS_RUN) and word != LEADS_HERE
+    return PLAIN[str(word).removesuffix(IN_THIS_RUN) if here else str(word)] + IN_THIS_RUN * here
+
+
+def _could_show(rows: pd.DataFrame) -> str:
+    about, at = rows.iloc[0], rows[rows["lead"] == DECISIVE]
+    if at.empty:
+        return f"these tasks cannot be tested ({about['reason']})"
+    row = at.iloc[0]
+    found = row["accuracy"] if pd.isna(row["both"]) else row["both"]
+    of = f"would be found in {100 * found:.0f} of 100 such studies"
+    if about["reason"]:
+        return (
+            f"these tasks could not show a lead: one of half a decade of steps (×3.2) {of}; more tasks that rise at "
+            "different times, more checkpoints or more seeds are needed"
+        )
+    return f"a lead of half a decade of steps (×3.2) {of}, so that not finding one means something"
+
+
+def _words_explained(console: Console) -> None:
     _note(
         console,
         "A precursor is earlier in its own range, in three runs or more, on both metrics, not in shuffled prompts, and "
@@ -136,7 +175,7 @@ def _figures(row: Mapping[Hashable, Any]) -> str:
     ends = NOTHING_TO_SHOW if pd.isna(bend) else f"none up to {MOST:g}" if bend > MOST else f"{bend:g}"
     return (
         f"p {row['p']:.3f}, Holm {row['p_holm']:.3f}; lag {row['lag']:+.2f} "
-        f"({row['lower']:+.2f} to {row['upper']:+.2f}); {row['n_runs']} runs, {row['n_families']} families; "
+        f"({row['lower']:+.2f} to {row['upper']:+.2f}); {_count(row['n_runs'], 'run')}, {row['n_families']} families; "
         f"{companion}; bend that ends the lead: {ends}; power at half a decade {_share(row['power'])}, of the word "
         f"{_share(row['power_word'])}"
     )
@@ -167,10 +206,6 @@ def _layers(console: Console, layers: pd.DataFrame) -> None:
     console.print(table)
 
 
-def _rate(test: str, rate: Any, error: Any) -> str:
-    return f"{rate:+.2f} ± {error:.2f}" if test == LAG else f"{100 * rate:.1f} ± {100 * error:.1f}"
-
-
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for number, column in enumerate(columns):
@@ -180,6 +215,10 @@ def _table(title: str, *columns: str) -> Table:
 
 def _note(console: Console, text: str) -> None:
     console.print(text, style="dim", highlight=False, markup=False)
+
+
+def _count(n: Any, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _share(value: Any) -> str:

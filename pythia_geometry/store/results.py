@@ -28,6 +28,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.writing import disk_errors, replacing
 
 RESULTS = "results"
+MANIFEST = "manifest.json"
 _READ = ("parts", "checkpoints")
 """Of a run folder, what its tables are made from."""
 
@@ -121,7 +122,7 @@ def hash_inputs(paths: Iterable[str | Path]) -> dict[str, str]:
 
 def home_of(runs: Sequence[str | Path], out: str, otherwise: str) -> Path:
     """Where a command keeps its results: `out`, else the first run folder named, else `otherwise`."""
-    folders = [Path(run) for run in runs if Path(run).is_dir()]
+    folders = [Path(run) for run in runs if (Path(run) / MANIFEST).is_file()]
     return Path(out) if out else folders[0] if folders else Path(otherwise)
 
 
@@ -152,7 +153,8 @@ def _sha256(file: Path) -> str:
 def _folder_sha256(folder: Path) -> str:
     """A hash over names and contents, in the order of their names."""
     digest = hashlib.sha256()
-    files = sorted(p for kind in _READ for p in (folder / kind).rglob("*") if p.is_file() and ".tmp-" not in str(p))
+    kinds = _READ if (folder / MANIFEST).is_file() else ("",)  # of other folders, such as evaluations, all is read
+    files = sorted(p for kind in kinds for p in (folder / kind).rglob("*") if p.is_file() and ".tmp-" not in str(p))
     for file in files:
         digest.update(f"{file.relative_to(folder)}\n{_sha256(file)}\n".encode())
     return digest.hexdigest()

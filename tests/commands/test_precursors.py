@@ -21,8 +21,9 @@ from pythia_geometry.analysis.calibration import rates as calibration
 from pythia_geometry.analysis.calibration.rates import calibrate
 from pythia_geometry.analysis.worlds.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS
+from pythia_geometry.analysis.worlds.real_curves import REAL
 from pythia_geometry.analysis.worlds.studies import STUDIES
-from pythia_geometry.screens.precursors import show_calibration
+from pythia_geometry.screens.calibration import show_calibration
 from pythia_geometry.store.results import read_result
 from pythia_geometry.store.run_folder import RunFolder
 from tests.analysis.made_up import behaviour_table, make, tables
@@ -104,6 +105,7 @@ def test_calibration_of_ones_own_run(command: Command, files: list[str], monkeyp
     monkeypatch.setattr(calibration, "CHUNK", 1)
     monkeypatch.setattr(words, "CHUNK", 1)
     monkeypatch.setattr(words, "calibrate_words", partial(words.calibrate_words, worlds=[STUDIES["SYNC"]], runs=(1,)))
+    monkeypatch.setattr(words, "calibrate_real", partial(words.calibrate_real, worlds=REAL[:1], runs=(1, 3)))
     monkeypatch.setattr(operating, "RULES", {})
     assert command("calibrate", files[1], "--draws", "1", "--out", "kept")[0] == 0
     kept = Path("kept/calibration.jsonl").read_text()
@@ -112,13 +114,20 @@ def test_calibration_of_ones_own_run(command: Command, files: list[str], monkeyp
     assert Path("kept/calibration.jsonl").read_text() == kept
     assert "m steps, primary test" in out
     assert "MIRAGE" in out
+    assert "real curves: per cent of studies, 1 / 3 runs" in out and "geometry moves with each task's real curve" in out
+    assert "neither both legs nor the word pass 5 % by two standard errors" in " ".join(out.split())
 
 
 def test_calibration_is_shown_with_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "CHUNK", 4)
+    monkeypatch.setattr(words, "CHUNK", 4)
     screen = StringIO()
     found = calibrate({"27": Design(GRID_27, 5)}, [WORLDS["SYNC"]], draws=4)
-    show_calibration({"calibrate": found}, Console(width=250, file=screen))
+    said = words.calibrate_words({"27": Design(GRID_27, 5)}, [STUDIES["LATE"]], (1,), draws=4)
+    nothing = pd.DataFrame(columns=["rule", "truth", "what", "runs", "word", "rate"])
+    tables = {"calibrate": found, "calibrate-words": said, "calibrate-rules": nothing}
+    show_calibration(tables, Console(width=250, file=screen))
+    assert STUDIES["LATE"].forbids in screen.getvalue()  # what theory forbids is printed beside the world
     assert "27 steps, usual tests" in screen.getvalue()
     assert " ± " in screen.getvalue()
     assert "4 made-up runs a world" in screen.getvalue()

@@ -19,6 +19,7 @@ from pythia_geometry.analysis.events.rules import share_error
 VERSION = 1  # raise when a change moves a number
 CHUNK = 50
 RUNS = (1, 3, 5, 10)
+COLUMNS = ["rule", "truth", "what", "runs", "word", "rate", "se", "draws"]
 
 
 def calibrate_rules(
@@ -45,7 +46,7 @@ def calibrate_rules(
     """
     ledger = ChunkLedger(Path(folder) if folder else None)
     cells = [(name, t, n) for name, rule in _distinct().items() for t in rule for n in runs]
-    return pd.DataFrame([row for cell in cells for row in _cell(*cell, draws, seed, ledger, notify)])
+    return pd.DataFrame([row for cell in cells for row in _cell(*cell, draws, seed, ledger, notify)], columns=COLUMNS)
 
 
 def _distinct() -> dict[str, tuple[Truth, ...]]:
@@ -99,5 +100,4 @@ def of_lead(words: pd.DataFrame) -> pd.DataFrame:
     for truth, table in tables.items():
         worst = table.sort_values("rate", ascending=False).drop_duplicates(["runs", "word"])
         frames.append(worst.assign(rule="lead", truth=truth, what=worst["truth"]))
-    columns = ["rule", "truth", "what", "runs", "word", "rate", "se", "draws"]
-    return pd.concat(frames, ignore_index=True)[columns]
+    return pd.concat(frames, ignore_index=True)[COLUMNS]

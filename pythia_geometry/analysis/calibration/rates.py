@@ -118,18 +118,19 @@ def calibrate(
     return _table(found)
 
 
-def run_designs(screening: Screening) -> dict[str, Design]:
-    """Steps and tasks of one's own runs: midpoints, baselines, rises and items as measured.
+def run_designs(screenings: Sequence[Screening]) -> dict[str, Design]:
+    """Steps and tasks of one's own runs, model by model: midpoints, baselines, rises and items as measured.
 
     Raises:
-        PythiaGeometryError: If fewer than five tasks emerged.
+        PythiaGeometryError: If fewer than five tasks emerged in every model.
     """
-    if len(screening.tasks) < MIN_TASKS:
+    most = max((len(screening.tasks) for screening in screenings), default=0)
+    if most < MIN_TASKS:
         raise PythiaGeometryError(
-            f"Column 'task': {len(screening.tasks)} tasks emerged in every run. Expected at least {MIN_TASKS}; "
+            f"Column 'task': {most} tasks emerged in every run. Expected at least {MIN_TASKS}; "
             "calibrate without a run uses Pythia's grids"
         )
-    return {run.name: _design(run) for run in screening.runs}
+    return {run.name: _design(run) for one in screenings if len(one.tasks) >= MIN_TASKS for run in one.runs}
 
 
 def _design(run: BehaviourRun) -> Design:

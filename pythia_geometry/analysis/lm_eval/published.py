@@ -52,7 +52,7 @@ def read_published(folder: str | Path) -> pd.DataFrame:
         PythiaGeometryError: If the folder holds none of them, or a file is damaged.
     """
     folder = Path(folder).expanduser()
-    files = sorted(file for file in folder.rglob("*.json") if file.parent.name in SHOTS)
+    files = _files(folder)
     if not files:
         raise PythiaGeometryError(
             f"{folder} holds no published evaluations. Expected <model>/zero-shot/*.json below it, as in {ROOT} of "
@@ -63,6 +63,15 @@ def read_published(folder: str | Path) -> pd.DataFrame:
     for task, reason in EXCLUDED.items():
         frame.loc[frame["task"] == task, "reason"] = reason
     return _mark_step_0(frame)
+
+
+def is_published(folder: str | Path) -> bool:
+    """Whether a folder holds evaluations that `read_published` reads."""
+    return bool(_files(Path(folder)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*.json") if file.parent.name in SHOTS)
 
 
 def _mark_step_0(frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,8 @@ from pythia_geometry.analysis.precursor.verdict import Verdict
 
 VERDICT_COLUMNS = [
     "model", "measure", "verdict", "reasons", "p", "p_holm", "lag", "lower", "upper", "runs_lower", "p_sign", "n_runs",
-    "n_families", "n_tasks", "families_declared", "power", "power_word", "bend", "own_strength", "companion_p", "kept",
-    "kept_low", "kept_high", "estimand", "runs", "tasks",
+    "n_families", "n_tasks", "families_declared", "power", "power_word", "bend", "own_strength", "at_ceiling",
+    "companion_p", "kept", "kept_low", "kept_high", "estimand", "runs", "tasks",
 ]  # fmt: skip
 LEG_COLUMNS = ["model", "measure", "metric", "says", *Leg.__dataclass_fields__]
 
@@ -60,7 +60,7 @@ def _found(finding: Finding) -> dict[str, Any]:
     leg, other = finding.decisive, finding.companion
     row: dict[str, Any] = {"p": finding.p, "lag": leg.lag, "lower": leg.lower, "upper": leg.upper}
     row |= {"runs_lower": leg.runs_lower, "p_sign": leg.p_sign, "bend": finding.bend}
-    row["own_strength"] = finding.own_strength
+    row |= {"own_strength": finding.own_strength, "at_ceiling": finding.at_ceiling}
     if other:
         row |= {"companion_p": other.p, "kept": other.kept, "kept_low": other.kept_low, "kept_high": other.kept_high}
     return row

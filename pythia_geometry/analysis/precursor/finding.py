@@ -42,11 +42,13 @@ class StudyRun:
         own: Geometry of own prompts [T, n].
         shuffled: Geometry of the token-shuffled prompts; None where it was not measured.
         behaviours: By metric, behaviour [T, m]; accuracy first.
+        at_ceiling: Tasks whose geometry comes to the ceiling that rows and width set it.
     """
 
     own: StepCurves
     shuffled: StepCurves | None
     behaviours: Mapping[str, StepCurves]
+    at_ceiling: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Finding:
         bend: Smallest exponent that ends the lead; NaN without a lead.
         own_strength: Whether the lead stays when what all tasks share is taken away at each task's own strength; None
             without a lead.
+        at_ceiling: Tasks of all runs whose geometry comes to its ceiling.
         n_runs: Runs.
     """
 
@@ -66,6 +69,7 @@ class Finding:
     companion: Companion | None
     bend: float
     own_strength: bool | None
+    at_ceiling: int
     n_runs: int
 
     @property
@@ -106,6 +110,7 @@ def examine(
         own_strength=all(task_matched_lag(g, seed, families, own_strength=True).p <= LEVEL for g in groups)
         if leads
         else None,
+        at_ceiling=sum(run.at_ceiling for run in runs),
         n_runs=len(runs),
     )
 
@@ -169,6 +174,10 @@ def _lead(found: Finding, p_adjusted: float) -> tuple[str, tuple[str, ...]]:
         return EARLIER, (f"a bent scale would do: r^{found.bend:g} of its own range no longer leads",)
     if not found.own_strength:
         return EARLIER, ("one event of all tasks whose size differs between tasks would do",)
+    if found.at_ceiling:
+        return EARLIER, (
+            f"geometry comes to its ceiling in {found.at_ceiling} curves: a measure that ends there is early by itself",
+        )
     if found.companion is None:
         return UNDECIDED, (
             "all metrics lead, but the token-shuffled companion is missing: walk again with "
@@ -184,7 +193,7 @@ def _lead(found: Finding, p_adjusted: float) -> tuple[str, tuple[str, ...]]:
         return UNDECIDED, (f"p {p_adjusted:.3f} after Holm's correction for measures and models",)
     if found.n_runs >= SIGN_RUNS and max(leg.p_sign for leg in found.legs.values()) > LEVEL:
         return UNDECIDED, ("too few of the runs lead by themselves (sign test)",)
-    end = "no bend up to r^10" if np.isinf(found.bend) else f"only a bend of r^{found.bend:g}"
+    end = "no power of its own range up to r^10" if np.isinf(found.bend) else f"only r^{found.bend:g} of its own range"
     return LEADS, (
         f"all metrics lead, the shuffled prompts do not, and {end} would explain it: earlier in its own range",
     )

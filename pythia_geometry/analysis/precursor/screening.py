@@ -127,6 +127,13 @@ def screen_tasks(behaviour: pd.DataFrame, question: Question | None = None) -> S
     return Screening(table, tuple(_run(name, rows, continuous.get(name), tasks) for name, rows in accuracy.items()))
 
 
+def screen_models(behaviour: pd.DataFrame, question: Question | None = None) -> list[Screening]:
+    """`screen_tasks` of each model on its own, by name."""
+    if "model" not in behaviour or behaviour.empty:
+        return [screen_tasks(behaviour, question)]  # which says what is missing
+    return [screen_tasks(rows, question) for _, rows in behaviour.groupby("model", sort=True)]
+
+
 def _in_every_run(table: pd.DataFrame, outcomes: tuple[str, ...], n_runs: int) -> tuple[str, ...]:
     """Tasks with one of these outcomes in all runs."""
     runs = table[table["outcome"].isin(outcomes)].groupby("task")["run"].nunique()

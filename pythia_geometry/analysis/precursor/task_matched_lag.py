@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations, product
 from math import factorial, prod
 
@@ -140,10 +141,34 @@ def task_matched_lag(
         PythiaGeometryError: If there are no runs, fewer than two tasks, or runs and curves do not match.
     """
     products = run_products(runs, own_strength)
-    rng = np.random.default_rng(seed)
-    blocks = as_blocks(families, products.shape[1])
-    reached = permuted_statistics(products.sum(axis=0), task_orders(products.shape[1], rng, blocks))
-    return _leg(products, reached, rng, blocks)
+    n_runs, n_tasks = products.shape[:2]
+    drawn = _redraw(seed, n_runs, n_tasks, None if families is None else tuple(families))
+    return _leg(products, permuted_statistics(products.sum(axis=0), drawn.orders), drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Redrawn:
+    """Permutations and bootstraps of one seed; the same for both metrics and every bend, and so drawn once.
+
+    Attributes:
+        blocks: Tasks of each family.
+        orders: Permutations [P, T].
+        of_families: How often each family is drawn [bootstrap, family]; the same in every run, since runs share them.
+        of_runs: How often each run is drawn [bootstrap, run].
+    """
+
+    blocks: list[NDArray[np.int64]]
+    orders: Orders
+    of_families: NDArray[np.int64]
+    of_runs: NDArray[np.int64]
+
+
+@lru_cache(maxsize=2)
+def _redraw(seed: int, n_runs: int, n_tasks: int, families: tuple[str, ...] | None) -> _Redrawn:
+    rng, blocks = np.random.default_rng(seed), as_blocks(families, n_tasks)
+    orders, n = task_orders(n_tasks, rng, blocks), len(blocks)
+    of_families = rng.multinomial(n, np.full(n, 1 / n), BOOTSTRAPS)
+    return _Redrawn(blocks, orders, of_families, rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), BOOTSTRAPS))
 
 
 def run_products(runs: Sequence[MatchedRun], own_strength: bool = False) -> Array:
@@ -199,17 +224,18 @@ def _identity_and_random(n: int, rng: np.random.Generator) -> Orders:
 def permuted_statistics(products: Array, orders: Orders) -> Array:
     """S(π) for every permutation [P]; the first is the true matching."""
     totals = np.zeros((len(orders), products.shape[2]))
-    for task in range(len(products)):
-        totals += products[orders[:, task], task]
+    taken = np.empty_like(totals)
+    for own, places in zip(np.ascontiguousarray(products.swapaxes(0, 1)), np.ascontiguousarray(orders.T), strict=True):
+        totals += np.take(own, places, axis=0, out=taken, mode="clip")  # clip: no second buffer
     return np.asarray(totals.max(axis=1))
 
 
-def _leg(products: Array, reached: Array, rng: np.random.Generator, blocks: Sequence[NDArray[np.int64]]) -> Leg:
+def _leg(products: Array, reached: Array, redrawn: _Redrawn) -> Leg:
     n_runs, n_tasks = products.shape[:2]
-    tasks = np.arange(n_tasks)
+    tasks, blocks = np.arange(n_tasks), redrawn.blocks
     each = products[:, tasks, tasks]  # [run, task, lag]
     own = np.stack([each[:, block].sum(axis=1) for block in blocks], axis=1)  # [run, family, lag]
-    drawn = _bootstrapped_lags(own, rng)
+    drawn = _bootstrapped_lags(own, redrawn)
     lower, upper = np.quantile(drawn, (LEVEL, 1 - LEVEL))
     run_lags = peak_lag(own.sum(axis=1))
     return Leg(
@@ -227,14 +253,12 @@ def _leg(products: Array, reached: Array, rng: np.random.Generator, blocks: Sequ
     )
 
 
-def _bootstrapped_lags(own: Array, rng: np.random.Generator) -> Array:
-    """Lags of bootstraps that draw families and runs anew; the same families in every run, since runs share them."""
-    n_runs, n_families = own.shape[:2]
-    of_families = rng.multinomial(n_families, np.full(n_families, 1 / n_families), BOOTSTRAPS)
-    if n_runs == 1:
-        return peak_lag(of_families @ own[0])
-    of_runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), BOOTSTRAPS)
-    return peak_lag(np.einsum("bf,bfl->bl", of_families, np.tensordot(of_runs, own, axes=1)))
+def _bootstrapped_lags(own: Array, redrawn: _Redrawn) -> Array:
+    """Lags of bootstraps that draw families and runs anew, of own [run, family, lag]."""
+    if len(own) == 1:
+        return peak_lag(redrawn.of_families @ own[0])
+    runs = np.tensordot(redrawn.of_runs, own, axes=1)  # [bootstrap, family, lag]
+    return peak_lag(np.einsum("bf,bfl->bl", redrawn.of_families, runs))
 
 
 def over_runs(run_lags: Array) -> dict[str, float]:

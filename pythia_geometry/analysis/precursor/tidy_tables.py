@@ -15,6 +15,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.curves.behaviour import from_walk, tidy
 from pythia_geometry.analysis.events.same_weights import mark_same_weights
+from pythia_geometry.analysis.lm_eval.published import is_published, read_published
 from pythia_geometry.analysis.tables import reading as any_tables
 from pythia_geometry.analysis.tables.reading import check_columns, check_numbers, read_file, unmarked
 from pythia_geometry.analysis.tables.step_curves import MIN_STEPS, Array, StepCurves
@@ -22,6 +23,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 
 SHUFFLED = ":shuffled"
+LATE_START = "five-shot: begins at step 3000; the zero-shot evaluations are used"
 BEHAVIOUR = ("model", "seed", "step", "task", "metric", "value", "chance")
 GEOMETRY = ("model", "seed", "step", "task", "layer", "measure", "value")
 
@@ -47,8 +49,9 @@ def read_tables(paths: Sequence[str | Path]) -> Tables:
     """Geometry and behaviour of run folders and files, joined.
 
     Args:
-        paths: Run folders, or CSV and Parquet files; a file with a column `measure` is geometry, one with `metric`
-            behaviour. Of steps with the same weights in a run folder all but the last get a reason.
+        paths: Run folders, folders of the published evaluations, or CSV and Parquet files; a file with a column
+            `measure` is geometry, one with `metric` behaviour. Of steps with the same weights in a run folder all but
+            the last get a reason.
 
     Returns:
         (geometry, behaviour); empty frames where there is none.
@@ -68,6 +71,8 @@ def read_tables(paths: Sequence[str | Path]) -> Tables:
 def _read(path: Path) -> Tables:
     """Geometry and behaviour of one path; an empty frame for what it does not hold."""
     nothing = pd.DataFrame()
+    if path.is_dir() and is_published(path):
+        return nothing, _published(path)
     if path.is_dir():
         folder = RunFolder(path)
         if not folder.manifest_file.exists() or not folder.manifest():
@@ -88,6 +93,15 @@ def _read(path: Path) -> Tables:
         f"{path} has neither a column 'measure' (geometry) nor 'metric' (behaviour); it has "
         f"{', '.join(map(str, frame.columns))}. Expected one value a row, names in lower case"
     )
+
+
+def _published(folder: Path) -> pd.DataFrame:
+    """Published evaluations; five-shot rows, which begin at step 3000, are not used where zero-shot ones are."""
+    rows = read_published(folder)
+    five = rows["probe"].str.endswith("/5-shot") & rows["model"].isin(
+        rows.loc[rows["probe"].str.endswith("/0-shot"), "model"]
+    )
+    return rows.assign(reason=rows["reason"].mask(five & (rows["reason"] == ""), LATE_START))
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -34,6 +34,7 @@ from pythia_geometry.errors import PythiaGeometryError
 Key = TypeVar("Key")
 CONVENTIONS = ("rankme_centred", "rankme")
 """Both are always asked: the first is ours, the second the paper's."""
+NEAR_CEILING = 0.9  # of what rows and width allow; isotropic noise reads .80 to .96 of it
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,25 @@ def study_runs(geometry: pd.DataFrame, runs: Sequence[BehaviourRun], question: Q
     own = run_geometry(rows, runs)
     shuffled = run_geometry(rows, runs, SHUFFLED) if _has_companion(rows, runs) else [None] * len(runs)
     return [
-        StudyRun(g, s, behaviours_of(run, question.continuous)) for g, s, run in zip(own, shuffled, runs, strict=True)
+        StudyRun(g, s, behaviours_of(run, question.continuous), tasks_at_ceiling(rows[run.name], run.tasks))
+        for g, s, run in zip(own, shuffled, runs, strict=True)
     ]
+
+
+def tasks_at_ceiling(rows: pd.DataFrame, tasks: Sequence[str]) -> int:
+    """How many tasks' geometry comes, after its floor, to nine tenths of the column `ceiling` in a last block.
+
+    How it misleads: without that column it is 0, whatever is true.
+    """
+    if "ceiling" not in rows:
+        return 0
+    used = last_quarter(rows[rows["key"].isin(tasks) & (rows["step"] >= 1)]).dropna(subset=["value"])
+    found = set()
+    for (key, _), curve in used.sort_values("step").groupby(["key", "layer"]):
+        after = curve.iloc[int(curve["value"].to_numpy().argmin()) :]
+        if (after["value"] >= NEAR_CEILING * after["ceiling"]).any():
+            found.add(key)
+    return len(found)
 
 
 def layer_scan(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Rng = np.random.Generator
 
 GRID_154 = np.array([2.0**k for k in range(10)] + [1000.0 * k for k in range(1, 144)])

@@ -10,11 +10,14 @@ import pytest
 
 from pythia_geometry.analysis.calibration import operating, words
 from pythia_geometry.analysis.calibration.operating import calibrate_rules, of_lead
+from pythia_geometry.analysis.calibration.summaries import excess, power_summary, words_summary
 from pythia_geometry.analysis.calibration.words import LEGS, calibrate_words
 from pythia_geometry.analysis.claims.operating import operating as beside
 from pythia_geometry.analysis.claims.operating import shipped_rates
 from pythia_geometry.analysis.claims.ruling import VERDICTS
 from pythia_geometry.analysis.precursor.finding import IN_THIS_RUN, LEADS, WORDS
+from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun, task_matched_lag
+from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, draw_study
 
@@ -48,6 +51,40 @@ def test_every_study_world_can_be_drawn() -> None:
         assert drawn.families == ("f0",) * 3 + ("f1",) * 3 + ("f2",) * 3
         assert all(np.isfinite(g).all() for run in drawn.runs for g in (run.geometry, run.accuracy, run.log_prob))
         assert all(g.shape == run.geometry.shape for g, run in zip(drawn.shuffled, drawn.runs, strict=True))
+
+
+def test_a_summary_shows_every_number_of_runs_and_what_passes() -> None:
+    said = calibrate_words(SMALL, (STUDIES["LATE"], STUDIES["LEAD 0.5"], STUDIES["SYNC"]), (1, 3), draws=4)
+    lines = words_summary(said, "27").set_index("world")
+    assert lines.loc["SYNC", "both legs"].startswith("0 ± ") and " / " in lines.loc["SYNC", "word"]
+    assert lines.loc["LATE", "cannot be told from a lead"] == STUDIES["LATE"].forbids
+    assert power_summary(said)[["steps", "tasks"]].values.tolist() == [["27", "6"]]
+    assert excess(said) == []  # LATE leads, and theory forbids to tell; LEAD is one
+    loud = said.assign(rate=said["rate"].mask((said["world"] == "SYNC") & (said["word"] == LEGS), 1.0))
+    assert [line.partition(":")[0] for line in excess(loud)] == ["27, SYNC, 1 runs", "27, SYNC, 3 runs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["27", "154"])
+def test_no_world_without_a_lead_passes_five_per_cent(monkeypatch: pytest.MonkeyPatch, grid: str) -> None:
+    monkeypatch.setattr(words, "CHUNK", 50)
+    assert excess(calibrate_words({grid: words.GRIDS[grid]}, runs=(1, 3), draws=50)) == []
+
+
+@pytest.mark.slow
+def test_a_family_of_five_among_single_tasks_does_not_lead_alone() -> None:
+    """Families of five and of one: singles are permuted, the five stay; what is unrelated passes at most 5 %."""
+    kept = np.array([*range(5), *range(5, 40, 5)])
+    passed = 0
+    for number in range(60):
+        rng = np.random.default_rng([7, number])
+        drawn = draw_study(STUDIES["UNREL"], Design(GRID_27, 40, levels=5), 1, rng).runs[0]
+        families = ["five"] * 5 + [f"single {k}" for k in range(7)]
+        metrics = (drawn.accuracy[kept], drawn.log_prob[kept])
+        geometry = StepCurves(drawn.steps, drawn.geometry[kept])
+        found = [task_matched_lag([MatchedRun(geometry, StepCurves(drawn.steps, m))], 0, families) for m in metrics]
+        passed += all(leg.p <= 0.05 for leg in found)
+    assert passed <= 6  # .05 of 60, and two standard errors
 
 
 def test_rules_are_counted_in_their_truths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
