@@ -95,8 +95,9 @@ def test_three_runs_that_lead_by_a_decade_are_a_precursor_and_two_are_not() -> N
 
 def test_geometry_that_comes_to_its_ceiling_is_earlier_in_its_own_range() -> None:
     geometry, behaviour = three_runs("LEAD 1")
-    tops = geometry[(geometry["layer"] == "resid_4") & (geometry["step"] >= 1000)].groupby("task")["value"].max()
-    far, near = (verdict((geometry.assign(ceiling=c), behaviour)) for c in (10 * tops.max(), 1.05 * tops.max()))
+    is_own = (geometry["probe"] == "p") & (geometry["layer"] == "resid_4")
+    top = geometry.loc[is_own & (geometry["step"] >= 1000), "value"].max()
+    far, near = (verdict((geometry.assign(ceiling=c), behaviour)) for c in (10 * top, 1.05 * top))
     assert far.label == LEADS and far.finding is not None and far.finding.at_ceiling == 0
     assert near.label == EARLIER and near.finding is not None and near.finding.at_ceiling >= 1
     assert "comes to its ceiling" in near.reasons[0]
