@@ -122,7 +122,7 @@ def hash_inputs(paths: Iterable[str | Path]) -> dict[str, str]:
 
 def home_of(runs: Sequence[str | Path], out: str, otherwise: str) -> Path:
     """Where a command keeps its results: `out`, else the first run folder named, else `otherwise`."""
-    folders = [Path(run) for run in runs if (Path(run) / MANIFEST).is_file()]
+    folders = [Path(run) for run in runs if Path(run).is_dir()]
     return Path(out) if out else folders[0] if folders else Path(otherwise)
 
 
@@ -154,7 +154,8 @@ def _folder_sha256(folder: Path) -> str:
     """A hash over names and contents, in the order of their names."""
     digest = hashlib.sha256()
     kinds = _READ if (folder / MANIFEST).is_file() else ("",)  # of other folders, such as evaluations, all is read
-    files = sorted(p for kind in kinds for p in (folder / kind).rglob("*") if p.is_file() and ".tmp-" not in str(p))
+    found = (p for kind in kinds for p in (folder / kind).rglob("*") if p.is_file() and ".tmp-" not in str(p))
+    files = sorted(p for p in found if p.parent != folder / RESULTS)
     for file in files:
         digest.update(f"{file.relative_to(folder)}\n{_sha256(file)}\n".encode())
     return digest.hexdigest()
