@@ -30,15 +30,25 @@ from tests.hub.server import LocalHub
 from tests.runs.command import Command, parts
 
 with_tokenizer = pytest.mark.skipif(not TOKENIZER.is_file(), reason="needs Pythia's tokenizer")
-FEW = (0, 1, 2, 8, 64, 512, 4000, 32000, 66000, 143000)
-SMALL = "import pythia_geometry.commands.replication.probes as p; p.DIAGNOSTIC = ('general/scene_short', 'factual/capital_rare')"
+FEW = (0, 1, 2, 8, 64, 512, 4000, 64000, 66000, 143000)
+SMALL = """
+import pythia_geometry.commands.replication.probes as probes
+probes.DIAGNOSTIC = ("general/scene_short", "factual/capital_rare")
+"""
+ONE_LAB_RUN = """
+from dataclasses import replace
+import pythia_geometry.commands.comparison as comparison
+whole = comparison.lab_evidence()
+one = {kind: rows[rows["model"] == "smoke-gpt2"] for kind, rows in vars(whole).items() if kind in ("geometry", "behaviour")}
+comparison.lab_evidence = lambda: replace(whole, **one)
+"""
 
 
-def command(hub: LocalHub, folder: Path, *words: str) -> Command:
+def command(hub: LocalHub, folder: Path, *words: str, before: str = SMALL) -> Command:
     """The command with two tasks in place of the seven sets."""
     given = ["replicate", "--benchmarks", "none", "--out", str(folder / "out"), "--device", "cpu", *words]
     environment = client_environment(hub.endpoint, folder / "home")
-    return Command(given, environment, before=SMALL)
+    return Command(given, environment, before=before)
 
 
 def said(one: Command) -> tuple[int, str, str]:
@@ -165,7 +175,7 @@ def test_killed_and_continued_gives_what_one_walk_gives(tmp_path: Path) -> None:
         with command(hub, tmp_path, *words) as first:
             first.wait_until(lambda: parts(tmp_path / "out") >= 3)
             first.signal(signal.SIGKILL)
-        code, out, _ = said(command(hub, tmp_path, *words))
+        code, out, _ = said(command(hub, tmp_path, *words, before=SMALL + ONE_LAB_RUN))
         fetched = hub.downloaded_files()
     assert code == 3
     home = tmp_path / "out"
