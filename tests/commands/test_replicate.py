@@ -173,7 +173,7 @@ def test_killed_and_continued_gives_what_one_walk_gives(tmp_path: Path) -> None:
     with LocalHub([served(size, tmp_path, config, tokenizer, FEW) for size in ("160m", "2.8b")]) as hub:
         words = ("--sizes", "160m,2.8b", "--steps", steps)
         with command(hub, tmp_path, *words) as first:
-            first.wait_until(lambda: parts(tmp_path / "out") >= 3)
+            first.wait_until(lambda: parts(tmp_path / "out") >= 3, within=600)
             first.signal(signal.SIGKILL)
         code, out, _ = said(command(hub, tmp_path, *words, before=SMALL + ONE_LAB_RUN))
         fetched = hub.downloaded_files()

@@ -47,8 +47,8 @@ class Command:
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
 
-    def wait_until(self, happened: Callable[[], object]) -> None:
-        deadline = time.monotonic() + SECONDS
+    def wait_until(self, happened: Callable[[], object], within: float = SECONDS) -> None:
+        deadline = time.monotonic() + within
         while not happened():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
