@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from pythia_geometry.attention.head_values import HEAD_MEASURES, head_values
+from pythia_geometry.attention.head_values import HEAD_MEASURES, copying_values, head_values
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.geometry.decay import alpha_req
 from pythia_geometry.geometry.dimension import twonn
@@ -36,7 +36,8 @@ from pythia_geometry.weights.spectra import stable_rank as weight_stable_rank
 from pythia_geometry.weights.updates import update_measures
 
 RESIDUAL, PAIR, PATTERN = "residual", "pair", "pattern"
-SURFACE, WEIGHTS, WEIGHT_PAIR, MODEL_PAIR = "surface", "weights", "weight pair", "model pair"
+SURFACE, WEIGHTS, WEIGHT_PAIR, CIRCUITS = "surface", "weights", "weight pair", "head circuits"
+EDITED, MODEL_PAIR = "edited model", "model pair"
 LABELLED, WEIGHT_TRIPLE, SURFACE_PAIR = "labelled residual", "three sets of weights", "surface and next weights"
 PREDICTIONS = "predictions on a text"
 """Readings, by name."""
@@ -44,9 +45,10 @@ PREDICTIONS = "predictions on a text"
 PREVIOUS, LAST, NEXT, BOTH_SIDES = "previous", "last", "next", "previous and next"
 """Steps of the selection that a checkpoint can be measured against."""
 
-REPRESENTATION, ATTENTION, LANDSCAPE, OF_WEIGHTS, ALL = "representation", "attention", "landscape", "weights", "all"
+REPRESENTATION, ATTENTION, CAUSAL = "representation", "attention", "causal"
+LANDSCAPE, OF_WEIGHTS, ALL = "landscape", "weights", "all"
 READ_OUT, N_GRAMS = "read-out", "n-grams"
-GROUPS = (REPRESENTATION, ATTENTION, READ_OUT, N_GRAMS, LANDSCAPE, OF_WEIGHTS, ALL)
+GROUPS = (REPRESENTATION, ATTENTION, CAUSAL, READ_OUT, N_GRAMS, LANDSCAPE, OF_WEIGHTS, ALL)
 
 LINEAR, LOG = "linear", "log"
 INFINITE = float("inf")
@@ -70,7 +72,8 @@ class Measure:
         against: The step that a pair is taken with: `previous`, `last`, `next`, or `previous and next`.
         from_cache: Whether float16, in which activations are cached, moves it by less than 1e-4 of its value. Any other
             is computed in the forward pass or not at all.
-        passes: Of a dear reading, what it costs in forward and backward passes over all its examples, roughly.
+        passes: Of a dear reading, what it costs in forward and backward passes over all its examples, roughly; where
+            heads are edited, in forward passes over the probes for each head.
         batches: And beside them in passes of one batch of 32 examples.
         shares: Measures of one name here share that work: it is counted once.
         sites: Of a reading with many sites, the names of those that are measured; empty for all.
@@ -132,6 +135,18 @@ HEAD_UNITS = {
     "output_rank": ("directions", INFINITE),
 }
 """Units and largest values of head measures that are no share of attention."""
+
+
+def _of_edits(name: str, unit: str, low: float, passes: float = 1, against: str = "", **settings: Any) -> Measure:
+    """What becomes of the answers when heads do something else. Its code needs torch, which loads when it is taken."""
+
+    def compute(reading: Any, **settings: Any) -> Any:
+        from pythia_geometry.extraction.attention.edited_heads import EDITS
+
+        return EDITS[name](reading, **settings)
+
+    reads, high = MODEL_PAIR if against else EDITED, 1.0 if unit == "p" else INFINITE
+    return Measure(name, reads, compute, CAUSAL, unit, (low, high), settings=settings, against=against, passes=passes)
 
 
 def _of_surface(
@@ -239,6 +254,13 @@ MEASURES: dict[str, Measure] = {
         _beside("overlap_previous", neighbourhood_overlap, PREVIOUS),
         _beside("overlap_last", neighbourhood_overlap, LAST),
         *map(_of_heads, HEAD_MEASURES),
+        Measure("copying_score", CIRCUITS, copying_values, OF_WEIGHTS, "share", (-1.0, 1.0)),
+        _of_edits("patching_gain", "nats", -INFINITE, against=PREVIOUS),
+        _of_edits("patching_loss", "nats", -INFINITE, against=PREVIOUS),
+        _of_edits("ablation_mean", "nats", -INFINITE, together=2, random_sets=20),
+        _of_edits("ablation_mean_p", "p", 0.0, passes=0, together=2, random_sets=20),  # of the same passes
+        _of_edits("ablation_resample", "nats", -INFINITE, together=2, random_sets=20),
+        _of_edits("ablation_resample_p", "p", 0.0, passes=0, together=2, random_sets=20),
         _of_matrix("weight_rank", lambda m: effective_rank(m.sigma), "directions"),
         _of_matrix("unembedding_rank", lambda m: effective_rank(m.sigma), "directions", sites=("unembedding",)),
         _of_matrix("weight_stable_rank", lambda m: weight_stable_rank(m.sigma), "directions"),

@@ -4,6 +4,7 @@
     python scripts/bench_walk.py --shapes 14m --scaling
     python scripts/bench_walk.py --shapes 14m --tokens 32
     python scripts/bench_walk.py --dtype bfloat16
+    python scripts/bench_walk.py --shapes 160m --heads # what every measure of a head adds to our walk
 
 Weights are random: times and bytes mean something, RankMe does not. Every contender runs in a process of its own, in
 turn, a few rounds; printed are medians over checkpoints after the first. CPU seconds are the process's: they are what
@@ -33,11 +34,19 @@ from walk_bench.suite import REAL_TOKENIZER, SHAPES, Job, Size, write_suite
 
 Result = dict[str, Any]
 FIRST = ("usual", "ours (rankme)", "ours (all)", "floor")
+REPRESENTATION, HEADS, COPYING = "ours (representation)", "ours (and heads)", "ours (and heads, copying_score)"
 HEAD = "| shape | contender | CPU s | of it swap | wall s | peak MB | read MB | mapped MB | usual / it: CPU | peak |"
 
 
 def job_of(name: str, folder: Path, dtype: str) -> Job:
-    kinds = {"ours (rankme)": ("ours", ("rankme",)), "ours (all)": ("ours", ()), "floor": ("forward", ())}
+    kinds = {
+        "ours (rankme)": ("ours", ("rankme",)),
+        "ours (all)": ("ours", ()),
+        HEADS: ("ours", ("representation", "attention")),
+        REPRESENTATION: ("ours", ("representation",)),
+        COPYING: ("ours", ("representation", "attention", "copying_score")),
+        "floor": ("forward", ()),
+    }
     contender, measures = kinds.get(name, (name, ()))
     return Job(str(folder), contender, measures, dtype)
 
@@ -64,6 +73,16 @@ def rounds_of(folder: Path, names: Sequence[str], rounds: int, dtype: str) -> di
             found[name].append(in_own_process(job_of(name, folder, dtype)))
             print(f"  {name}: {found[name][-1]['cpu']}", file=sys.stderr, flush=True)
     return found
+
+
+def what_heads_add(shape: str, found: dict[str, list[Result]]) -> None:
+    """CPU seconds a checkpoint with and without measures of heads, round by round in turn."""
+    without = middle(found[REPRESENTATION], "cpu")
+    for name, results in found.items():
+        cpu = middle(results, "cpu")
+        by_round = [median(r["cpu"]) / median(w["cpu"]) for r, w in zip(results, found[REPRESENTATION], strict=True)]
+        ratios = ", ".join(f"{ratio:.3f}" for ratio in by_round)
+        print(f"{shape} {name}: {cpu:.3f} CPU s a checkpoint, {cpu / without:.3f} of representation ({ratios})")
 
 
 def middle(results: list[Result], key: str) -> float:
@@ -159,6 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--scaling", action="store_true", help="cost by checkpoints, prompts and layers instead")
+    parser.add_argument("--heads", action="store_true", help="what every measure of a head adds, instead")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
@@ -181,6 +201,10 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             write_suite(Path(folder), Size(shape, args.steps, args.items, tokens=args.tokens))
+            if args.heads:
+                ours = (REPRESENTATION, HEADS, COPYING)
+                what_heads_add(shape, rounds_of(Path(folder), ours, args.rounds, args.dtype))
+                continue
             report(shape, rounds_of(Path(folder), names, args.rounds, args.dtype))
 
 

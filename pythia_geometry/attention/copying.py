@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pythia_geometry.attention.pattern import Array
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCircuits:
+    """What the heads of one layer read and write, off the weights.
+
+    Attributes:
+        tokens: W_U W_E [D, D] as this layer's heads see it: the gains of the norms are folded in.
+        heads: W_V [D, d] and W_O [d, D] of each head.
+    """
+
+    tokens: Array
+    heads: tuple[tuple[Array, Array], ...]
 
 
 def copying(embed: Array, value: Array, output: Array, unembed: Array) -> float:
@@ -48,23 +63,23 @@ def copying_through(tokens: Array, value: Array, output: Array) -> float:
     return float(eigenvalues.real.sum() / total) if total > 0 else float("nan")
 
 
-def folded(
-    embed: Array, unembed: Array, first_gain: Array, last_gain: Array, centred: bool = True
-) -> tuple[Array, Array]:
-    """Embedding and unembedding with the layer norms on the way folded in.
+def folded(tokens: Array, first_gain: Array, last_gain: Array, centred: bool = True) -> Array:
+    """W_U W_E with the layer norms on the way folded in: one product of the vocabulary serves all layers.
+
+    A LayerNorm takes off the mean, C = I − 11ᵀ/D, and multiplies by its gain: the head reads W_E C diag(first), and the
+    output reads C diag(last) W_U.
 
     Args:
-        embed: W_E [V, D].
-        unembed: W_U [D, V].
+        tokens: W_U W_E [D, D], without norms.
         first_gain: Gain of the norm before the head's attention [D].
         last_gain: Gain of the final norm [D].
         centred: Whether the norms take off the mean (LayerNorm does, RMSNorm does not).
 
     Returns:
-        W_E and W_U as the head and the output see them.
+        W_U W_E as the head and the output see it [D, D].
     """
+    seen = last_gain[:, None] * tokens
     if centred:
-        embed = embed - embed.mean(axis=1, keepdims=True)
-        unembed_in = last_gain[:, None] * unembed
-        return embed * first_gain, unembed_in - unembed_in.mean(axis=0, keepdims=True)
-    return embed * first_gain, last_gain[:, None] * unembed
+        seen = seen - seen.mean(axis=0, keepdims=True)
+        seen = seen - seen.mean(axis=1, keepdims=True)
+    return np.asarray(seen * first_gain)

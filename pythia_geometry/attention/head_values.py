@@ -6,12 +6,13 @@ head that ends with most is often not the one that was first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from pythia_geometry.attention.copying import LayerCircuits, copying_through
 from pythia_geometry.attention.output_rank import output_rank
 from pythia_geometry.attention.pattern import Array
 from pythia_geometry.attention.prompt_means import mean_over_prompts
@@ -24,7 +25,7 @@ from pythia_geometry.attention.targets import (
     matched_mass,
     selectivity_estimates,
 )
-from pythia_geometry.geometry.cloud import Estimate
+from pythia_geometry.geometry.cloud import Estimate, unknown
 
 SUMMED = ("previous_token", "duplicate_token", "induction")
 """Scores that are also summed over the heads of a layer and of the model; so are the three of the target."""
@@ -71,6 +72,19 @@ def head_values(reading: HeadReading, measures: Sequence[str] = HEAD_MEASURES) -
                     yield HeadValue(measure, layer, head, output_rank(outputs[:, head]))
         else:
             yield from _of_score(reading, measure)
+
+
+def copying_values(layers: Iterable[LayerCircuits]) -> Iterator[HeadValue]:
+    """`copying` of every head; n counts its eigenvalues. There is no error: the weights are what they are."""
+    for layer, circuits in enumerate(layers, start=1):
+        for head, (value, output) in enumerate(circuits.heads):
+            score, n = copying_through(circuits.tokens, value, output), value.shape[1]
+            known = Estimate(score, float("nan"), 1.0, n)
+            is_known = bool(np.isfinite(score))
+            yield HeadValue("copying_score", layer, head, known if is_known else unknown(n, 1.0, NO_EIGENVALUE))
+
+
+NO_EIGENVALUE = "every eigenvalue is 0 or not finite"
 
 
 def _of_score(reading: HeadReading, measure: str) -> Iterator[HeadValue]:

@@ -24,6 +24,8 @@ from pythia_geometry.store.writing import disk_errors
 
 DEFAULT = {"curves": ("rankme", "accuracy"), "seeds": ("rankme", "accuracy"), "layers": ("rankme",), "heads": ()}
 MOST_PANELS = 12
+MASS = "target_mass"
+"""What is drawn of heads where nothing is named: which of them look where they must."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,19 @@ def _heads(sources: Sequence[Source], choice: Choice, width: Width) -> Drawn:
     rows = rows[rows["site"].str.contains(" head ")]
     if rows.empty:
         raise PythiaGeometryError("No head was measured in these runs. Type the walk again with --measures attention")
-    measures = choice.measures or (str(rows["what"].iloc[0]),)
+    held = set(rows["what"])
+    measures = choice.measures or (MASS if MASS in held else str(rows["what"].iloc[0]),)
     rows = select(select(rows, "task", choice.tasks), "what", measures)
-    return _map(_at_layers(rows, choice.layers), choice, width, charts.heads)
+    known = all_points(sources)
+    is_beside = (known["site"] == ANSWERS) & (known["what"] == "accuracy")
+    is_beside |= (known["site"] == "final_norm") & (known["what"] == "rankme")
+    is_beside |= (known["site"] == "model") & known["what"].isin(measures)
+    beside = known[is_beside]
+
+    def draw(shown: pd.DataFrame, width: Width) -> Any:
+        return charts.heads(pd.concat([shown, beside.merge(shown[["run", "task"]].drop_duplicates())]), width)
+
+    return _map(_at_layers(rows, choice.layers), choice, width, draw)
 
 
 def _map(rows: pd.DataFrame, choice: Choice, width: Width, draw: Callable[[pd.DataFrame, Width], Any]) -> Drawn:

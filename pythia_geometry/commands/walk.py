@@ -50,7 +50,7 @@ Measures = Annotated[
     str,
     MEASURE(
         "--measures",
-        help="Names or groups with commas: representation (default), attention, read-out, landscape, weights, all.",
+        help="Names or groups: representation (default), attention, causal, read-out, landscape, weights, all.",
     ),
 ]
 Loss = Annotated[
@@ -61,6 +61,9 @@ Text = Annotated[
 ]
 Llc = Annotated[str, MEASURE("--llc", help="Settings of the LLC: step=1e-5,n_beta=100,localisation=100 …")]
 At = Annotated[str, MEASURE("--at", help="Steps at which dear measures are taken, as after --steps.")]
+Search = Annotated[
+    str, WALK("--search", help="bisect: find when each task emerges from few checkpoints; assumes one rise.")
+]
 Position = Annotated[str, MEASURE("--position", help="Where activations are read: last prompt token, or mean.")]
 Dtype = Annotated[str, MEASURE("--dtype", help="Forward precision: float32, bfloat16 or float16.")]
 
@@ -91,6 +94,7 @@ def walk(
     steps: Steps = "all",
     stage: Stage = "",
     pattern: Pattern = "",
+    search: Search = "",
     probes: Probes = None,
     fewshot: Fewshot = -1,
     limit: Limit = 0,
@@ -129,7 +133,7 @@ def walk(
         return
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from pythia_geometry.commands.walk_session import run_session, run_shard
+    from pythia_geometry.commands.walk_session import run_search, run_session, run_shard
     from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
     from pythia_geometry.runs.request import Request
     from pythia_geometry.suites.named import OFFLINE
@@ -161,7 +165,10 @@ def walk(
         harness=HarnessOptions(None if fewshot == -1 else fewshot, limit, include),
         contexts=contexts,
     )
-    has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
+    if search:
+        has_gaps = run_search(request, out, search, shard, dry_run)
+    else:
+        has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
     raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)
 
 

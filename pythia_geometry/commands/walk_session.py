@@ -10,15 +10,18 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.loading.device_names import names_several
 from pythia_geometry.report.belief import belief
 from pythia_geometry.report.outcome import write_outcome
-from pythia_geometry.runs.dear_cost import dear_words
+from pythia_geometry.runs.dear_cost import dear_words, edit_words
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_inputs, updated_manifest
 from pythia_geometry.runs.many.shards import Shard, done_anywhere, parse_shard, walk_shard
 from pythia_geometry.runs.plan import Plan, default_out, make_plan, measured_flops_per_second
 from pythia_geometry.runs.request import LOCAL, Request
+from pythia_geometry.runs.search import ASSUMPTION, BISECT, bisect, fewest
 from pythia_geometry.runs.work import RunWork, Todo
 from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.search import show_onsets, show_search
 from pythia_geometry.screens.walk import Bar, show_belief, show_outcome, show_plan
+from pythia_geometry.store.results import Result, hash_inputs, keep_result
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import OK
 
@@ -64,6 +67,38 @@ def walk_all(console: Console, plan: Plan, folder: Path) -> bool:
         are = "checkpoint is" if len(bad) == 1 else "checkpoints are"
         console.print(f"[yellow]{len(bad)} {are} missing from the result[/]; see checkpoints.parquet")
     return bool(len(bad)) or bar.has_lost
+
+
+def run_search(request: Request, out: str, search: str, shard: str, dry_run: bool) -> bool:
+    """Plans, prints, and walks only what the intervals of onsets need.
+
+    Returns:
+        Whether a checkpoint that was tried could not be used.
+
+    Raises:
+        PythiaGeometryError: For whatever the user can mend.
+    """
+    if search != BISECT:
+        raise PythiaGeometryError(f"--search {search!r} is not one of: {BISECT}. Leave it out to walk all chosen steps")
+    if shard or request.executor != LOCAL:
+        raise PythiaGeometryError(
+            "--search chooses each step by what those before have shown, so --shard and --executor ray cannot divide "
+            "it. Leave them out"
+        )
+    console = open_console()
+    plan = make_plan(request)
+    folder = _show(console, plan, plan, out)
+    show_search(console, plan)
+    if dry_run:
+        return False
+    with Bar(console, sum(fewest(len(run.usable)) for run in plan.runs)) as bar:
+        tables, found = bisect(plan, folder, bar)
+    settings = {"search": search, "steps": request.steps, "probes": list(request.probes), "assumes": ASSUMPTION}
+    keep_result(folder, Result("onsets-bisect", found, settings, hash_inputs([folder])))
+    show_onsets(console, found, folder)
+    tried = {(c.model, c.seed, c.step) for run in plan.runs for c in run.usable}
+    rows = tables.checkpoints[tables.checkpoints["status"] != OK]
+    return any(key in tried for key in zip(rows["model"], rows["seed"], rows["step"], strict=True)) or bar.has_lost
 
 
 def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
@@ -142,7 +177,8 @@ def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
     """Prints what will be done; returns the run folder."""
     folder = Path(out) if out else default_out(plan)
     todo, rate = left_to_do(plan, share, folder), machine_rate(plan.request)
-    dear = [dear_words(run, plan.request, todo[run.name].checkpoints, rate) for run in share.runs]
+    words = (dear_words, edit_words)
+    dear = [cost(run, plan.request, todo[run.name].checkpoints, rate) for run in share.runs for cost in words]
     show_plan(console, share, todo, folder, rate, [line for line in dear if line])
     for said in changed_inputs(RunFolder(folder).manifest(), plan):
         console.print(said, style="yellow", highlight=False, markup=False)

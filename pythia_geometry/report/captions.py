@@ -14,7 +14,8 @@ SHOWS = {
     "dotted lines chance. Hollow points carry a reason in the table.",
     "seeds": "By training step; thin lines are seeds, the band runs from the least to the greatest of them.",
     "layers": "Layer by training step, one column a step; each panel's colours span its own values.",
-    "heads": "Attention head by training step, one column a step; each panel's colours span its own values.",
+    "heads": "Attention head by training step, one column a step; each panel's colours span its own values. Below it, "
+    "at the same steps: the sum over all heads where there is one, accuracy, and RankMe after the final norm.",
     "floors": "RankMe after the final norm at the first step (hollow) and at the floor of its running median of 3 "
     "(filled). Rows without a collapse are left out.",
     "order": "Step at which half of each layer's fall is done (interpolated in log step); the bar is the median. "

@@ -13,7 +13,7 @@ import altair as alt
 import pandas as pd
 
 from pythia_geometry.measures import LOG
-from pythia_geometry.report.marks import cells, lines
+from pythia_geometry.report.marks import cells, lines, strip
 from pythia_geometry.report.points import scale_of, unit_of
 from pythia_geometry.report.style import (
     INK,
@@ -53,8 +53,40 @@ def layers(frame: pd.DataFrame, width: Width = COLUMN) -> Any:
 
 
 def heads(frame: pd.DataFrame, width: Width = COLUMN) -> Any:
-    """Head by step, a panel for each measure, run and task."""
-    return _maps(frame[frame["site"].str.contains(" head ")], width)
+    """Head by step, a panel for each measure, run and task; below it, step for step, what of the task has one number.
+
+    Args:
+        frame: Points of heads; and of sites that are no head (the sum over heads, accuracy, RankMe), drawn as strips.
+        width: As printed: on a page panels stand two by two.
+    """
+    is_head = frame["site"].str.contains(" head ")
+    per_row = 1 if width.points < WIDTHS["page"].points else 2
+    inside = width.points // per_row - 90
+    panels = []
+    for (what, run, task), part in frame[is_head].sort_values(["depth", "step"]).groupby(["what", "run", "task"]):
+        rest = frame[~is_head & (frame["run"] == run) & (frame["task"] == task) & ~_is_sum_of_another(frame, str(what))]
+        steps = sorted(part["step"].unique())
+        beside = [
+            strip(records(rows, ["step", "value"]), _strip_title(str(name), str(site)), steps).properties(
+                width=inside, height=26
+            )
+            for (name, site), rows in rest.dropna(subset=["value"]).groupby(["what", "site"], sort=False)
+        ]
+        title = alt.TitleParams(f"{task}, {run}", fontSize=width.text, anchor="start")
+        map_of_heads = _map(part, str(what)).properties(
+            width=inside, height=max(60, min(9 * part["site"].nunique(), 300))
+        )
+        panels.append(alt.vconcat(map_of_heads, *beside, spacing=3, title=title).resolve_scale(color="independent"))
+    return printed(alt.concat(*panels, columns=per_row, spacing=10).resolve_scale(color="independent"), width)
+
+
+def _is_sum_of_another(frame: pd.DataFrame, what: str) -> pd.Series:
+    """Rows of the model's sum of another measure of heads than this one."""
+    return (frame["site"] == "model") & (frame["what"] != what)
+
+
+def _strip_title(what: str, site: str) -> list[str]:
+    return [what, {"model": "all heads", "answers": ""}.get(site, site.replace("_", " "))]
 
 
 def floors(summary: pd.DataFrame, width: Width = COLUMN) -> Any:
@@ -150,16 +182,19 @@ def _maps(frame: pd.DataFrame, width: Width) -> Any:
     rows = frame.sort_values(["depth", "step"], kind="stable")
     panels = []
     for (what, run, task), part in rows.groupby(["what", "run", "task"], sort=False):
-        data = records(part.dropna(subset=["value"]), ["step", "site", "depth", "value", "error", "n", "reason"])
-        chart = cells(data, (unit_of(str(what)), scale_of(str(what))))
         sites = part["site"].nunique()
         panels.append(
-            chart.properties(
+            _map(part, str(what)).properties(
                 width=width.points - 75, height=max(60, min(9 * sites, 300)),
                 title=alt.TitleParams(f"{task}, {run}", fontSize=width.text, anchor="start"),
             )
         )  # fmt: skip
     return printed(alt.vconcat(*panels, spacing=8).resolve_scale(color="independent"), width)
+
+
+def _map(part: pd.DataFrame, what: str) -> Any:
+    data = records(part.dropna(subset=["value"]), ["step", "site", "depth", "value", "error", "n", "reason"])
+    return cells(data, (unit_of(what), scale_of(what)))
 
 
 def _title(what: str, site: str) -> str:

@@ -83,6 +83,20 @@ def value_scale(kind: str, **look: Any) -> alt.Scale:
     return alt.Scale(type=kind, **look) if kind == LOG else alt.Scale(type=kind, zero=False, **look)  # type: ignore[arg-type]
 
 
+def strip(data: Any, title: Sequence[str], steps: Sequence[int]) -> Any:
+    """One thin line below a map, one column a step as there.
+
+    Args:
+        data: Rows of step and value.
+        title: Lines of its name, beside it.
+        steps: Those of the map.
+    """
+    x = alt.X("step:O", title=None, axis=None, scale=alt.Scale(domain=list(steps)))
+    axis = alt.Axis(tickCount=2, format=".3~g", titleAngle=0, titleAlign="right", titleX=-26)
+    y = alt.Y("value:Q", title=list(title), axis=axis, scale=alt.Scale(zero=False))
+    return alt.Chart(data).mark_line(color=INK, strokeWidth=1.2, point={"size": 6, "color": INK}).encode(x=x, y=y)
+
+
 def cursor() -> Any:
     """The step under the pointer, in every chart of the page."""
     return alt.Chart(alt.NamedData("cursor")).mark_rule(color=FAINT, strokeWidth=1).encode(x="step:Q")

@@ -30,7 +30,7 @@ def dear_words(run: RunPlan, request: Request, todo: Sequence[Checkpoint], flops
         todo: Checkpoints that lack anything.
         flops_per_second: This machine's rate of a matrix product.
     """
-    dear = [measure for measure in request.chosen if READINGS[measure.reads].dear]
+    dear = [m for m in request.chosen if READINGS[m.reads].dear and not READINGS[m.reads].edits_heads]
     steps = sum(checkpoint.step in run.at for checkpoint in todo)
     if not dear or not steps:
         return ""
@@ -44,6 +44,19 @@ def dear_words(run: RunPlan, request: Request, todo: Sequence[Checkpoint], flops
     return (
         f"{run.name}: {names} will take about {_long(seconds)} at {steps} checkpoints ({how}); --at takes them at "
         "chosen steps only."
+    )
+
+
+def edit_words(run: RunPlan, request: Request, todo: Sequence[Checkpoint], flops_per_second: float) -> str:
+    """What measures that edit heads will cost in a sentence, by their operations; empty where there are none."""
+    edits = [measure for measure in request.chosen if READINGS[measure.reads].edits_heads and measure.passes]
+    steps = sum(checkpoint.step in run.at for checkpoint in todo)
+    if not edits or not steps:
+        return ""
+    seconds = steps * run.edit_flops * sum(measure.passes for measure in edits) / flops_per_second
+    return (
+        f"{run.name}: {', '.join(measure.name for measure in edits)} will take at least {_long(seconds)} at {steps} "
+        "checkpoints; --at takes them at chosen steps only."
     )
 
 

@@ -101,7 +101,11 @@ class Ledger:
 
     def todo_alone(self, checkpoint: Checkpoint) -> list[Alone]:
         """Measures of the checkpoint alone that are not done."""
-        return [one for one in self.work.alone(checkpoint) if self.work.of_alone(checkpoint, one) not in self.done]
+        return [one for one in self.work.alone(checkpoint) if self.of_alone(checkpoint, one) not in self.done]
+
+    def of_alone(self, checkpoint: Checkpoint, one: Alone) -> str:
+        """Identity of a measure of the checkpoint alone, as the tables show it."""
+        return self.work.of_alone(checkpoint, one, self.done)
 
     # -- what the tables show ----------------------------------------------------------------------------
 
@@ -122,7 +126,7 @@ class Ledger:
 
     def current_alone(self, checkpoint: Checkpoint) -> dict[str, str]:
         """What the tables show of the checkpoint alone."""
-        ids = {one.key: self.work.of_alone(checkpoint, one) for one in self.work.alone(checkpoint)}
+        ids = {one.key: self.of_alone(checkpoint, one) for one in self.work.alone(checkpoint)}
         works = {"capture": self.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
         return {**works, **{name: one for name, one in ids.items() if one in self.done}}
 

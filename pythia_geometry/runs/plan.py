@@ -21,7 +21,6 @@ from pythia_geometry.extraction.probes.text_cloud import TEXT as TEXT_PROBE
 from pythia_geometry.extraction.probes.text_cloud import TextCloud, read_text_cloud
 from pythia_geometry.measures import (
     LABELLED,
-    MODEL_PAIR,
     PATTERN,
     PREDICTIONS,
     RESIDUAL,
@@ -147,6 +146,11 @@ class RunPlan:
         a_sequence = sum(lengths) / len(lengths) * (self.shape.flops_per_token + 2 * self.shape.head)
         return 3 * batch * a_sequence
 
+    @property
+    def edit_flops(self) -> float:
+        """Floating-point operations of running every probe once for each head, at one checkpoint; roughly."""
+        return self.flops * self.shape.n_layers * self.shape.n_heads
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -216,7 +220,7 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     _check_context(encoded, shape, name)
     at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
-    reads_heads = any(m.reads in (PATTERN, MODEL_PAIR) for m in request.chosen)
+    reads_heads = any(m.reads == PATTERN or READINGS[m.reads].edits_heads for m in request.chosen)
     if reads_heads:
         _check_heads(encoded)
     prompts = {e.probe.name: marked_prompts(encoder, e) for e in encoded} if reads_heads else {}

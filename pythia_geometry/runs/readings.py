@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pythia_geometry.measures import (
+    CIRCUITS,
+    EDITED,
     LABELLED,
     MODEL_PAIR,
     PAIR,
@@ -56,6 +58,11 @@ class Reading:
     dear: bool = False
 
     @property
+    def edits_heads(self) -> bool:
+        """Whether a probe runs once more for every head, which does something else in that pass."""
+        return self.per_probe and self.opens_model
+
+    @property
     def opens_model(self) -> bool:
         """Whether a checkpoint is opened for it alone, apart from forward passes of probes."""
         return not (self.from_forward or self.cached)
@@ -68,12 +75,14 @@ READINGS = {
         Reading(PATTERN, from_forward=True),
         Reading(PAIR, cached=True, holds=CLOUD),
         Reading(WEIGHTS, per_probe=False),
+        Reading(CIRCUITS, per_probe=False),
         Reading(WEIGHT_PAIR, per_probe=False, holds=TENSORS),
         Reading(WEIGHT_TRIPLE, per_probe=False, holds=TENSORS),
         Reading(LABELLED, per_probe=False, whole=True, dear=True),
         Reading(PREDICTIONS, per_probe=False, whole=True),
         Reading(SURFACE, per_probe=False, kernel=EAGER, whole=True, dear=True),
         Reading(SURFACE_PAIR, per_probe=False, holds=TENSORS, whole=True, dear=True),
-        Reading(MODEL_PAIR, kernel=EAGER, holds=MODEL, whole=True, dear=True),
+        Reading(EDITED, whole=True, dear=True),
+        Reading(MODEL_PAIR, holds=MODEL, whole=True, dear=True),
     )
 }

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pythia_geometry.attention.head_values import HeadValue
-from pythia_geometry.attention.reading import HeadReading
 from pythia_geometry.extraction.capture import Answers
 from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.geometry.cloud import Cloud, Estimate
@@ -78,8 +77,8 @@ def measure_layers(
     return found
 
 
-def measure_heads(reading: HeadReading, measures: Sequence[Measure]) -> Measured:
-    """Every measure of every head, and of heads summed over a layer or the model."""
+def measure_heads(reading: Any, measures: Sequence[Measure]) -> Measured:
+    """Every measure of every head, and of heads taken together over a layer or the model."""
     found: Measured = []
     for measure in measures:
         values: Iterable[HeadValue] = measure.compute(reading, **measure.settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.extraction.probes.text_cloud import TextCloud
 from pythia_geometry.measures import (
+    EDITED,
     LABELLED,
     MEASURES,
     MODEL_PAIR,
@@ -68,6 +69,15 @@ class Alone(NamedTuple):
         if self.rows:
             return f"{self.measure.name} {self.rows.named}/{self.rows.task}"
         return f"{self.measure.name} {self.loss.kind} {self.loss.task}" if self.loss else self.measure.name
+
+
+class Edit(NamedTuple):
+    """A measure for which a probe runs while heads do something else; beside is an earlier step, where it reads two."""
+
+    checkpoint: Checkpoint
+    encoded: EncodedProbe
+    measure: Measure
+    beside: Checkpoint | None
 
 
 class Todo(NamedTuple):
@@ -131,7 +141,7 @@ class RunWork:
         if loss is not None:
             what["loss"] = loss.sha256
         reading = READINGS[measure.reads]
-        if encoded is not None and measure.reads in (PATTERN, MODEL_PAIR):
+        if encoded is not None and measure.reads in (PATTERN, EDITED, MODEL_PAIR):
             what["marks"] = encoded.probe.marks_sha256
         if encoded is not None:
             return self._of_probe(checkpoint, encoded, reading, **what)
@@ -181,12 +191,46 @@ class RunWork:
         surfaces = [Alone(m, loss) for loss in losses for m in taken if m.reads == SURFACE]
         return plain + surfaces + [Alone(m, None, r) for r in self.run.labelled for m in taken if m.reads == LABELLED]
 
-    def of_alone(self, checkpoint: Checkpoint, one: Alone) -> str:
-        """Identity of a measure of the checkpoint alone."""
+    def of_alone(self, checkpoint: Checkpoint, one: Alone, done: Collection[str]) -> str:
+        """Identity of a measure of the checkpoint alone.
+
+        Without the output head it is other work; where it was done with the head before, that is shown.
+        """
+        whole = self._of_alone(checkpoint, one)
+        if self.request.fetch == RANGES and whole not in done:
+            return self._of_alone(checkpoint, one, without="output head")
+        return whole
+
+    def _of_alone(self, checkpoint: Checkpoint, one: Alone, **rest: str) -> str:
         what = {"measure": one.measure.name, "version": one.measure.version, "settings": one.measure.settings_text}
         what |= {"loss": one.loss.sha256} if one.loss else {}
         what |= {"rows": one.rows.sha256} if one.rows else {}
-        return self._of_checkpoint(checkpoint, READINGS[one.measure.reads], **what)
+        return self._of_checkpoint(checkpoint, READINGS[one.measure.reads], **what, **rest)
+
+    def edits(self, checkpoint: Checkpoint, earlier: Checkpoint | None) -> Iterator[Edit]:
+        """What runs a probe while heads do something else, at this step.
+
+        Args:
+            checkpoint: The checkpoint.
+            earlier: The one before it at which such measures are taken.
+        """
+        for measure in self.request.opening_measures:
+            if READINGS[measure.reads].edits_heads and self.run.is_taken(measure, checkpoint):
+                for encoded in self.run.probes:
+                    yield Edit(checkpoint, encoded, measure, earlier if measure.against else None)
+
+    def of_edit(self, edit: Edit) -> str:
+        """Its identity."""
+        return self.measure(edit.checkpoint, edit.encoded, edit.measure, edit.beside)
+
+    def planned_edits(self, order: Iterable[Checkpoint], done: Collection[str]) -> Iterator[Edit]:
+        """Those that are not done and will open a model, if all of these checkpoints can be used."""
+        earlier: Checkpoint | None = None
+        for checkpoint in sorted(order, key=lambda one: one.step):
+            edits = list(self.edits(checkpoint, earlier))
+            opening = (edit for edit in edits if edit.beside or not edit.measure.against)
+            yield from (edit for edit in opening if self.of_edit(edit) not in done)
+            earlier = checkpoint if edits else earlier
 
     def opened(self, checkpoint: Checkpoint) -> str:
         """What all measures of the checkpoint alone are of: where it changes, none of them is shown any more."""
@@ -199,12 +243,14 @@ class RunWork:
             done: Identities of the work that is done.
             recorded: What the run folder records of a checkpoint's questions, by its label.
         """
+        edited = {edit.checkpoint.label for edit in self.planned_edits(self.run.usable, done)}
         lacking: list[Checkpoint] = []
         probes: set[str] = set()
         for checkpoint in self.run.usable:
             held = recorded(checkpoint.label)
             missing = {e.probe.name for e in self.run.probes if not self._is_finished(checkpoint, e, done, held)}
-            if missing or any(self.of_alone(checkpoint, one) not in done for one in self.alone(checkpoint)):
+            lacks_alone = any(self.of_alone(checkpoint, one, done) not in done for one in self.alone(checkpoint))
+            if missing or lacks_alone or checkpoint.label in edited:
                 lacking.append(checkpoint)
             probes |= missing
         return Todo(tuple(lacking), frozenset(probes))

@@ -89,14 +89,17 @@ def write_suite(folder: Path, size: Size) -> None:
 
 
 def write_probes(folder: Path, size: Size) -> None:
-    """Prompts and targets without distractors (the usual loop reads the same answers), and their tokenizer."""
+    """Prompts, their first word marked, and targets without distractors, which the usual loop reads too; a tokenizer."""
     if not size.tokens and REAL_TOKENIZER.exists():
         (folder / "tokenizer.json").write_bytes(REAL_TOKENIZER.read_bytes())
         probes = [p for p in pg.probes("all") if f"{p.set_name}/{p.task}" in TASKS]
         texts = [(p.task, item.prompt, item.target) for p in probes for item in p.items[: size.items]]
     else:
         texts = made_up(folder, size)
-    rows = [{"id": f"{task}/{i}", "task": task, "prompt": p, "target": t} for i, (task, p, t) in enumerate(texts)]
+    rows = [
+        {"id": f"{task}/{i}", "task": task, "prompt": p, "target": t, "marks": {"target": [[0, len(p.split()[0])]]}}
+        for i, (task, p, t) in enumerate(texts)
+    ]
     (folder / "probes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.report.latex import latex_table
 from pythia_geometry.report.page.inputs import Source
 from pythia_geometry.store.results import Result
-from tests.report.tables import make_tables
+from tests.report.tables import STEPS, make_tables
 
 LEG = {"model": "m", "measure": "rankme", "metric": "accuracy", "lag": 0.3, "lower": 0.1, "upper": 0.5}
 
@@ -33,6 +35,30 @@ def test_each_kind_is_drawn_with_a_caption(run: Path, what: str) -> None:
     words = said.read_text()
     assert "Source: " in words
     assert len(words) > 80
+
+
+def test_heads_stand_above_the_sum_accuracy_and_rankme_of_their_task(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map a task; below it, at the same steps, what of the task has one number; nothing of another measure."""
+    tables = make_tables(("alpha", "beta"))
+    of_layer = tables.geometry[(tables.geometry["layer"] == "resid_1") & (tables.geometry["measure"] == "rankme")]
+    heads = [of_layer.assign(measure="target_mass", head=head, value=0.1 * head) for head in (0, 1)]
+    sums = [of_layer.assign(measure=name, layer="model", head=pd.NA) for name in ("target_mass", "induction")]
+    geometry = pd.concat([tables.geometry, *heads, *sums]).astype(tables.geometry.dtypes)
+    monkeypatch.setattr(plotting, "read_sources", lambda _: [Source(run, "", replace(tables, geometry=geometry))])
+    drawn: list[dict[str, Any]] = []
+    monkeypatch.setattr(plotting, "save_as", lambda chart, _: drawn.append(chart.to_dict()) or b"")
+    said = plot_figure([str(run)], Choice("heads", width="page"), str(run / "fig.svg"))[1].read_text()
+    assert "accuracy, and RankMe" in said
+    panels = drawn[0]["concat"]
+    assert [panel["title"]["text"] for panel in panels] == ["p/alpha, m", "p/beta, m"]
+    for panel in panels:
+        first, *strips = panel["vconcat"]
+        assert first["mark"]["type"] == "rect"
+        names = [strip["encoding"]["y"]["title"] for strip in strips]
+        assert names == [["rankme", "final norm"], ["target_mass", "all heads"], ["accuracy", ""]]
+        assert all(strip["encoding"]["x"]["scale"]["domain"] == list(STEPS) for strip in strips)
 
 
 def test_column_is_three_and_a_quarter_inches_and_text_is_eight_points(run: Path) -> None:

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import GPTNeoXConfig, LlamaConfig
+from transformers import Gemma2Config, GemmaConfig, GPTNeoXConfig, LlamaConfig
 
 from pythia_geometry.attention import Prompt, head_values
-from pythia_geometry.attention.copying import copying, folded
+from pythia_geometry.attention.copying import copying, copying_through, folded
+from pythia_geometry.attention.head_values import NO_EIGENVALUE, copying_values
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.extraction.attention.ablation import MEAN, RESAMPLE, ablation
-from pythia_geometry.extraction.attention.head_weights import copying_scores
+from pythia_geometry.extraction.attention.ablation import MEAN, RESAMPLE, ablation, matched_sets
+from pythia_geometry.extraction.attention.head_weights import head_circuits
 from pythia_geometry.extraction.attention.patching import patching
 from pythia_geometry.extraction.attention.patterns import PatternReader
 from pythia_geometry.extraction.loading.models import SuiteModel
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
+from pythia_geometry.geometry.cloud import Estimate
 from tests.extraction.planted_heads import INDUCTION, PREVIOUS, WORDS, planted
 from tests.extraction.small_models import encoded
 from tests.extraction.test_patterns import HIDDEN, SHOWN, SMALL, built
@@ -104,7 +106,7 @@ def test_without_the_induction_head_the_answer_is_gone_and_random_heads_do_not_m
     found = ablation(learnt, probe, [INDUCTION], kind, random_sets=9)
     assert found.drop > 1
     assert np.abs(found.random).max() < 1e-3
-    assert (found.p, found.n, found.reason) == (0.1, 8, "")
+    assert (found.p, found.n, found.reason) == (0.5, 8, "")  # the layer has one other head: one set, once
     assert ablation(learnt, probe, [(2, 0)], kind, random_sets=3).p == 1.0
 
 
@@ -163,8 +165,6 @@ def test_the_score_is_that_of_the_whole_token_by_token_matrix() -> None:
 )
 def test_matrices_of_a_head_are_those_of_its_forward_pass(config: object, tmp_path: Path) -> None:
     """What a head adds for one token alone is its normed embedding times W_V times W_O."""
-    from pythia_geometry.extraction.attention.head_weights import _heads
-
     model = built(tmp_path, config)  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in model.module.named_parameters():
@@ -178,34 +178,63 @@ def test_matrices_of_a_head_are_those_of_its_forward_pass(config: object, tmp_pa
     with torch.inference_mode():
         model.base(input_ids=torch.tensor([[7]]), use_cache=False)
     seen, added = (one[0, 0].double().numpy() for one in got[:2])
-    assert sum(seen @ value @ output for value, output in _heads(block, model)) == pytest.approx(added, abs=1e-4)
+    heads = next(iter(head_circuits(model))).heads
+    assert sum(seen @ value @ output for value, output in heads) == pytest.approx(added, abs=1e-4)
+
+
+def scores(model: SuiteModel) -> dict[tuple[int | None, int | None], Estimate]:
+    return {(one.layer, one.head): one.estimate for one in copying_values(head_circuits(model))}
 
 
 def test_copying_scores_of_the_planted_heads(learnt: SuiteModel) -> None:
-    scores = copying_scores(learnt)
-    assert scores.shape == (2, 2)
-    assert scores[INDUCTION[0] - 1, INDUCTION[1]] > 0.9
-    assert np.isnan(scores[0, 1])  # no weights at all
+    found = scores(learnt)
+    assert len(found) == 4
+    assert found[INDUCTION].value > 0.9
+    assert found[1, 1].reason == NO_EIGENVALUE  # no weights at all
+    assert np.isnan(found[1, 1].value)
 
 
 def test_the_copying_score_needs_the_output_head_and_a_known_place(tmp_path: Path) -> None:
     built(tmp_path, SHOWN["gpt2"])
     with pytest.raises(PythiaGeometryError, match="needs the output head"):
-        copying_scores(SuiteModel(tmp_path / "step1" / "config.json", head=False))
+        scores(SuiteModel(tmp_path / "step1" / "config.json", head=False))
     with pytest.raises(PythiaGeometryError, match="FalconForCausalLM keeps its heads' weights"):
-        copying_scores(built(tmp_path / "falcon", HIDDEN["Falcon"]))
+        scores(built(tmp_path / "falcon", HIDDEN["Falcon"]))
+    gemma = Gemma2Config(**SMALL, num_key_value_heads=2, head_dim=8, pad_token_id=0)
+    with pytest.raises(PythiaGeometryError, match="Gemma2ForCausalLM keeps its heads' weights"):
+        scores(built(tmp_path / "gemma2", gemma))  # type: ignore[arg-type]
+
+
+def test_norms_that_add_one_to_their_gain_are_read_as_they_act(tmp_path: Path) -> None:
+    model = built(tmp_path, GemmaConfig(**SMALL, num_key_value_heads=2, head_dim=8, pad_token_id=0))  # type: ignore[arg-type]
+    first, last = (
+        norm.weight.detach().double().numpy() + 1 for norm in (model.blocks[0].input_layernorm, model.base.norm)
+    )
+    embed, unembed = (
+        part.weight.detach().double().numpy()
+        for part in (model.module.get_input_embeddings(), model.module.get_output_embeddings())
+    )
+    circuits = next(iter(head_circuits(model)))
+    wanted = [copying(embed * first, value, output, last[:, None] * unembed.T) for value, output in circuits.heads]
+    assert [copying_through(circuits.tokens, *head) for head in circuits.heads] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_gains_are_folded_and_means_taken_off() -> None:
     rng = np.random.default_rng(0)
-    embed, unembed, first, last = (
-        rng.normal(size=(7, 4)),
-        rng.normal(size=(4, 7)),
-        rng.normal(size=4),
-        rng.normal(size=4),
+    embed, unembed = rng.normal(size=(7, 4)), rng.normal(size=(4, 7))
+    first, last, x = rng.normal(size=4), rng.normal(size=4), rng.normal(size=4)
+    seen = (embed - embed.mean(axis=1, keepdims=True)) * first
+    said = ((x - x.mean()) * last) @ unembed
+    assert x @ folded(unembed @ embed, first, last) == pytest.approx(said @ seen)
+    assert folded(unembed @ embed, first, last, centred=False) == pytest.approx(
+        (last[:, None] * unembed) @ (embed * first)
     )
-    seen, said = folded(embed, unembed, first, last)
-    x = rng.normal(size=4)
-    assert x @ said == pytest.approx((x - x.mean()) * last @ unembed)
-    assert seen == pytest.approx((embed - embed.mean(axis=1, keepdims=True)) * first)
-    assert folded(embed, unembed, first, last, centred=False)[1] == pytest.approx(last[:, None] * unembed)
+
+
+def test_matched_sets_are_of_the_same_layers_and_each_stands_once() -> None:
+    few = matched_sets([(1, 0), (1, 2)], 5, 20)
+    assert sorted(few) == [((1, 1), (1, 3)), ((1, 1), (1, 4)), ((1, 3), (1, 4))]
+    many = matched_sets([(1, 0), (3, 2)], 12, 20)
+    assert len(set(many)) == 20
+    assert all([layer for layer, _ in one] == [1, 3] for one in many)
+    assert not {(1, 0), (3, 2)} & {head for one in many for head in one}

@@ -191,6 +191,7 @@ def _made_up_scatter(name: str, what: str, faster: float) -> Truth:
     return Truth(name, what, said)
 
 
+WORLDS = {world.name: world for world in ONSET_WORLDS}
 CELLS = 4  # capabilities of a made-up suite
 SPREAD = 0.2  # decades: the forty seeds of the reproduction emerge between steps 625 and 3,825
 RULES = {
@@ -206,8 +207,8 @@ RULES = {
         Needs(measures=("target_mass",), layer="model", metrics=(PROBABILITY,)),
         together,
         (
-            _made_up_together(ONSET_WORLDS[0], "null"),
-            _made_up_together(ONSET_WORLDS[3], "the paper's effect"),
+            _made_up_together(WORLDS["independent around a common trend"], "null"),
+            _made_up_together(WORLDS["coincident"], "the paper's effect"),
         ),
     ),
 }

@@ -30,6 +30,7 @@ SWEEPS = 10
 TIE_BREAK = 1e-6  # medians of whole numbers are often equal: then the mean decides
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 Related = Collection[frozenset[str]]
 
 
@@ -61,7 +62,8 @@ class Coincidence:
         within_one: Share of them with |Δ| ≤ 1.
         p_other_seed: Share of pairings with other runs of the same cell that are as close; NaN where not testable.
         p_other_unit: Share of pairings with other cells of the same run that are as close; NaN where there are none.
-        p_remainder: As p_other_seed, of onsets without their cell's and their run's mean; NaN below three cells.
+        p_remainder: Share of dealings of whole runs that are as close, of onsets without their cell's and their run's
+            mean; NaN below three cells.
         order: Which comes first.
         n: Units tested.
         n_runs: Runs they come from.
@@ -100,7 +102,9 @@ def coincidence(units: pd.DataFrame, related: Related = frozenset(), draws: int 
     each behaviour is paired with the pattern of another cell of the same run; this keeps the run's own speed. A run
     that is fast in everything passes the first null without a coincidence, a hard task the second, and where speed and
     difficulty add up both are passed. So, with three cells or more, the first null is asked again of what is left of
-    the onsets once each cell's and each run's mean is taken off. The label needs every null that exists.
+    the onsets once each cell's and each run's mean is taken off: in decades of steps where steps are given, because a
+    fast run is fast by a factor, which on a grid of checkpoints is no constant number of them; and with whole runs
+    dealt out, because what is left of a run's units sums to 0. The label needs every null that exists.
 
     How it misleads: a pattern is not a cause. With one capability a run's own speed cannot be told from a coincidence.
     Onsets are intervals of the grid: below two checkpoints of scatter there is nothing to coincide. The head must be
@@ -108,7 +112,8 @@ def coincidence(units: pd.DataFrame, related: Related = frozenset(), draws: int 
 
     Args:
         units: One row a unit: cell (what may be exchanged between runs: model and capability), run (model and seed),
-            pattern and behaviour: the index of the first checkpoint past each onset, NaN where it was not seen.
+            pattern and behaviour: the index of the first checkpoint past each onset, NaN where it was not seen. And,
+            where they are known, pattern_by and behaviour_by: the steps of these checkpoints.
         related: Pairs of cells of a run that share what the pattern attends to (rows of the lab's map with a common
             parent): not a null for each other.
         draws: Random pairings; all are taken for one cell of up to seven runs.
@@ -133,9 +138,8 @@ def coincidence(units: pd.DataFrame, related: Related = frozenset(), draws: int 
     nulls = [nan, nan, nan]
     if len(tested):
         nulls = [_other_seed_p(tested, draws, rng), _other_unit_p(tested, related, draws, rng), nan]
-        left = _remainders(both)
-        if left["cell"].nunique() >= MIN_CELLS:
-            nulls[2] = _other_seed_p(left[left["cell"].isin(tested["cell"])], draws, rng)
+        if both["cell"].nunique() >= MIN_CELLS:
+            nulls[2] = _remainder_p(both, set(tested["cell"]), draws, rng)
     return Coincidence(
         label=NOT_TESTABLE if tested.empty else COINCIDES if np.nanmax(nulls) <= LEVEL else DOES_NOT,
         reasons=reasons,
@@ -214,23 +218,38 @@ def _other_seed_p(units: pd.DataFrame, draws: int, rng: np.random.Generator) -> 
     return _share_as_close(own, _distance(dealt - behaviour))
 
 
-def _remainders(both: pd.DataFrame) -> pd.DataFrame:
-    """Onsets in standard deviations of their cell, without the means of cell and run.
+def _remainder_p(both: pd.DataFrame, tested: Collection[str], draws: int, rng: np.random.Generator) -> float:
+    """Of onsets without the means of cell and run, in decades of steps; whole runs are dealt out."""
+    cell, cells = pd.factorize(both["cell"].astype(str))
+    run, runs = pd.factorize(both["run"].astype(str))
+    shape = (len(cells), len(runs))
+    left = [_without_means(shape, cell, run, _time(both, name)) for name in ("pattern", "behaviour")]
+    pattern, behaviour = (one[cells.isin([str(name) for name in tested])] for one in left)
+    if len(runs) <= MAX_EXACT:
+        orders = np.array(list(permutations(range(len(runs)))))
+    else:
+        orders = np.array([np.arange(len(runs)), *(rng.permutation(len(runs)) for _ in range(draws))])
+    size = np.abs(pattern[:, orders].swapaxes(0, 1) - behaviour).reshape(len(orders), -1)  # the first is the own order
+    distance = np.nanmedian(size, axis=1) + TIE_BREAK * np.nanmean(size, axis=1)
+    return float((distance <= distance[0] + 1e-12).mean())
 
-    In checkpoints a fast run gains more in late cells than in early ones; in standard deviations the same in all.
-    """
-    left = both.copy()
-    cell, run = (pd.factorize(left[key])[0] for key in ("cell", "run"))
-    for column in ("pattern", "behaviour"):
-        grid = np.full((cell.max() + 1, run.max() + 1), np.nan)
-        grid[cell, run] = left[column]
-        grid /= [[np.std(row[np.isfinite(row)]) or np.nan] for row in grid]  # a cell without scatter has no remainder
-        for axis in (0, 1) * SWEEPS:
-            known = np.isfinite(grid)
-            total, n = np.where(known, grid, 0).sum(axis=axis, keepdims=True), known.sum(axis=axis, keepdims=True)
-            grid = grid - total / np.maximum(n, 1)
-        left[column] = grid[cell, run]
-    return left.dropna(subset=["pattern", "behaviour"])
+
+def _time(both: pd.DataFrame, name: str) -> Array:
+    """Onsets in decades of steps where steps are given, else in checkpoints."""
+    if f"{name}_by" not in both or both[f"{name}_by"].isna().any():
+        return both[name].to_numpy(dtype=float)
+    return np.asarray(np.log10(np.maximum(both[f"{name}_by"].to_numpy(dtype=float), 1)))
+
+
+def _without_means(shape: tuple[int, int], cell: Index, run: Index, values: Array) -> Array:
+    """Values as a table cell by run without the means of both; NaN where a unit is missing."""
+    grid = np.full(shape, np.nan)
+    grid[cell, run] = values
+    for axis in (0, 1) * SWEEPS:
+        known = np.isfinite(grid)
+        total, n = np.where(known, grid, 0).sum(axis=axis, keepdims=True), known.sum(axis=axis, keepdims=True)
+        grid = grid - total / np.maximum(n, 1)
+    return grid
 
 
 def _other_unit_p(units: pd.DataFrame, related: Related, draws: int, rng: np.random.Generator) -> float:

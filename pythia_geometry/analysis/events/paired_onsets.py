@@ -39,7 +39,8 @@ def paired_onsets(
 
     Returns:
         One row a unit, as `coincidence` reads them: model, seed, probe, task, cell (model, probe/task), run (seed),
-        pattern and behaviour (index of the first step past each onset; NaN where it was not seen before the last step).
+        pattern and behaviour (index of the first step past each onset; NaN where it was not seen before the last step),
+        pattern_by and behaviour_by (these steps).
 
     Raises:
         PythiaGeometryError: If a table lacks a column or holds nothing of the measure or metric.
@@ -55,7 +56,9 @@ def paired_onsets(
     keys = [key for key in UNIT if key in pattern and key in shown]
     both = pattern[[*keys, "step"]].merge(shown[[*keys, "step"]]).drop_duplicates()
     found = [
-        onset_indices(table.merge(both, on=[*keys, "step"]), keys)[[*keys, "index"]].rename(columns={"index": name})
+        onset_indices(table.merge(both, on=[*keys, "step"]), keys)[[*keys, "index", "by"]].rename(
+            columns={"index": name, "by": f"{name}_by"}
+        )
         for table, name in ((pattern, "pattern"), (shown, "behaviour"))
     ]
     units = found[0].merge(found[1], on=keys)

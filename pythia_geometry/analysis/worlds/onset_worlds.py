@@ -36,6 +36,7 @@ ONSET_WORLDS = (
     OnsetWorld("independent around a common trend", coincides=False),
     OnsetWorld("independent, pattern trend earlier", coincides=False, lead=0.2),
     OnsetWorld("independent, fast and slow runs", coincides=False, speed=0.15),
+    OnsetWorld("independent, runs of very unlike speed", coincides=False, speed=0.3),
     OnsetWorld("coincident", coincides=True),
     OnsetWorld("coincident, pattern a little earlier", coincides=True, lead=0.05),
     OnsetWorld("coincident, fast and slow runs", coincides=True, speed=0.15),
@@ -54,10 +55,17 @@ def draw_units(
     cells, runs = np.indices(shape)
     columns = {"cell": cells.ravel().astype(str), "run": runs.ravel().astype(str)}
     onsets = {"pattern": pattern - world.lead, "behaviour": behaviour}
-    return pd.DataFrame(columns | {name: _on_grid(times.ravel(), steps) for name, times in onsets.items()})
+    found = {name: _on_grid(times.ravel(), steps) for name, times in onsets.items()}
+    by = {f"{name}_by": _steps_of(index, steps) for name, index in found.items()}
+    return pd.DataFrame(columns | found | by)
 
 
 def _on_grid(times: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Index of the first checkpoint past each onset; NaN past the last."""
     index = np.searchsorted(steps, 10.0**times).astype(float)
     return np.where(index < len(steps), index, np.nan)
+
+
+def _steps_of(index: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = np.isfinite(index)
+    return np.where(known, steps[np.where(known, index, 0).astype(int)], np.nan)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, combinations, groupby, product
+from math import prod
 
 import numpy as np
 from torch import Tensor
@@ -36,7 +37,7 @@ class Ablation:
         kind: mean or resample.
         drop: Mean loss in nats over items.
         error: Its standard error.
-        random: The same for sets of as many other heads of the same layers [R].
+        random: The same for sets of as many other heads of the same layers [R], each set once.
         p: Share of these that lose at least as much, the own set counted among them.
         n: Items.
         reason: Why there is no number, or what was left out.
@@ -73,7 +74,7 @@ def ablation(
         encoded: The probe. Items without another one of the same lengths are left out.
         heads: The heads.
         kind: mean or resample.
-        random_sets: How many random sets.
+        random_sets: How many random sets; fewer where the layers have no more.
         seed: Of the sets and of the exchanges.
 
     Raises:
@@ -82,8 +83,18 @@ def ablation(
     if kind not in (MEAN, RESAMPLE):
         raise PythiaGeometryError(f"There is no ablation {kind!r}. Expected {MEAN} or {RESAMPLE}")
     chosen = checked_heads(heads, model)
+    sets = [chosen, *matched_sets(chosen, n_heads(model), random_sets, seed)]
+    return summary(kind, what_is_lost(model, encoded, sets, kind, seed), 0, range(1, len(sets)))
+
+
+def what_is_lost(
+    model: SuiteModel, encoded: EncodedProbe, sets: Sequence[Sequence[Head]], kind: str, seed: int = 0
+) -> Array:
+    """Nats of log-probability of the right answer that each set of heads takes with it [N, S].
+
+    NaN for items without another one of the same lengths.
+    """
     rng = np.random.default_rng(seed)
-    sets = [chosen, *(_matched(chosen, n_heads(model), rng) for _ in range(random_sets))]
     lost = np.full((len(encoded.items), len(sets)), np.nan)
     for members, ids in batches_alike(encoded.items, len(encoded.items)):
         if len(members) > 1:
@@ -95,34 +106,61 @@ def ablation(
                 lost[members, column] = own - target_log_probs(
                     model, _Off(some, outputs.found, kind, shift), ids, items
                 )
-    return _ablation(kind, lost)
+    return lost
 
 
-def _ablation(kind: str, lost: Array) -> Ablation:
-    known = lost[np.isfinite(lost).all(axis=1)]
+def summary(kind: str, lost: Array, own: int, others: Sequence[int]) -> Ablation:
+    """One set of heads beside others.
+
+    Args:
+        kind: mean or resample.
+        lost: As from `what_is_lost` [N, S].
+        own: Column of the set.
+        others: Columns of those that it is compared with.
+    """
+    columns = lost[:, [own, *others]]
+    known = columns[np.isfinite(columns).all(axis=1)]
     n, left_out = len(known), len(lost) - len(known)
     lacking = f"no other prompt of the same length, or not finite, in {left_out} of {len(lost)} items"
     reason = lacking if left_out else ""
     if n < 2:
         nan = float("nan")
         return Ablation(kind, nan, nan, np.empty(0), nan, n, reason)
-    drop, *others = known.mean(axis=0)
-    p = (1 + sum(other >= drop for other in others)) / (1 + len(others))
+    drop, *random = known.mean(axis=0)
+    p = (1 + sum(other >= drop for other in random)) / (1 + len(random))
     error = float(known[:, 0].std(ddof=1) / np.sqrt(n))
-    return Ablation(kind, float(drop), error, np.array(others), float(p), n, reason)
+    return Ablation(kind, float(drop), error, np.array(random), float(p), n, reason)
 
 
-def _matched(chosen: Sequence[Head], wide: int, rng: np.random.Generator) -> tuple[Head, ...]:
-    """As many heads of the same layers, none of them chosen."""
-    drawn: list[Head] = []
+def matched_sets(chosen: Sequence[Head], wide: int, most: int, seed: int = 0) -> list[tuple[Head, ...]]:
+    """Sets of as many heads of the same layers, none of them chosen; each set once, so that p counts no set twice.
+
+    Args:
+        chosen: The heads that are compared with them, in order.
+        wide: Heads of a layer.
+        most: How many sets; fewer where there are no more.
+        seed: Of the draw.
+
+    Raises:
+        PythiaGeometryError: If a layer has too few others.
+    """
+    by_layer: list[list[tuple[Head, ...]]] = []
     for layer, of_layer in groupby(chosen, key=lambda head: head[0]):
         taken = {head for _, head in of_layer}
-        others = [head for head in range(wide) if head not in taken]
+        others = [(layer, head) for head in range(wide) if head not in taken]
         if len(others) < len(taken):
             lack = f"Layer {layer} has {wide} heads, {len(taken)} of them to be switched off"
             raise PythiaGeometryError(f"{lack}: too few others to compare with. Choose fewer heads of that layer")
-        drawn += [(layer, int(head)) for head in rng.choice(others, len(taken), replace=False)]
-    return tuple(drawn)
+        by_layer.append([tuple(some) for some in combinations(others, len(taken))])
+    rng = np.random.default_rng(seed)
+    if prod(map(len, by_layer)) <= most:
+        drawn = list(product(*by_layer))
+    else:
+        found: dict[tuple[int, ...], None] = {}
+        while len(found) < most:
+            found[tuple(int(rng.integers(len(sets))) for sets in by_layer)] = None
+        drawn = [tuple(sets[i] for sets, i in zip(by_layer, one, strict=True)) for one in found]
+    return [tuple(chain.from_iterable(parts)) for parts in drawn]
 
 
 class _Off(HeadsAsTheyAre):

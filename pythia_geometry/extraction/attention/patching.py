@@ -5,7 +5,7 @@ A reading of a *model pair*, on request: the model runs twice for every head.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,8 @@ class Patching:
         later: At the later one [N].
         into_earlier: At the earlier one with the later pattern of one head [N, H].
         into_later: At the later one with the earlier pattern of one head [N, H].
+        all_into_earlier: At the earlier one with the later patterns of all these heads at once [N].
+        all_into_later: At the later one with the earlier patterns of all these heads at once [N].
     """
 
     heads: tuple[Head, ...]
@@ -45,6 +47,8 @@ class Patching:
     later: Array
     into_earlier: Array
     into_later: Array
+    all_into_earlier: Array
+    all_into_later: Array
 
     @property
     def gain(self) -> Array:
@@ -90,30 +94,33 @@ def patching(
         raise PythiaGeometryError(f"Patching needs two checkpoints of one model; got {earlier.shape} and {later.shape}")
     chosen = checked_heads(heads, earlier)
     own = np.full((2, len(encoded.items)), np.nan)
-    patched = np.full((2, len(encoded.items), len(chosen)), np.nan)
+    patched = np.full((2, len(encoded.items), len(chosen) + 1), np.nan)
     for members, ids in batches_alike(encoded.items, batch):
         items = [encoded.items[i] for i in members]
         patterns = [KeptPatterns(model) for model in (earlier, later)]
         for side, model in enumerate((earlier, later)):
             own[side, members] = target_log_probs(model, patterns[side], ids, items)
         for side, model in enumerate((earlier, later)):
-            for column, head in enumerate(chosen):
-                other = _OtherPattern(head, patterns[1 - side].found[head[0] - 1])
+            for column, heads_now in enumerate([*((head,) for head in chosen), chosen]):
+                other = _OtherPatterns(heads_now, patterns[1 - side].found)
                 patched[side, members, column] = target_log_probs(model, other, ids, items)
-    return Patching(chosen, own[0], own[1], patched[0], patched[1])
+    one, every = patched[:, :, :-1], patched[:, :, -1]
+    return Patching(chosen, own[0], own[1], one[0], one[1], every[0], every[1])
 
 
-class _OtherPattern(HeadsAsTheyAre):
-    """One head looks where the other checkpoint's looks."""
+class _OtherPatterns(HeadsAsTheyAre):
+    """Some heads look where the other checkpoint's look."""
 
-    def __init__(self, head: Head, patterns: Tensor) -> None:
-        self.layer, self.head = head[0] - 1, head[1]
-        self.pattern_BTT = patterns[:, self.head]
+    def __init__(self, heads: Sequence[Head], patterns: Sequence[Tensor]) -> None:
+        self.heads = heads
+        self.patterns = patterns
 
     def take(self, layer: int, attention: LayerAttention, output_BTHD: Tensor) -> Tensor:
-        if layer != self.layer:
+        changed = [head for of_layer, head in self.heads if of_layer - 1 == layer]
+        if not changed:
             return output_BTHD
-        pattern = self.pattern_BTT.to(output_BTHD.device)
-        changed = output_BTHD.clone()
-        changed[:, :, self.head] = (pattern @ attention.values()[:, self.head]).to(output_BTHD.dtype)
-        return changed
+        pattern_BHTT = self.patterns[layer][:, changed].to(output_BTHD.device)
+        given = (pattern_BHTT @ attention.values()[:, changed]).transpose(1, 2)
+        output = output_BTHD.clone()
+        output[:, :, changed] = given.to(output_BTHD.dtype)
+        return output

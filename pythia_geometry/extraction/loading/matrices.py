@@ -54,4 +54,5 @@ def matrices(model: SuiteModel) -> Iterator[Matrix]:
         roles = (BLOCK,) if id(parameter) in inside else outside
         index = inside.get(id(parameter), 0 if is_input else len(blocks) + 1)
         values = parameter.detach().float().cpu().numpy()
+        name = name if model.has_head else f"{module.base_model_prefix}.{name}"  # one name, with and without the head
         yield Matrix(name.removesuffix(".weight"), index, roles, values)

@@ -45,13 +45,17 @@ _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True)
 class Shape:
-    """What a config says of a model's size, without building it; and the attention kernel that it runs with."""
+    """What a config says of a model's size, without building it; and the attention kernel that it runs with.
+
+    `n_heads` is 0 where the layers differ in it.
+    """
 
     n_layers: int
     width: int
     vocab_size: int
     context: int
     kernel: str = ATTENTION_KERNEL
+    n_heads: int = 0
 
     @property
     def layers(self) -> list[str]:
@@ -92,7 +96,9 @@ def read_prefix(config_file: Path) -> int | None:
 def _shape_of(config: PretrainedConfig) -> Shape:
     context = getattr(config, "max_position_embeddings", 0)
     context = context if isinstance(context, int) and context > 0 else 0
-    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, context, kernel_of(config))
+    heads = getattr(config, "num_attention_heads", 0)
+    heads = heads if isinstance(heads, int) else 0
+    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, context, kernel_of(config), heads)
 
 
 def read_names(config_file: Path) -> TensorNames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.extraction.attention.head_weights import head_circuits
 from pythia_geometry.extraction.capture import LAST
 from pythia_geometry.extraction.labelled import LabelledRows, read_labelled
 from pythia_geometry.extraction.loading.matrices import Matrix
@@ -18,7 +19,7 @@ from pythia_geometry.landscape.measured import SurfaceReading
 from pythia_geometry.landscape.surface import Surface
 from pythia_geometry.landscape.tokens import next_token_losses, scored_tokens
 from pythia_geometry.measures import Measure
-from pythia_geometry.runs.rows import MODEL, Measured, Site
+from pythia_geometry.runs.rows import MODEL, Measured, Site, measure_heads
 
 WHOLE_MODEL = Site(MODEL, -1)
 
@@ -30,6 +31,14 @@ def measure_matrices(found: Sequence[Matrix], measure: Measure) -> Measured:
         for matrix in found
         if measure.is_taken_at(matrix.name, *matrix.roles)
     ]
+
+
+def measure_circuits(model: SuiteModel, measure: Measure) -> Measured:
+    """A measure of what every head reads and writes; one row with the reason where that is not known."""
+    try:
+        return measure_heads(head_circuits(model), [measure])
+    except PythiaGeometryError as problem:
+        return [(WHOLE_MODEL, measure, unknown(0, measure.range[1], str(problem)))]
 
 
 def measure_surface(

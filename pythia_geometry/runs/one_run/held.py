@@ -34,7 +34,7 @@ from pythia_geometry.suites.checkpoint import Checkpoint
 
 
 class Held:
-    """The matrices of a few checkpoints of one run: of the last step, of this one, and of the one before."""
+    """What is kept of other steps of a run: matrices of the last, of this one, of the one before; one whole model."""
 
     def __init__(self, ledger: Ledger, loader: Loader) -> None:
         """Holds nothing yet."""
@@ -43,6 +43,7 @@ class Held:
         self._parameters: dict[str, dict[str, Tensor]] = {}
         self._needs_matrices = any(m.reads in (WEIGHT_PAIR, WEIGHT_TRIPLE) for m in of_two(ledger))
         self._needs_all = any(m.reads == SURFACE_PAIR for m in of_two(ledger))
+        self._second = replace(loader, model=None, checkpoint=None)
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keeps what is open now, where a measure of two may ask for it."""
@@ -83,6 +84,22 @@ class Held:
         """The model, whatever weights it holds now; the checkpoint's where it holds none."""
         return self._loader.model or self.model(checkpoint)
 
+    def second(self, checkpoint: Checkpoint) -> SuiteModel:
+        """A second model with a checkpoint's weights, beside the one that is open.
+
+        Raises:
+            CheckpointError: If they cannot be had or used.
+        """
+        return self._second.open(checkpoint, self._ledger.folder.path)
+
+    def keep_model(self, checkpoint: Checkpoint) -> None:
+        """Keeps the model of a checkpoint that is open as the second one; the next is opened in the other."""
+        first, second = self._loader, self._second
+        if first.checkpoint is checkpoint:
+            kept = (first.model, first.checkpoint, first.in_part)
+            first.model, first.checkpoint, first.in_part = second.model, second.checkpoint, second.in_part
+            second.model, second.checkpoint, second.in_part = kept
+
     def forget(self, checkpoint: Checkpoint | None) -> None:
         """Frees what nothing will ask for any more."""
         if checkpoint is not None:
@@ -112,6 +129,8 @@ def opened_for_pairs(ledger: Ledger, order: Sequence[Checkpoint]) -> set[str]:
                 continue
             if any(one not in ledger.done for one, _ in identities(ledger, measure, checkpoint, others)):
                 found |= {checkpoint.label, *(other.label for other in others if other)}
+    for edit in ledger.work.planned_edits(order, ledger.done):
+        found |= {place.label for place in (edit.checkpoint, edit.beside) if place}
     return found
 
 

@@ -23,9 +23,16 @@ from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.extraction.probes.text_cloud import TEXT
 from pythia_geometry.geometry.cloud import unknown
 from pythia_geometry.landscape.measured import SurfaceReading
-from pythia_geometry.measures import PATTERN, PREDICTIONS, RESIDUAL, WEIGHTS, Measure
+from pythia_geometry.measures import CIRCUITS, PATTERN, PREDICTIONS, RESIDUAL, WEIGHTS, Measure
 from pythia_geometry.runs.ledger import Ledger
-from pythia_geometry.runs.one_run.alone import NO_TEXT, WHOLE_MODEL, Decoded, measure_matrices, measure_surface
+from pythia_geometry.runs.one_run.alone import (
+    NO_TEXT,
+    WHOLE_MODEL,
+    Decoded,
+    measure_circuits,
+    measure_matrices,
+    measure_surface,
+)
 from pythia_geometry.runs.one_run.loader import Loader
 from pythia_geometry.runs.request import ONCE
 from pythia_geometry.runs.rows import (
@@ -147,7 +154,7 @@ class Measuring:
         decoded = Decoded(model, ledger.request.batch)
         for one in todo:
             ledger.progress.stage(checkpoint.label, one.key)
-            work = ledger.work.of_alone(checkpoint, one)
+            work = ledger.of_alone(checkpoint, one)
             rest = ledger.columns_alone(checkpoint, work)
             if one.rows is not None:
                 of = {"probe": one.rows.named, "task": one.rows.task}
@@ -159,6 +166,8 @@ class Measuring:
             elif one.measure.reads == PREDICTIONS:
                 nothing = [(WHOLE_MODEL, one.measure, unknown(0, one.measure.range[1], NO_TEXT))]
                 rows = ledger.geometry_rows(nothing, {**rest, "probe": TEXT})
+            elif one.measure.reads == CIRCUITS:
+                rows = ledger.geometry_rows(measure_circuits(model, one.measure), rest)
             elif one.loss is None:
                 rows = ledger.geometry_rows(measure_matrices(found, one.measure), rest)
             else:

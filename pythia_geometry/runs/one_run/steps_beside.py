@@ -81,7 +81,7 @@ def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: References, foun
         step = reference.step if reference else -1
         for encoded in ledger.run.probes:
             question = ledger.question(encoded.probe)
-            known = _known_step(recorded, question, measure)
+            known = known_step(recorded, question, measure)
             is_old = known == step and measure.name in recorded.get(question, {})
             if known > step or (is_old and ledger.is_of_format_1(checkpoint, encoded)):
                 continue
@@ -93,7 +93,7 @@ def _clouds(ledger: Ledger, checkpoint: Checkpoint, references: References, foun
                     if known >= 0:
                         continue
                     identity += NOT_KEPT
-            found.current.setdefault(question, {}).update({measure.name: identity, _with(measure): str(step)})
+            found.current.setdefault(question, {}).update({measure.name: identity, with_step(measure): str(step)})
             if identity not in ledger.done:
                 found.add(identity, _cloud_rows(ledger, measure, checkpoint, reference, (encoded, pair)))
 
@@ -139,11 +139,11 @@ def _weights(ledger: Ledger, held: Held, checkpoint: Checkpoint, references: Ref
         if measure.against not in references or not ledger.run.is_taken(measure, checkpoint):
             continue
         others = references[measure.against]
-        if _is_better(recorded.get(WHOLE, {}).get(_with(measure), ""), measure, others, checkpoint.step):
+        if _is_better(recorded.get(WHOLE, {}).get(with_step(measure), ""), measure, others, checkpoint.step):
             continue
         shown = {"capture": ledger.work.opened(checkpoint), "weights": checkpoint.weight_sha256}
         current = found.current.setdefault(WHOLE, shown)
-        current[_with(measure)] = " ".join(str(other.step if other else -1) for other in others)
+        current[with_step(measure)] = " ".join(str(other.step if other else -1) for other in others)
         for identity, loss in identities(ledger, measure, checkpoint, others):
             current[f"{measure.name} {loss.kind} {loss.task}" if loss else measure.name] = identity
             if identity in ledger.done:
@@ -222,10 +222,11 @@ def _theirs(held: Held, reference: Checkpoint | None, missing: str) -> tuple[Map
 # -- both ------------------------------------------------------------------------------------------------
 
 
-def _with(measure: Measure) -> str:
+def with_step(measure: Measure) -> str:
+    """Key of a question's record: the step that a measure compares with."""
     return f"{measure.name} with"
 
 
-def _known_step(recorded: Mapping[str, Mapping[str, str]], question: str, measure: Measure) -> int:
+def known_step(recorded: Mapping[str, Mapping[str, str]], question: str, measure: Measure) -> int:
     """The step that the tables compare with now; -1 where there is none."""
-    return int(recorded.get(question, {}).get(_with(measure), -1))
+    return int(recorded.get(question, {}).get(with_step(measure), -1))

@@ -13,6 +13,7 @@ from pythia_geometry.errors import CheckpointError
 from pythia_geometry.measures import BOTH_SIDES, LAST, NEXT, PREVIOUS
 from pythia_geometry.runs.fetching.ahead import Wanted
 from pythia_geometry.runs.ledger import WHOLE, Ledger, LostActivationsError
+from pythia_geometry.runs.one_run.edits import edit_heads
 from pythia_geometry.runs.one_run.held import Held, of_two, opened_for_pairs
 from pythia_geometry.runs.one_run.measuring import Measuring
 from pythia_geometry.runs.one_run.steps_beside import References, compare
@@ -57,14 +58,17 @@ class RunWalk:
         last, earlier = self._last_that_works()
         before: Checkpoint | None = None
         previous: Checkpoint | None = None
+        edited: Checkpoint | None = None
         for checkpoint in earlier:
             if self._one(checkpoint):
                 self._compare(checkpoint, {PREVIOUS: (previous,), LAST: (last,)})
+                edited = self._edited(checkpoint, edited)
                 self._look_ahead(before, previous, checkpoint)
                 self._ledger.forget(previous)
                 before, previous = previous, checkpoint
         if last is not None:
             self._compare(last, {PREVIOUS: (previous,), LAST: (last,)})
+            self._edited(last, edited)
             self._look_ahead(before, previous, last)
             self._look_ahead(previous, last, None)
             for checkpoint in filter(None, (previous, last)):
@@ -84,6 +88,15 @@ class RunWalk:
             self._mended(comparing)
         except CheckpointError:  # neither activations nor weights: unknown, with that reason
             comparing()
+
+    def _edited(self, checkpoint: Checkpoint, before: Checkpoint | None) -> Checkpoint | None:
+        """Runs probes while heads do something else; returns the last checkpoint at which that was done."""
+        try:
+            taken = edit_heads(self._ledger, self.measuring.loader, self.held, checkpoint, before)
+        except CheckpointError as error:  # the weights cannot be had again
+            self._ledger.progress.finished(checkpoint.label, str(error))
+            return before
+        return checkpoint if taken else before
 
     def _mended(self, reading: Callable[[], None]) -> None:
         """Does what reads cached activations; those that are damaged are made again first, of three files at most.

@@ -506,6 +506,33 @@ def test_measures_that_the_whole_walk_leaves_out_stay(serve: Serve, one: Served,
     assert all(UNCHECKED in detail for detail in found.checkpoints["detail"])  # the other measures were read in part
 
 
+def test_measures_of_weights_without_the_head_are_taken_again_with_it_and_not_taken_back(
+    serve: Serve,  # noqa: F811
+    one: Served,
+    tmp_path: Path,
+) -> None:
+    """What needs the output head has a row that says so, or none; a walk over files adds it."""
+    hub, out = serve(one.repository), tmp_path / "run"
+    asked = {"measures": ("weight_norm", "copying_score"), "steps": "0,2"}
+
+    def rows(tables: Tables, measure: str) -> pd.DataFrame:
+        return tables.geometry[tables.geometry["measure"] == measure]
+
+    in_part = walk(plan_of(one, hub, **asked), out)
+    scores = rows(in_part, "copying_score")
+    assert scores["value"].isna().all()
+    assert set(scores["reason"]) == {"the copying score needs the output head, which --fetch ranges leaves out"}
+    whole = walk(one.plan(hub, **asked), out)
+    with_head, without = (set(rows(tables, "weight_norm")["layer"]) for tables in (whole, in_part))
+    assert with_head - without == {"lm_head"}
+    assert without < with_head
+    assert rows(whole, "copying_score")["value"].notna().all()
+    assert len(rows(whole, "copying_score")) == 2 * 2 * 2  # steps, layers, heads
+    again = walk(plan_of(one, hub, **asked), out)
+    for measure in asked["measures"]:
+        pd.testing.assert_frame_equal(rows(again, measure), rows(whole, measure), check_exact=True)
+
+
 def test_ranges_add_steps_to_a_whole_walk_and_say_which(serve: Serve, one: Served, tmp_path: Path) -> None:  # noqa: F811
     hub, out = serve(one.repository), tmp_path / "run"
     walk(one.plan(hub, steps="0,143000"), out)
