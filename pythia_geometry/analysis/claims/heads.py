@@ -17,6 +17,7 @@ from pythia_geometry.analysis.claims.ruling import (
     IN_PART,
     REPLICATES,
     UNDECIDED,
+    Effect,
     Rule,
     Ruling,
     Truth,
@@ -67,7 +68,7 @@ def _of_units(units: pd.DataFrame, parameters: Mapping[str, int]) -> Ruling:
     )
     held = [part for part in parts.values() if part]
     word = REPLICATES if len(held) == len(parts) else IN_PART if held else DOES_NOT
-    return Ruling(word, value, units)
+    return Ruling(word, value, units, Effect(n_runs=int(cells.size().max())))
 
 
 def emergence_units(behaviour: pd.DataFrame) -> pd.DataFrame:
@@ -126,12 +127,14 @@ def together(evidence: Evidence) -> Ruling:
     if found.label == NO_TEST:
         return not_enough(f"{found.reasons[0]}; {_counts(found)}", rows)
     first = found.order
+    voted = first.pattern_first + first.behaviour_first
+    sign = f"sign test p = {first.p:.2g}" if voted else "no run has an order"
     value = (
         f"median |Δ| {found.median_distance:.1f} checkpoints, {found.within_one:.0%} within one, p = {found.p:.2g}; "
         f"pattern first in {first.pattern_first} runs, tied in {first.tied}, behaviour first in {first.behaviour_first}"
-        f" (sign test p = {first.p:.2g}); {_counts(found)}"
+        f" ({sign}); {_counts(found)}"
     )
-    return Ruling(_word(found), value, rows)
+    return Ruling(_word(found), value, rows, Effect(n_runs=found.n_runs))
 
 
 def _word(found: Coincidence) -> str:

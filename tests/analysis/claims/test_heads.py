@@ -7,6 +7,7 @@ import pytest
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.heads import RULES, survival_table
+from pythia_geometry.analysis.claims.operating import operating
 from pythia_geometry.analysis.claims.ruling import DOES_NOT, IN_PART, NOT_ENOUGH, REPLICATES, UNDECIDED
 from tests.analysis.made_up_heads import tables
 
@@ -29,6 +30,7 @@ def test_a_planted_coincidence_replicates_s2() -> None:
     found = RULES["together"](evidence(lambda *unit: (at[unit], at[unit] + 800)))
     assert found.verdict == REPLICATES
     assert "24 units of 8 runs tested" in found.value
+    assert found.effect.n_runs == 8
     assert (found.rows["p_adjusted"] >= found.rows["p_other_seed"]).all()
     assert len(found.rows) == 3
 
@@ -63,6 +65,15 @@ def test_abrupt_scattered_and_earlier_with_size_replicates_s1() -> None:
     found = RULES["scatter"](evidence(lambda m, s, t: (1.0, faster[m] * at[m, s, t]), models=tuple(SIZES), seeds=5))
     assert found.verdict == REPLICATES
     assert "larger models earlier" in found.value
+    assert found.effect.n_runs == 5
+
+
+@pytest.mark.parametrize("rule", ["scatter", "together"])
+def test_beside_a_verdict_stand_the_rates_of_its_own_number_of_seeds(rule: str) -> None:
+    said = operating(rule, 10)
+    assert said.startswith("with 10 runs: null: ")
+    assert "the paper's effect: replicates" in said
+    assert "not enough evidence" not in said
 
 
 def test_one_size_or_the_wrong_order_is_s1_in_part() -> None:
