@@ -98,7 +98,9 @@ def measure(
     Raises:
         PythiaGeometryError: If there is no such model, step or probe, or an argument is of a wrong type.
     """
-    plan = plan_suite(_suite(suite), replace(request or Request(), steps=_steps(steps)), _probes(probes))
+    at_hand, names = _probes(probes)
+    asked = replace(request or Request(), steps=_steps(steps))
+    plan = plan_suite(_suite(suite), replace(asked, probes=names) if names else asked, at_hand)
     if not isinstance(progress, bool):
         return walk(plan, out or default_out(plan), progress)
     with Bar(Console(stderr=True, quiet=not progress), sum(len(run.checkpoints) for run in plan.runs)) as bar:
@@ -113,12 +115,14 @@ def _suite(given: Suite | str | Path) -> Suite:
     return given
 
 
-def _probes(given: Sequence[Probe] | Sequence[str] | str | Path) -> Sequence[Probe]:
+def _probes(given: Sequence[Probe] | Sequence[str] | str | Path) -> tuple[list[Probe], tuple[str, ...]]:
+    """Probes at hand, and names; where only names are given they stay names, so that the manifest can keep them."""
     named = [given] if isinstance(given, str | Path | Probe) else list(given)
     if not all(isinstance(one, str | Path | Probe) for one in named):
         raise PythiaGeometryError(f"measure() needs probes or their names; got {given!r}. Such as pg.probes('core')")
-    texts = [str(one) for one in named if not isinstance(one, Probe)]
-    return [*(one for one in named if isinstance(one, Probe)), *(load_probes(texts) if texts else ())]
+    names = tuple(str(one) for one in named if not isinstance(one, Probe))
+    at_hand = [one for one in named if isinstance(one, Probe)]
+    return ([*at_hand, *load_probes(names)], ()) if at_hand and names else (at_hand, names)
 
 
 def _steps(given: str | int | Iterable[int]) -> str:

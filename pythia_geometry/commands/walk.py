@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pythia_geometry.commands.options import PATTERN_HELP, STAGE_HELP
-from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
+from pythia_geometry.errors import EXIT_GAPS, EXIT_OK, PythiaGeometryError
 
 WALK, MEASURE, RUNS, KEPT = (
     partial(typer.Option, rich_help_panel=group)
@@ -19,6 +19,9 @@ WALK, MEASURE, RUNS, KEPT = (
 
 Model = Annotated[
     list[str] | None, WALK("--model", "-m", help="pythia-SIZE, organisation/name, a folder, or offline. Repeatable.")
+]
+From = Annotated[
+    str, WALK("--from", help="Repeat the walks of a run folder, or of its manifest.json alone, in a new run folder.")
 ]
 Seeds = Annotated[str, WALK("--seeds", help="Seeds of a model: 3, 1-9, 0,3,5 or all (0: the original run).")]
 Steps = Annotated[str, WALK("--steps", "-s", help="all, log, last, numbers, a-b, a-b:stride, joined by commas.")]
@@ -122,6 +125,7 @@ def walk(
     offline: Offline = False,
     dry_run: DryRun = False,
     version: Version = False,
+    repeated: From = "",
 ) -> None:
     """Walks the chosen checkpoints (see the app's own help)."""
     if version:
@@ -131,6 +135,8 @@ def walk(
         raise typer.Exit(EXIT_OK)
     if context.invoked_subcommand is not None:
         return
+    if repeated:
+        _refuse_beside_from(context)
     if offline:  # the Hub client and its relatives read this when they are imported: not yet
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pythia_geometry.commands.walk_session import run_search, run_session, run_shard
@@ -165,11 +171,30 @@ def walk(
         harness=HarnessOptions(None if fewshot == -1 else fewshot, limit, include),
         contexts=contexts,
     )
-    if search:
+    if repeated:
+        from pythia_geometry.commands.repeating import repeat
+
+        has_gaps = repeat(repeated, request, out, dry_run)
+    elif search:
         has_gaps = run_search(request, out, search, shard, dry_run)
     else:
         has_gaps = run_shard(request, out, shard, dry_run) if shard else run_session(request, out, dry_run)
     raise typer.Exit(EXIT_GAPS if has_gaps else EXIT_OK)
+
+
+BESIDE_FROM = {"repeated", "out", "device", "executor", "disk", "keep_weights", "include", "offline", "dry_run"}
+"""What may be typed beside `--from`: where to run and to write. All else is the manifest's."""
+
+
+def _refuse_beside_from(context: typer.Context) -> None:
+    source = context.get_parameter_source
+    typed = [p for p in context.command.params if p.name and getattr(source(p.name), "name", "") == "COMMANDLINE"]
+    for option in typed:
+        if option.name not in BESIDE_FROM:
+            raise PythiaGeometryError(
+                f"--from repeats a walk as its manifest says, and {option.opts[0]} says something else. Leave out one "
+                "of them"
+            )
 
 
 def _seeds(text: str) -> tuple[int, ...] | str:

@@ -38,9 +38,17 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
     Raises:
         PythiaGeometryError: For whatever the user can mend.
     """
-    console = open_console()
     plan = make_plan(request)
-    folder = _show(console, plan, plan, out)
+    return run_planned(open_console(), plan, Path(out) if out else default_out(plan), dry_run)
+
+
+def run_planned(console: Console, plan: Plan, folder: Path, dry_run: bool) -> bool:
+    """Prints a plan and walks it, and says whether something is missing from the result.
+
+    Raises:
+        PythiaGeometryError: For whatever the user can mend.
+    """
+    _show(console, plan, plan, folder)
     if dry_run:
         gaps = [gap for run in plan.runs for gap in run.gaps]
         for gap in gaps[:MAX_GAPS]:
@@ -120,7 +128,8 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
     console = open_console()
     plan = make_plan(request)
     share = shard.of(plan)
-    folder = _show(console, plan, share, out)
+    folder = Path(out) if out else default_out(plan)
+    _show(console, plan, share, folder)
     return False if dry_run else walk_share(console, plan, shard, folder)
 
 
@@ -173,13 +182,11 @@ def machine_rate(request: Request) -> float:
     return measured_flops_per_second(request.resolved_device, request.dtype) * len(set(request.devices))
 
 
-def _show(console: Console, plan: Plan, share: Plan, out: str) -> Path:
-    """Prints what will be done; returns the run folder."""
-    folder = Path(out) if out else default_out(plan)
+def _show(console: Console, plan: Plan, share: Plan, folder: Path) -> None:
+    """Prints what will be done."""
     todo, rate = left_to_do(plan, share, folder), machine_rate(plan.request)
     words = (dear_words, edit_words)
     dear = [cost(run, plan.request, todo[run.name].checkpoints, rate) for run in share.runs for cost in words]
     show_plan(console, share, todo, folder, rate, [line for line in dear if line])
     for said in changed_inputs(RunFolder(folder).manifest(), plan):
         console.print(said, style="yellow", highlight=False, markup=False)
-    return folder

@@ -13,11 +13,17 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.probes import SHUFFLED, Probe
 from pythia_geometry.measures import MEASURES
 from pythia_geometry.runs.plan import Plan, RunPlan
+from pythia_geometry.runs.recipe import recipe_of
 from pythia_geometry.runs.request import LOCAL
 from pythia_geometry.store.inputs import CONFIGS, IDS, NEWEST, READING, REPLACED, VERSIONS
 from pythia_geometry.suites.checkpoint import Checkpoint
 
 _PACKAGES = ("torch", "transformers", "huggingface-hub", "safetensors", "tokenizers", "numpy", "pyarrow", "pandas")
+
+
+def installed_versions() -> dict[str, str]:
+    """Of this package and of those that decide last digits."""
+    return {"pythia_geometry": version("pythia-geometry"), **{name: version(name) for name in _PACKAGES}}
 
 
 def updated_manifest(old: Mapping[str, Any], plan: Plan, replaced: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -33,12 +39,13 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan, replaced: Mapping[str, 
             f"This run folder holds {', '.join(sorted(held))}, not {', '.join(sorted(names))}. Pass another --out"
         )
     _check_sources(old, plan)
-    request = plan.request
+    request, installed = plan.request, installed_versions()
     walk = {
-        "pythia_geometry": version("pythia-geometry"),
+        "pythia_geometry": installed["pythia_geometry"],
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: installed[name] for name in _PACKAGES},
+        "recipe": recipe_of(plan),
         "settings": {
             "dtype": request.dtype,
             "device": ",".join(request.devices) if request.executor == LOCAL else request.device,
@@ -56,7 +63,7 @@ def updated_manifest(old: Mapping[str, Any], plan: Plan, replaced: Mapping[str, 
     }
     walks = [*old.get("walks", []), *([walk] if walk not in old.get("walks", []) else [])]
     return {
-        **walk,
+        **{name: facts for name, facts in walk.items() if name != "recipe"},
         "walks": walks,
         "runs": {**old.get("runs", {}), **{run.name: _run_facts(run) for run in plan.runs}},
         "probes": {**old.get("probes", {}), **_probe_facts(plan)},

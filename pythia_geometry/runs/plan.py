@@ -192,7 +192,9 @@ def _apart(runs: tuple[RunPlan, ...], request: Request) -> tuple[RunPlan, ...]:
 
 def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> Plan:
     """A plan for one suite, and perhaps probes, that are already at hand."""
-    return Plan(request, (_plan_run(suite, request, probes),))
+    run = _plan_run(suite, request, probes)
+    asked = replace(request, models=(suite.origin,), seeds=(suite.seed,) if suite.seeds else ())
+    return Plan(replace(asked, probes=tuple(p.name for p in probes) or request.probes), (run,))
 
 
 def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> RunPlan:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pythia_geometry.report import charts
+from pythia_geometry.report.methods import methods
 from pythia_geometry.report.page.html_parts import command, folded, paragraph, result_table, table, text
 from pythia_geometry.report.page.inputs import Source
 from pythia_geometry.report.style import WIDTHS
@@ -41,6 +42,7 @@ def sections(sources: Sequence[Source], drawn: Set[str]) -> list[Section]:
     made += [Section(name, title, paragraph(words, "note")) for name, title, words in _FIGURES if name in drawn]
     absent = [f"{title}: {how}" for name, title, how in _ABSENT if name not in drawn]
     made.append(Section("floors", "Floors", _floors(sources)))
+    made.append(Section("methods", "Methods, to paste into a paper", _methods(sources)))
     made.append(Section("next", "What to type next", _next(sources, absent)))
     return made
 
@@ -166,6 +168,13 @@ def _floors(sources: Sequence[Source]) -> str:
     if summary.empty:
         return paragraph("There is no summary.csv: the walk's command writes it when it ends. Type it again.")
     return folded("summary.csv", table(summary, "summary"))
+
+
+def _methods(sources: Sequence[Source]) -> str:
+    said = [
+        (s.path.name, "".join(map(paragraph, methods(s.manifest, s.tables.checkpoints, s.results)))) for s in sources
+    ]
+    return said[0][1] if len(said) == 1 else "".join(folded(name, content) for name, content in said)
 
 
 def _next(sources: Sequence[Source], absent: Sequence[str]) -> str:
