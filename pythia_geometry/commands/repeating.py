@@ -120,8 +120,7 @@ def _recipes(manifest: Mapping[str, Any], given: str) -> list[Any]:
 def _here(request: Request, typed: Request) -> Request:
     """A recipe's request with what was typed of where to run."""
     device = request.device if typed.device == AUTO_DEVICE else typed.device
-    where = {"disk": typed.disk, "keep_weights": typed.keep_weights, "executor": typed.executor}
-    return replace(request, device=device, **where)
+    return replace(request, device=device, disk=typed.disk, keep_weights=typed.keep_weights, executor=typed.executor)
 
 
 def _differences(manifest: Mapping[str, Any], plan: Plan) -> Iterator[str]:
