@@ -51,16 +51,12 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 def walk(hub: LocalHub, folder: Path) -> tuple[int, str]:
     steps = ",".join(map(str, STEPS))
-    words = [
-        "--model",
-        "pythia-14m",
-        "--steps",
-        steps,
-        "--probes",
-        "syntax/agreement_0",
-        "--out",
-        str(folder / "run"),
-    ]
+    chosen = ["--model", "pythia-14m", "--steps", steps, "--probes", "syntax/agreement_0"]
+    return typed(hub, folder, *chosen, "--out", str(folder / "run"))
+
+
+def typed(hub: LocalHub, folder: Path, *words: str) -> tuple[int, str]:
+    """Runs the command in a new Python, with a Hub cache of its own."""
     code = f"import sys\nfrom pythia_geometry.cli import main\nsys.argv = {['pythia-geom', *words]!r}\nmain()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -170,3 +166,13 @@ def test_second_walk_fetches_no_weights_and_a_served_branch_is_filled_in(
     found = pd.read_parquet(walked.out / "checkpoints.parquet").set_index("step")
     assert set(found["status"]) == {"ok"}
     assert found.loc[512, "weight_sha256"] == weights(repository, 512)
+
+
+def test_the_walk_repeats_from_its_manifest_alone(walked: Walked, hub: LocalHub, tmp_path: Path) -> None:
+    sent = tmp_path / "sent.json"
+    sent.write_bytes((walked.out / "manifest.json").read_bytes())
+    code, said = typed(hub, tmp_path, "--from", str(sent), "--out", str(tmp_path / "again"))
+    assert code == walked.code, said
+    for name in ("geometry", "behaviour", "answers", "checkpoints"):
+        again, first = (pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path / "again", walked.out))
+        pd.testing.assert_frame_equal(again, first, check_exact=True, obj=name)
