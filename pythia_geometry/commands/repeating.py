@@ -50,24 +50,24 @@ def repeat(given: str, typed: Request, out: str, dry_run: bool) -> bool:
     console = open_console()
     manifest, home = read_manifest_of(given)
     recipes = _recipes(manifest, given)
-    has_gaps, folder = False, Path(out)
-    for number, recipe in enumerate(recipes, start=1):
-        request = _here(request_of(recipe, home, typed.harness.include), typed)
+    requests = [_here(request_of(recipe, home, typed.harness.include), typed) for recipe in recipes]
+    plans = []
+    # All are planned before the first is walked, so that a fault in the last leaves nothing behind.
+    for number, request in enumerate(requests, start=1):
         _say(console, f"Repeats walk {number} of {len(recipes)} of {given}: {spoken(request)}")
-        plan = make_plan(request)
-        for said in _differences(manifest, plan):
+        plans.append(make_plan(request))
+        for said in _differences(manifest, plans[-1]):
             _say(console, said)
-        folder = Path(out) if out else default_out(plan).with_name(default_out(plan).name + AGAIN)
-        if folder.expanduser().resolve() == home:
-            raise PythiaGeometryError(
-                f"{folder} is the run itself. Pass --out with a new folder; to continue the run, type its own command"
-            )
-        has_gaps |= run_planned(console, plan, folder, dry_run)
-    for name in _kept(home) if absolute(given).is_dir() else ():
-        _say(
-            console, f"No walk makes what was kept in {RESULTS}/ of {name}. Type it again: pythia-geom {name} {folder}"
+    usual = default_out(plans[0])
+    folder = Path(out) if out else usual.with_name(usual.name + AGAIN)
+    if folder.expanduser().resolve() == home:
+        raise PythiaGeometryError(
+            f"{folder} is the run itself. Pass --out with a new folder; to continue the run, type its own command"
         )
-    return has_gaps
+    gaps = [run_planned(console, plan, folder, dry_run) for plan in plans]
+    for name in _kept(home) if absolute(given).is_dir() else ():
+        _say(console, f"No walk makes the {RESULTS}/ of {name}. Type it again: pythia-geom {name} {folder}")
+    return any(gaps)
 
 
 def _kept(home: Path) -> list[str]:

@@ -117,6 +117,14 @@ def test_another_probe_of_that_name_is_refused(run: Path, tmp_path: Path, comman
     assert not (tmp_path / "again").exists()
 
 
+def test_a_fault_of_the_last_walk_is_found_before_the_first_begins(run: Path, tmp_path: Path, command: Command) -> None:
+    write_probes(tmp_path / "other.jsonl", rows("third", 6, seed=1))
+    code, said = command("--from", str(run), "--out", str(tmp_path / "again"))
+    assert code == 2
+    assert "other/third:shuffled is not the one" in said
+    assert not (tmp_path / "again").exists()
+
+
 def test_other_weights_versions_and_steps_are_said(
     run: Path, suite: SuiteOnDisk, tmp_path: Path, command: Command
 ) -> None:
