@@ -142,6 +142,11 @@ def _differences(manifest: Mapping[str, Any], plan: Plan) -> Iterator[str]:
         ids = _part(_part(newest, IDS), run.name)
         if moved := [e.probe.name for e in run.probes if ids.get(e.probe.name, e.sha256[:16]) != e.sha256[:16]]:
             yield f"{run.name}: the tokenizer gives other token ids than then in {len(moved)} tasks ({moved[0]} …)."
+        came = [c.step for c in run.usable if c.label not in weights]
+        went = [c.step for c in run.checkpoints if c.label in weights and not c.files]
+        for steps, how in ((came, "was not served then, and is now"), (went, "was served then, and is not now")):
+            if steps:
+                yield f"{run.name}: step {', '.join(map(str, steps[:5]))}{' …' if len(steps) > 5 else ''} {how}."
         renewed = [step for step, is_same in agreement(weights, run).items() if not is_same]
         if renewed:
             named = ", ".join(map(str, renewed[:5])) + (" …" if len(renewed) > 5 else "")

@@ -130,6 +130,7 @@ def test_other_weights_versions_and_steps_are_said(
 ) -> None:
     write_step(suite.folder, 2, seed=9)
     write_step(suite.folder, 8, seed=10)  # a later step, which `log` and `all` would take too
+    edit(run / "manifest.json", lambda m: m["weights"].pop("tiny@step4"))
     edit(run / "manifest.json", lambda m: m["versions"].update(torch="1.0"))
     edit(run / "manifest.json", lambda m: m["newest"]["versions"].update(rankme="1"))
     (run / "results").mkdir()
@@ -137,6 +138,7 @@ def test_other_weights_versions_and_steps_are_said(
     code, said = command("--from", str(run), "--out", str(tmp_path / "again"))
     assert code == 0, said
     assert "tiny: other weights than then at 1 steps (2)" in said
+    assert "tiny: step 4 was not served then, and is now." in said
     assert "torch '1.0', here" in said
     assert "Defined otherwise in this version: rankme." in said
     assert f"pythia-geom precursors {tmp_path / 'again'}" in said

@@ -90,6 +90,16 @@ def weights(repository: Repository, step: int) -> str:
     return hashlib.sha256(b"".join(commit.files["model.safetensors"].blob.chunks())).hexdigest()
 
 
+def test_the_walk_repeats_from_its_manifest_alone(walked: Walked, hub: LocalHub, tmp_path: Path) -> None:
+    sent = tmp_path / "sent.json"
+    sent.write_bytes((walked.out / "manifest.json").read_bytes())
+    code, said = typed(hub, tmp_path, "--from", str(sent), "--out", str(tmp_path / "again"))
+    assert code == walked.code, said
+    for name in ("geometry", "behaviour", "answers", "checkpoints"):
+        again, first = (pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path / "again", walked.out))
+        pd.testing.assert_frame_equal(again, first, check_exact=True, obj=name)
+
+
 def test_missing_branch_is_a_gap(walked: Walked) -> None:
     assert walked.code == 3, walked.said
     assert "EleutherAI/pythia-14m has no branch step512" in walked.said
@@ -166,13 +176,3 @@ def test_second_walk_fetches_no_weights_and_a_served_branch_is_filled_in(
     found = pd.read_parquet(walked.out / "checkpoints.parquet").set_index("step")
     assert set(found["status"]) == {"ok"}
     assert found.loc[512, "weight_sha256"] == weights(repository, 512)
-
-
-def test_the_walk_repeats_from_its_manifest_alone(walked: Walked, hub: LocalHub, tmp_path: Path) -> None:
-    sent = tmp_path / "sent.json"
-    sent.write_bytes((walked.out / "manifest.json").read_bytes())
-    code, said = typed(hub, tmp_path, "--from", str(sent), "--out", str(tmp_path / "again"))
-    assert code == walked.code, said
-    for name in ("geometry", "behaviour", "answers", "checkpoints"):
-        again, first = (pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path / "again", walked.out))
-        pd.testing.assert_frame_equal(again, first, check_exact=True, obj=name)
