@@ -79,6 +79,17 @@ def write_pages(
             rows.to_csv(folder / "rows" / f"{claim}-{name}.csv", index=False)
 
 
+def rows_table(traced: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    """The rows behind all verdicts in one table, by claim and evidence; what a claim has no column for is missing."""
+    frames = [rows.assign(claim=claim, evidence=name) for (claim, name), rows in traced.items() if len(rows)]
+    if not frames:
+        return pd.DataFrame(columns=["claim", "evidence"])
+    whole = pd.concat([frame.astype(object) for frame in frames], ignore_index=True).infer_objects()
+    mixed = whole.select_dtypes("object").columns
+    whole[mixed] = whole[mixed].map(lambda value: None if value is None or value != value else str(value))
+    return whole[["claim", "evidence", *(name for name in whole if name not in ("claim", "evidence"))]]
+
+
 def lab_evidence() -> Evidence:
     """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
     reference = read_reference()

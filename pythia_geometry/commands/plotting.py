@@ -13,7 +13,7 @@ from pythia_geometry.analysis.events.collapse import COLLAPSES, WHOLE, collapses
 from pythia_geometry.analysis.events.summary import summarise
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.report import charts
+from pythia_geometry.report import charts, result_charts
 from pythia_geometry.report.captions import caption, left_out
 from pythia_geometry.report.drawing import FORMATS, save_as
 from pythia_geometry.report.latex import latex_table
@@ -157,7 +157,7 @@ def _lag(sources: Sequence[Source], choice: Choice, width: Width) -> Drawn:
     if choice.measures:
         rows = rows[rows["measure"].isin(choice.measures)]
     _refuse_nothing(rows)
-    return charts.lag(rows, width, DELTA), rows, ""
+    return result_charts.lag(rows, width, DELTA), rows, ""
 
 
 _DRAWN: dict[str, Callable[[Sequence[Source], Choice, Width], Drawn]] = {

@@ -10,6 +10,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.loading.device_names import names_several
 from pythia_geometry.report.belief import belief
 from pythia_geometry.report.outcome import write_outcome
+from pythia_geometry.report.page.page import save_page
 from pythia_geometry.runs.dear_cost import dear_words, edit_words
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.manifest import changed_inputs, updated_manifest
@@ -65,9 +66,15 @@ def walk_all(console: Console, plan: Plan, folder: Path) -> bool:
     with Bar(console, sum(len(run.checkpoints) for run in plan.runs)) as bar:
         tables = walk(plan, folder, bar)
     summary, pictures = write_outcome(RunFolder(folder), tables, position)
+    has_rows = not (tables.geometry.empty and tables.behaviour.empty)
+    page = save_page([folder]) if has_rows else None
     show_outcome(console, summary[summary["position"] == position], pictures, folder)
     asked = tables.geometry[tables.geometry["measure"].isin([measure.name for measure in plan.request.chosen])]
     show_belief(console, belief(asked), folder)
+    if page:
+        console.print(
+            f"page     {page} (open it in a browser: it says what to type next)", highlight=False, markup=False
+        )
     chosen = {(c.model, c.seed, c.step) for run in plan.runs for c in run.checkpoints}
     rows = tables.checkpoints[tables.checkpoints["status"] != OK]
     bad = [key for key in zip(rows["model"], rows["seed"], rows["step"], strict=True) if key in chosen]

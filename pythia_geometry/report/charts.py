@@ -13,7 +13,8 @@ import altair as alt
 import pandas as pd
 
 from pythia_geometry.measures import LOG
-from pythia_geometry.report.marks import cells, lines, strip
+from pythia_geometry.report.line_ends import ROOM, end_names, line_ends
+from pythia_geometry.report.marks import LEGEND, cells, lines, strip, value_scale
 from pythia_geometry.report.points import scale_of, unit_of
 from pythia_geometry.report.style import (
     INK,
@@ -23,6 +24,7 @@ from pythia_geometry.report.style import (
     WIDTHS,
     Width,
     printed,
+    step_axis,
     step_ticks,
 )  # fmt: skip
 
@@ -106,7 +108,7 @@ def floors(summary: pd.DataFrame, width: Width = COLUMN) -> Any:
         base.mark_rule(color=INK).encode(x=x, x2="start:Q", y=y),
         base.mark_point(filled=True, color=PALETTE[0], size=25, opacity=1).encode(x=x, y=y),
         base.mark_point(filled=False, color=PALETTE[1], size=25, opacity=1).encode(x="start:Q", y=y),
-    ).properties(width=width.points - 95, height=alt.Step(10))
+    ).properties(width=width.points - 95, height=max(20, 10 * len(set(name))))
     return printed(chart, width)
 
 
@@ -131,28 +133,6 @@ def order(collapses: pd.DataFrame, width: Width = COLUMN) -> Any:
     return printed(alt.layer(dots, middle).properties(width=width.points - 70, height=alt.Step(18)), width)
 
 
-def lag(legs: pd.DataFrame, width: Width = COLUMN, least: float = 0.0) -> Any:
-    """The task-matched lag of each leg with its 90 % interval; right of the dashed line geometry moves first.
-
-    Args:
-        legs: The result `precursors-legs`.
-        width: As printed.
-        least: The smallest lag that counts, in decades of steps; a dotted line.
-    """
-    name = [f"{r.model}, {r.measure}, {r.metric}" for r in legs.itertuples()]
-    base = alt.Chart(records(legs.assign(name=name), ["name", "lag", "lower", "upper", "p_specific", "says"]))
-    y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=width.points // 2))
-    x = alt.X("lag:Q", title="lag in decades of steps; over 0: geometry first")
-    rule = alt.Chart(alt.Data(values=[{"at": 0.0}])).mark_rule(strokeDash=[4, 3], color=INK).encode(x="at:Q")
-    line = alt.Chart(alt.Data(values=[{"at": least}])).mark_rule(strokeDash=[1, 2], color=INK).encode(x="at:Q")
-    drawn = alt.layer(
-        rule, line,
-        base.mark_rule(color=PALETTE[0], strokeWidth=1.5).encode(x="lower:Q", x2="upper:Q", y=y),
-        base.mark_point(filled=True, size=30, color=PALETTE[0], opacity=1).encode(x=x, y=y),
-    )  # fmt: skip
-    return printed(drawn.properties(width=width.points // 2 - 10, height=alt.Step(16)), width)
-
-
 def first_lines(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
     """The rows of the first lines, as many as can be told apart."""
     return frame[frame[by].isin(list(dict.fromkeys(frame[by]))[:MAX_LINES])]
@@ -174,8 +154,13 @@ def _panel(rows: pd.DataFrame, by: str, names: Sequence[str], title: str, width:
     last = float(rows["step"].max()) if len(rows) else 1.0
     data = records(rows, ["run", "name", "step", "value", "low", "high", "n", "chance", "reason"])
     several = rows.groupby("name")["run"].nunique().max() > 1 if len(rows) else False
-    chart = lines(data, (title, LOG if log else "linear"), (step_ticks(last), last), names, bool(several))
-    return chart.properties(width=width.points - 48, height=round(width.points * 0.36))
+    kind, steps, height = LOG if log else "linear", (step_ticks(last), last), round(width.points * 0.36)
+    chart = lines(data, (title, kind), steps, names, bool(several))
+    if len(rows) and not several:  # seeds end at several places: theirs is the legend
+        y = alt.Y("value:Q", title=title, scale=value_scale(kind, nice=False))
+        color = alt.Color("name:N", title=None, sort=None, legend=LEGEND, scale=alt.Scale(domain=names, range=PALETTE))
+        chart = alt.layer(chart, end_names(line_ends(rows, height, log), step_axis(*steps), y, color))
+    return chart.properties(width=width.points - 48 - ROOM, height=height)
 
 
 def _maps(frame: pd.DataFrame, width: Width) -> Any:

@@ -24,6 +24,7 @@ from pythia_geometry.report.drawing import drawn
 spec, endings, scale = json.load(sys.stdin)
 print(json.dumps({k: base64.b64encode(v).decode() for k, v in drawn(spec, endings, scale).items()}))
 """
+_BUNDLED_APART = "import json, sys, vl_convert; print(json.dumps(vl_convert.javascript_bundle(json.load(sys.stdin))))"
 
 
 def save(chart: Any) -> dict[str, bytes]:
@@ -43,6 +44,17 @@ def save_as(chart: Any, ending: str) -> bytes:
     """
     kind = ending.lstrip(".")
     return _anywhere(chart.to_dict(), (kind,), _PRINT_SCALE)[kind]
+
+
+def bundle(script: str) -> str:
+    """Vega, Vega-Lite and Vega-Embed with a script that uses them, as one script for a browser.
+
+    Raises:
+        MachineError: As `save`.
+    """
+    if not _is_limited():
+        return str(vl_convert.javascript_bundle(script))
+    return str(json.loads(_apart(_BUNDLED_APART, json.dumps(script))))
 
 
 def drawn(spec: dict[str, Any], endings: Sequence[str], scale: float) -> dict[str, bytes]:
@@ -70,11 +82,16 @@ def _is_limited() -> bool:
 
 def _drawn_apart(spec: dict[str, Any], endings: Sequence[str], scale: float) -> dict[str, bytes]:
     """The same in another process, which may die of it."""
-    command, given = [sys.executable, "-c", _APART], json.dumps([spec, list(endings), scale])
+    made = json.loads(_apart(_APART, json.dumps([spec, list(endings), scale])))
+    return {ending: base64.b64decode(content) for ending, content in made.items()}
+
+
+def _apart(program: str, given: str) -> str:
+    command = [sys.executable, "-c", program]
     made = subprocess.run(command, input=given, capture_output=True, text=True)  # noqa: S603 - our own text
     if made.returncode != 0:
         raise MachineError(
             "The pictures cannot be drawn: the library that draws them needs more address space than this shell allows "
             "(ulimit -v). Tables and verdicts are whole. For pictures, type the same command after: ulimit -v unlimited"
         )
-    return {ending: base64.b64decode(content) for ending, content in json.loads(made.stdout).items()}
+    return made.stdout

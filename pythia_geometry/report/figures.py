@@ -9,10 +9,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-INK, FAINT = "#222222", "#d9d9d9"
+from pythia_geometry.report.style import DASHES, INK, PALETTE, SHAPES, STEP_TITLE, step_axis, step_ticks
+
+FAINT = "#d9d9d9"
 FONT = "Helvetica, Arial, sans-serif"
-PALETTE = ["#3b6fb6", "#e07b39", "#4d9d6a", "#c2427a", "#7a5fb0", "#8c6d46", "#2aa1a6", "#b4a03b"]
-TICKS = [0, 10, 100, 1_000, 10_000, 100_000]
 ROUND = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 SHORT_STEP = "datum.value < 1000 ? format(datum.value, 'd') : format(datum.value / 1000, '~g') + 'k'"
 METRICS = {"accuracy": "accuracy", "log_prob": "log-prob. of target (nats)"}
@@ -39,7 +39,8 @@ def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "ran
     rows = rows[_among(rows, tasks)]
     rows = rows.assign(panel=_panel(rows, tasks))
     steps = sorted(rows["step"].unique())
-    top = max(float(rows["value"].max()), 2.0) if len(rows) else 2.0
+    low, top = (float(rows["value"].min()), float(rows["value"].max())) if len(rows) else (1.0, 2.0)
+    top = max(top, 1.05 * low)
     layers = list(rows.sort_values("layer_index", ascending=False)["layer"].unique())
     cells = alt.Chart(_records(rows, ["step", "layer", "panel", "value", "error", "ceiling", "n"])).mark_rect()
     panels = cells.encode(
@@ -47,9 +48,11 @@ def heat_map(geometry: pd.DataFrame, run: str, tasks: Pairs, measure: str = "ran
         y=alt.Y("layer:N", sort=layers, title=None),
         color=alt.Color(
             "value:Q",
-            scale=alt.Scale(type="log", scheme="viridis", domain=[1, top], nice=False),
+            scale=alt.Scale(type="log", scheme="viridis", domain=[low, top], nice=False),
             title="RankMe" if measure in CONVENTIONS else measure,
-            legend=alt.Legend(gradientLength=180, format="~g", values=[v for v in ROUND if v <= top]),
+            legend=alt.Legend(
+                gradientLength=180, format="~g", values=[v for v in ROUND if low <= v <= top] or [low, top]
+            ),
         ),
         tooltip=["step:O", "layer:N", "value:Q", "error:Q", "ceiling:Q", "n:Q"],
     ).properties(
@@ -89,15 +92,16 @@ def curves(geometry: pd.DataFrame, behaviour: pd.DataFrame, run: str, tasks: Pai
         *((spoken[spoken["metric"] == metric], title, False) for metric, title in METRICS.items() if not is_mute),
     ]
     panels = [
-        _panel_lines(rows, tasks, title, log, ("training step" if i == len(shown) - 1 else None, last_step))
+        _panel_lines(rows, tasks, title, log, (STEP_TITLE if i == len(shown) - 1 else None, last_step))
         for i, (rows, title, log) in enumerate(shown)
     ]
-    subtitle = f"{_position(final)}, after the final norm; bands: one standard error over prompts; n = 1 seed"
+    subtitle = f"{_position(final)}, after the final norm; {_share(geometry, tasks)}; bands: one standard error over "
+    subtitle += "prompts; dotted: chance; n = 1 seed"
     title = "Geometry (no behaviour was read)" if is_mute else "Geometry and behaviour"
     return _styled(alt.vconcat(*panels, spacing=14), f"{title} — {run}", subtitle)
 
 
-def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_axis: tuple[str | None, int]) -> Any:
+def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, steps: tuple[str | None, int]) -> Any:
     rows = rows.dropna(subset=["value"])
     rows = rows.assign(name=_panel(rows, tasks))
     rows = rows.assign(low=rows["value"] - rows["error"], high=rows["value"] + rows["error"])
@@ -106,17 +110,16 @@ def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_a
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
     if rows.empty:
         scale = alt.Scale(domain=[1, 10])  # a scale without data has no size
-    legend = alt.Legend(symbolOpacity=1, symbolType="stroke", symbolStrokeWidth=4)
-    color = alt.Color(
-        "name:N",
-        sort=_names(tasks),
-        scale=alt.Scale(domain=_names(tasks) or ["no task"], range=PALETTE),
-        title=None,
-        legend=legend,
-    )
-    step_scale = alt.Scale(type="symlog", constant=8, domain=[0, step_axis[1]], nice=False)
-    x = alt.X("step:Q", scale=step_scale, title=step_axis[0], axis=alt.Axis(values=TICKS, labelExpr=SHORT_STEP))
-    base = alt.Chart(_records(rows, ["step", "name", "value", "low", "high"]))
+    color, dash, shape = (
+        channel(
+            "name:N", title=None, sort=None, legend=alt.Legend(symbolOpacity=1, symbolStrokeWidth=2),
+            scale=alt.Scale(domain=_names(tasks) or ["no task"], range=list(look)),
+        )
+        for channel, look in ((alt.Color, PALETTE), (alt.StrokeDash, DASHES), (alt.Shape, SHAPES))
+    )  # fmt: skip
+    x = step_axis(step_ticks(steps[1]), steps[1], steps[0])
+    rows = rows if "chance" in rows else rows.assign(chance=np.nan)
+    base = alt.Chart(_records(rows, ["step", "name", "value", "low", "high", "chance"]))
     band = base.mark_area(opacity=0.18).encode(
         x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=color
     )
@@ -124,10 +127,15 @@ def _panel_lines(rows: pd.DataFrame, tasks: Pairs, title: str, log: bool, step_a
         x=x,
         y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g")),
         color=color,
+        strokeDash=dash,
         tooltip=["name:N", "step:Q", "value:Q"],
     )
-    dots = base.mark_circle(size=11, opacity=1).encode(x=x, y=alt.Y("value:Q", scale=scale), color=color)
-    return alt.layer(band, line, dots).properties(width=680, height=150)
+    dots = base.mark_point(size=14, opacity=1, filled=True)
+    layers = [band, line, dots.encode(x=x, y=alt.Y("value:Q", scale=scale), color=color, shape=shape)]
+    if rows["chance"].notna().any():
+        chance = base.mark_line(strokeWidth=0.8, strokeDash=[1, 2], interpolate="step-after")
+        layers.insert(1, chance.encode(x=x, y=alt.Y("chance:Q", title=title, scale=scale), color=color))
+    return alt.layer(*layers).properties(width=680, height=150)
 
 
 def _styled(chart: Any, title: str, subtitle: str) -> Any:
@@ -149,6 +157,11 @@ def _styled(chart: Any, title: str, subtitle: str) -> Any:
         .configure_legend(labelFontSize=12, titleFontWeight="normal")
         .configure_view(stroke=None)
     )  # fmt: skip
+
+
+def _share(geometry: pd.DataFrame, tasks: Pairs) -> str:
+    held = len(geometry[["probe", "task"]].drop_duplicates())
+    return f"{len(set(tasks))} of {held} tasks"
 
 
 def _among(frame: pd.DataFrame, tasks: Pairs) -> pd.Series[bool]:

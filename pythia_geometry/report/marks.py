@@ -51,7 +51,7 @@ def lines(
     shape = _scaled(alt.Shape, SHAPES, names)
     tooltip = ["name:N", "run:N", "step:Q", "value:Q", "low:Q", "high:Q", "n:Q", "chance:Q", "reason:N"]
     hollow = alt.condition("datum.reason", alt.value(0), alt.value(1))
-    edge = alt.Stroke("name:N", scale=look["color"].scale, sort=None, legend=None)
+    edge = _scaled(alt.Stroke, PALETTE, names)
     dots = base.mark_point(size=9, strokeWidth=0.8, filled=True).encode(
         x=x, y=up, color=look["color"], stroke=edge, fillOpacity=hollow, shape=shape, detail="run:N", tooltip=tooltip
     )

@@ -6,12 +6,15 @@ from typing import Any
 
 import altair as alt
 
-from pythia_geometry.report.figures import INK, _sparse_axis, _styled
+from pythia_geometry.report.figures import _sparse_axis, _styled
+from pythia_geometry.report.style import INK
 from pythia_geometry.suites.checkpoint import MISSING, SUSPECT, WRONG
 from pythia_geometry.suites.doctor.continuity import DETOUR_ALARM, LINEAGE_ALARM, Continuity
 from pythia_geometry.suites.doctor.verdicts import EXPECTED, TRUST, VERDICTS, Diagnosis, verdict_of
 
-COLOURS = {TRUST: "#4d9d6a", EXPECTED: "#b5d9c1", SUSPECT: "#e8b13a", WRONG: "#c23b3b", MISSING: "#c9c9c9"}
+COLOURS = {TRUST: "#0072B2", EXPECTED: "#a6d2ee", SUSPECT: "#E69F00", WRONG: "#7a1f00", MISSING: "#dddddd"}
+MARKS = {SUSPECT: "?", WRONG: "×", MISSING: "–"}
+"""Beside the colour of a step that cannot be trusted, for a reader or a printer without colours."""
 _WIDTH = 860
 
 
@@ -52,17 +55,17 @@ def _strips(diagnosis: Diagnosis, steps: list[int]) -> Any:
         "verdict:N", title=None, scale=alt.Scale(domain=used, range=[COLOURS[v] for v in used]), sort=used
     )
     names = ["verdict", *forms]
-    return (
-        alt.Chart(alt.Data(values=rows))
-        .mark_rect(stroke="white", strokeWidth=0.4)
-        .encode(
-            x=_steps_axis(steps, None if diagnosis.inside and diagnosis.inside.continuity.detour else "training step"),
-            y=alt.Y("row:N", sort=names, title=None),
-            color=color,
-            tooltip=["step:O", "row:N", "verdict:N"],
-        )
-        .properties(width=_WIDTH, height=34 * len(names))
+    rows = [{**row, "mark": MARKS.get(row["verdict"], "")} for row in rows]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=_steps_axis(steps, None if diagnosis.inside and diagnosis.inside.continuity.detour else "training step"),
+        y=alt.Y("row:N", sort=names, title=None),
     )
+    cells = base.mark_rect(stroke="white", strokeWidth=0.4).encode(
+        color=color, tooltip=["step:O", "row:N", "verdict:N"]
+    )
+    ink = alt.condition(f"datum.verdict === '{WRONG}'", alt.value("white"), alt.value(INK))
+    marks = base.mark_text(fontSize=9).encode(text="mark:N", color=ink)
+    return alt.layer(cells, marks).properties(width=_WIDTH, height=34 * len(names))
 
 
 def _inside(tests: Continuity, steps: list[int]) -> list[Any]:

@@ -25,6 +25,10 @@ _ACTIVATIONS = re.compile(r".+@step\d+\.\w+\.\w+\.parquet")
 NEW_TABLES = "tables, summary and figures are written again"
 
 
+OF_COMMANDS = ("claims.csv", "claims.md", "rows", "timeline.png", "timeline.svg")
+"""What `compare` and `doctor` write beside their results where the run folder is their `--out`."""
+
+
 @dataclass(frozen=True)
 class Health:
     """What was found in a run folder, and in its shards.
@@ -180,7 +184,8 @@ def _results(folder: Path) -> Iterator[_Finding]:
 
 def _others(run: RunFolder, own: set[Path]) -> Iterator[Path]:
     """Files that no walk has written."""
-    left_out = {run.path / name for name in (SHARDS, DAMAGED, run.downloads.name, LOCK, WRITTEN, f"{WRITTEN}.copy")}
+    other = (SHARDS, DAMAGED, run.downloads.name, LOCK, WRITTEN, f"{WRITTEN}.copy", *OF_COMMANDS)
+    left_out = {run.path / name for name in other}
     in_parts = {parts.ITEMS, copy_of(Path(parts.ITEMS)).name, *TABLE_FILES}
     for path in sorted(run.path.rglob("*")):
         is_own = path in own or (path.parent in own and path.name in in_parts)

@@ -25,6 +25,9 @@ TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, CHECKPOINTS))
 PROBES = "probes"
 """Folder of the items of benchmarks, frozen."""
 
+REPORT = "report.html"
+"""The page of a run folder."""
+
 OWN = {
     PARTS,
     CHECKPOINTS,
@@ -37,6 +40,7 @@ OWN = {
     "results",
     "summary.csv",
     "belief.csv",
+    REPORT,
     "damaged",
 }
 OWN |= {name + ending for name in (MANIFEST, "written.json") for ending in ("", ".copy")}

@@ -8,8 +8,10 @@ import altair as alt
 import pandas as pd
 
 from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, WINDOWS
-from pythia_geometry.report.figures import PALETTE, SHORT_STEP, TICKS, _styled
+from pythia_geometry.report.figures import SHORT_STEP, _styled
+from pythia_geometry.report.style import PALETTE
 
+TICKS = [0, 10, 100, 1_000, 10_000, 100_000]
 SHOWN = ["MOD1", "MOD2", "MOD3", "COPY3", "ADD3", "MUL3", "CMP3", "PAR3"]
 NAMES = {"rankme": "RankMe", "rankme_centred": "RankMe, centred", "exact_match": "exact match", "log_prob": "log-prob."}
 LOG = ("rankme", "rankme_centred")

@@ -13,6 +13,7 @@ from pythia_geometry.measures import ATTENTION, LANDSCAPE, MEASURES, OF_WEIGHTS
 from pythia_geometry.report.points import ANSWERS, CHECKPOINT
 from pythia_geometry.report.style import MAX_LINES
 
+SHUFFLED = ":shuffled"
 LINES, CELLS = "lines", "cells"
 _LABELS = {"run": "run", "what": "measure or metric", "site": "layer or head", "task": "task"}
 
@@ -30,6 +31,7 @@ class Panel:
         many: Fields of which several can be chosen.
         first: Names that are chosen at first where they are there.
         spans: Whether intervals of onset are shaded.
+        pairs: Whether a task is chosen together with its shuffled prompts at first.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Panel:
     many: tuple[str, ...] = ()
     first: tuple[str, ...] = ("rankme", "accuracy")
     spans: bool = False
+    pairs: bool = False
 
 
 def _of_layers(frame: pd.DataFrame) -> pd.Series[bool]:
@@ -68,6 +71,14 @@ def _heads(frame: pd.DataFrame) -> pd.Series[bool]:
     return frame["site"].str.contains(" head ") & _of_group(ATTENTION)(frame)
 
 
+def _paired(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Tasks that are there with their prompts shuffled too (`core/x` and `core:shuffled/x`), and those."""
+    tasks = set(frame["task"].unique())
+    shuffled = {task for task in tasks if SHUFFLED in task and task.replace(SHUFFLED, "", 1) in tasks}
+    pairs = shuffled | {task.replace(SHUFFLED, "", 1) for task in shuffled}
+    return frame["task"].isin(pairs) & ~frame["site"].str.contains(" head ")
+
+
 def _any(frame: pd.DataFrame) -> pd.Series[bool]:
     return pd.Series(True, index=frame.index)
 
@@ -78,6 +89,7 @@ PANELS = (
     Panel("behaviour", "Behaviour by step, a line a task", LINES, ("model", "task"), _walked, ("task", "run")),
     Panel("together", "Geometry of one task", LINES, ("site",), _of_layers, ("site",), spans=True),
     Panel("together", "Behaviour on one task", LINES, ("what",), _walked, spans=True),
+    Panel("companion", "A task and its shuffled prompts", LINES, ("task",), _paired, ("task",), pairs=True),
     Panel("heads", "Head by step", CELLS, ("site",), _heads),
     Panel("landscape", "Loss landscape", LINES, ("model",), _of_group(LANDSCAPE), ("run",)),
     Panel("weights", "Weights", LINES, ("site",), _of_group(OF_WEIGHTS), ("site",)),
@@ -113,6 +125,8 @@ def _choosers(panel: Panel, rows: pd.DataFrame) -> list[dict[str, Any]]:
         value = [start] if field == "what" else _spread(likely) if many and field in panel.by else likely[:1]
         if many and field == "run":
             value = likely
+        if panel.pairs and field == "task":
+            value = [task for task in options if task.replace(SHUFFLED, "", 1) == options[0].replace(SHUFFLED, "", 1)]
         if field == "site" and "final_norm" in likely and field not in panel.by[:1]:
             value = ["final_norm"]
         made.append(_chooser(field, many, options, value))

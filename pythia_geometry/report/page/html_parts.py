@@ -53,9 +53,13 @@ def result_table(result: Result, where: str, columns: Sequence[str] = ()) -> str
     return table(result.frame[kept], result.name) + paragraph(about, "note")
 
 
-def _cell(value: object) -> str:
+def number(value: object) -> str:
+    """A value as the page shows it: numbers with 5 significant digits, what is missing as a dash."""
     if value is None or value is pd.NA or value != value:
-        return "<td>–</td>"
-    if isinstance(value, float):
-        return f'<td class="number">{value:.5g}</td>'
-    return f'<td class="number">{value}</td>' if isinstance(value, int) else f"<td>{text(value)}</td>"
+        return "–"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: object) -> str:
+    kind = ' class="number"' if isinstance(value, float | int) and value == value else ""
+    return f"<td{kind}>{text(number(value))}</td>"

@@ -66,6 +66,27 @@ def all_points(sources: Sequence[Source]) -> pd.DataFrame:
     return pd.concat([source.points for source in sources], ignore_index=True)
 
 
+def frames(sources: Sequence[Source], name: str) -> pd.DataFrame:
+    """The rows of one result of all runs; empty where none keeps it."""
+    found = [s.results[name].frame for s in sources if name in s.results]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def summaries(sources: Sequence[Source]) -> pd.DataFrame:
+    """`summary.csv` of all runs."""
+    return pd.concat([summary_of(source) for source in sources], ignore_index=True)
+
+
+def summary_of(source: Source) -> pd.DataFrame:
+    """`summary.csv` of one run folder; without rows where there is none."""
+    file = source.path / "summary.csv"
+    if not file.is_file():
+        return pd.DataFrame(columns=["model", "seed", "probe", "task", "start", "floor", "floor_step", "rose"])
+    words = {"model": str, "probe": str, "task": str, "rose": str}
+    numbers = ("start", "floor", "floor_step", "recovered", "recovery_step", "accuracy")
+    return pd.read_csv(file, dtype=words, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
+
+
 def _runs(tables: Tables) -> set[str]:
     pairs = pd.concat([t[["model", "seed"]].drop_duplicates() for t in (tables.geometry, tables.behaviour)])
     return {run_name(str(model), int(seed)) for model, seed in pairs.itertuples(index=False)}

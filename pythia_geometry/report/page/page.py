@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
-import vl_convert
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.report.drawing import bundle
 from pythia_geometry.report.marks import cells, cursor, lines, spans
 from pythia_geometry.report.page.figures_list import CELLS, LINES, figure_list
+from pythia_geometry.report.page.fixed import fixed_charts, shaded
 from pythia_geometry.report.page.html_parts import text
 from pythia_geometry.report.page.inputs import Source, all_points, read_sources
 from pythia_geometry.report.page.packing import ERROR_DIGITS, pack, pack_bytes
-from pythia_geometry.report.page.sections import Section, fixed_charts, sections, shaded
+from pythia_geometry.report.page.sections import Section, sections
 from pythia_geometry.report.points import scale_of, unit_of
 from pythia_geometry.report.style import MAX_LINES
+from pythia_geometry.store.manifest_file import REPORT
+from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.writing import disk_errors, replacing
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
@@ -44,10 +48,13 @@ def save_page(runs: Sequence[str | Path], out: str | Path = "") -> Path:
         PythiaGeometryError: If a folder is no run, nothing is measured, or `out` is no `.html`.
         MachineError: If it cannot be written.
     """
-    target = Path(out).expanduser() if out else Path(runs[0]).expanduser() / "report.html"
+    target = Path(out).expanduser() if out else Path(runs[0]).expanduser() / REPORT
     if target.suffix.lower() not in (".html", ".htm") or target.is_dir():
         raise PythiaGeometryError(f"--out {out}: expected a file that ends in .html")
     content = page(read_sources(runs))
+    if not out:
+        RunFolder(target.parent).write_text(REPORT, content)  # with its checksum, for `pythia-geom check`
+        return target
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
@@ -59,13 +66,14 @@ def page(sources: Sequence[Source]) -> str:
     """The report as HTML."""
     points = all_points(sources)
     figures = figure_list(points)
-    shown = sections(sources, {figure["id"] for figure in figures})
+    fixed = fixed_charts(sources)
+    shown = sections(sources, {figure["id"] for figure in [*figures, *fixed]})
     packed = pack(points)
     data = {
-        "packed": packed, "figures": figures, "specs": _specs(), "most": MAX_LINES, "fixed": fixed_charts(sources),
+        "packed": packed, "figures": figures, "specs": _specs(), "most": MAX_LINES, "fixed": fixed,
         "units": {what: unit_of(what) for what in packed["names"]["what"]},
         "scales": {what: scale_of(what) for what in packed["names"]["what"]},
-        "spans": shaded(sources), "vega": pack_bytes(vl_convert.javascript_bundle(_BUNDLE).encode()),
+        "spans": shaded(sources), "vega": _vega(),
     }  # fmt: skip
     title = ", ".join(points["run"].unique())
     return _html(
@@ -73,6 +81,12 @@ def page(sources: Sequence[Source]) -> str:
     )
 
 
+@cache
+def _vega() -> str:
+    return pack_bytes(bundle(_BUNDLE).encode())
+
+
+@cache
 def _specs() -> dict[str, Any]:
     """Vega-Lite with placeholders, valid but never meant, for what the choosers decide; `figure.js` knows them."""
     rows = alt.NamedData("rows")
@@ -83,7 +97,7 @@ def _specs() -> dict[str, Any]:
         CELLS: cells(rows, y),
     }
     whole = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-    return {name: chart.to_dict() | whole for name, chart in charts.items()}
+    return {name: chart.to_dict(validate=False) | whole for name, chart in charts.items()}
 
 
 def _rounding(packed: dict[str, Any], points: pd.DataFrame) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
-import pandas as pd
-
-from pythia_geometry.report import charts
 from pythia_geometry.report.methods import methods
+from pythia_geometry.report.page.claims import claims_table
+from pythia_geometry.report.page.front import costs, in_short, trusted, what_was_run
 from pythia_geometry.report.page.html_parts import command, folded, paragraph, result_table, table, text
-from pythia_geometry.report.page.inputs import Source
-from pythia_geometry.report.style import WIDTHS
-from pythia_geometry.suites.checkpoint import OK, run_name
+from pythia_geometry.report.page.inputs import Source, frames, summaries
 
-_CLAIMS = ("id", "claim", "source", "says", "evidence", "verdict", "value", "statistic", "decides")
-_FLOORS = "RankMe after the final norm: first step and floor"
-_LAG = "Task-matched lag with its 90 % interval"
+_VERDICT = (
+    "model", "measure", "verdict", "reasons", "lag", "lower", "upper", "p_holm", "power", "bend", "own_strength",
+    "companion_p", "kept", "n_tasks", "n_families", "n_runs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,135 +34,84 @@ def sections(sources: Sequence[Source], drawn: Set[str]) -> list[Section]:
         sources: What was read.
         drawn: Ids of sections that have a figure.
     """
-    made = [Section("front", "What was run", _front(sources)), Section("trust", "What can be trusted", _trust(sources))]
-    made.append(Section("found", "What was found", _found(sources)))
-    made += [Section(name, title, _kept(sources, name, again)) for name, title, again in _RESULTS]
+    made = [Section("front", "In short", in_short(sources)), Section("run", "What was run", what_was_run(sources))]
+    made.append(Section("trust", "What can be trusted", trusted(sources) + _kept(sources, "doctor", "doctor")))
+    made.append(Section("claims", "The published claims", _claims(sources)))
     made += [Section(name, title, paragraph(words, "note")) for name, title, words in _FIGURES if name in drawn]
-    absent = [f"{title}: {how}" for name, title, how in _ABSENT if name not in drawn]
     made.append(Section("floors", "Floors", _floors(sources)))
+    made += [Section(name, title, _kept(sources, name, name)) for name, title in _RESULTS]
+    made.append(Section("costs", "Costs", costs(sources)))
     made.append(Section("methods", "Methods, to paste into a paper", _methods(sources)))
+    absent = [f"{title}: {how}" for name, title, how in _ABSENT if name not in drawn]
     made.append(Section("next", "What to type next", _next(sources, absent)))
     return made
 
 
 _RESULTS = (
-    ("claims", "The published claims", "compare"),
-    ("precursors", "Does geometry move first?", "precursors"),
-    ("power", "Could these tasks show it?", "power"),
-    ("calibrate", "How often the tests are wrong", "calibrate"),
+    ("precursors", "Does geometry move first?"),
+    ("power", "Could these tasks show it?"),
+    ("calibrate", "How often the tests are wrong"),
 )
 _FIGURES = (
     ("collapse", "Collapse",
         "RankMe counts the directions that a cloud of activations fills; uncentred, centred and row-normalised answer "
-        "different questions. It cannot exceed the number of prompts."),
+        "different questions. It cannot exceed the number of prompts. Several runs of one model are thin lines in a "
+        "band from the least to the greatest."),
     ("maps", "Layers", "One column a step, the embedding below. Colours span the values shown."),
+    ("order", "Layer order", "From the rows on which claim C3 was judged."),
     ("behaviour", "Behaviour", "Bands are one standard error over prompts; dotted lines are chance."),
     ("together", "Geometry and behaviour of one task",
         "Shaded: the interval of steps in which accuracy left its baseline for good, as summary.csv says. Two "
         "events in order do not show that one foretells the other."),
-    ("heads", "Heads", "One row a head."),
+    ("companion", "A task and its shuffled prompts",
+        "The same tokens in another order: what moves here as well is not the task's own."),
+    ("heads", "Heads", "One row a head, one column a step."),
     ("landscape", "Loss landscape", "Hollow points carry a reason: read it before believing them."),
     ("weights", "Weights", "Of the tensors themselves; no prompt is involved."),
-    ("benchmarks", "Published behaviour", "Behaviour that came from elsewhere, with its source in the name."),
+    ("benchmarks", "Benchmarks", "Behaviour that came from elsewhere has its source in the name."),
     ("anything", "Anything by step", "Any measure at any layer or head, for any task and run."),
 )  # fmt: skip
 _ABSENT = (
     ("behaviour", "Behaviour", "walk without --fetch ranges"),
     ("heads", "Heads", "walk with --measures attention"),
     ("landscape", "Loss landscape", "walk with --measures landscape"),
+    ("companion", "A task beside its shuffled prompts", "walk with --probes core,core:shuffled"),
+    ("benchmarks", "Benchmarks", "walk with --probes lm-eval:TASK, then pythia-geom against RUN"),
 )
 
 
-def fixed_charts(sources: Sequence[Source]) -> list[dict[str, Any]]:
-    """Charts without choosers, of results and of summary.csv: section, title, specification."""
-    made = []
-    legs = _frames(sources, "precursors-legs")
-    if len(legs):
-        made.append({"id": "precursors", "title": _LAG, "spec": charts.lag(legs, WIDTHS["page"]).to_dict()})
-    summary = _summaries(sources)
-    if len(summary) and summary["floor"].notna().any():
-        made.append({"id": "floors", "title": _FLOORS, "spec": charts.floors(summary, WIDTHS["page"]).to_dict()})
-    return made
-
-
-def shaded(sources: Sequence[Source]) -> list[dict[str, Any]]:
-    """Intervals in which accuracy rose, from summary.csv."""
-    found = []
-    for source in sources:
-        for row in _summary(source).itertuples():
-            ends = str(row.rose).split(" – ")
-            if len(ends) == 2 and all(end.isdigit() for end in ends):
-                run = source.label + run_name(str(row.model), int(str(row.seed)))
-                about = {"run": run, "task": f"{row.probe}/{row.task}"}
-                found.append(about | {"from": int(ends[0]), "to": int(ends[1]), "label": "accuracy rose"})
-    return found
-
-
-def _front(sources: Sequence[Source]) -> str:
-    rows = []
-    for source in sources:
-        for (model, seed), steps in source.tables.checkpoints.groupby(["model", "seed"], sort=False):
-            geometry = source.tables.geometry
-            mine = geometry[(geometry["model"] == model) & (geometry["seed"] == seed)]
-            row = {"run": source.label + run_name(str(model), int(str(seed))), "suite": steps["suite"].iloc[0]}
-            row |= {"checkpoints": len(steps), "first step": int(steps["step"].min())}
-            row |= {"last step": int(steps["step"].max()), "tokens at last step": steps["tokens"].max()}
-            row |= {"tasks": len(mine[["probe", "task"]].drop_duplicates())}
-            row |= {name: ", ".join(mine[name].dropna().unique()) for name in ("measure", "precision")}
-            rows.append(row | {"folder": source.path.name})
-    return table(pd.DataFrame(rows), "runs")
-
-
-def _trust(sources: Sequence[Source]) -> str:
-    parts = []
-    for source in sources:
-        steps = source.tables.checkpoints
-        bad = steps[steps["status"] != OK]
-        counts = ", ".join(f"{n} {status}" for status, n in steps["status"].value_counts().items())
-        parts.append(paragraph(f"{source.path.name}: {len(steps)} checkpoints: {counts}."))
-        if len(bad):
-            parts.append(table(bad[["model", "seed", "step", "status", "detail"]], "checkpoints that are not ok"))
-        for frame, name in ((source.tables.geometry, "geometry"), (source.tables.behaviour, "behaviour")):
-            missing = int(frame["value"].isna().sum())
-            warned = int((frame["value"].notna() & (frame["reason"].fillna("") != "")).sum())
-            said = f"{missing:,} could not be computed and {warned:,} carry a warning, each with its reason."
-            parts.append(paragraph(f"{name}: {len(frame):,} rows; {said}"))
-        parts += [paragraph(why, "note") for why in source.refused]
-    return "".join(parts) + _kept(sources, "doctor", "doctor")
-
-
-def _found(sources: Sequence[Source]) -> str:
-    """Three sentences: claims, precursors, power; each says what is missing."""
-    said = []
-    verdicts = _frames(sources, "precursors")
-    for row in verdicts.to_dict("records"):
-        said.append(f"{row['model']}, {row['measure']}: {row['verdict']}. {row['reasons']}.")
-    claims = _frames(sources, "claims")
-    for evidence, rows in claims.groupby("evidence", sort=False) if len(claims) else []:
-        counts = ", ".join(f"{n} {word}" for word, n in rows["verdict"].value_counts().items())
-        said.append(f"Of the published claims, {evidence} says: {counts}.")
-    asked = (("whether geometry leads behaviour", verdicts), ("the published claims", claims))
-    lacking = [what for what, frame in asked if frame.empty]
-    if lacking:
-        said.append(f"Not tested yet: {' and '.join(lacking)}. What the curves show until then is description.")
-    return "".join(map(paragraph, said))
+def _claims(sources: Sequence[Source]) -> str:
+    """The table of claims; each cell opens its rows, its rule and how often that rule is wrong."""
+    claims = frames(sources, "claims")
+    if claims.empty:
+        return _kept(sources, "claims", "compare")
+    about = "Open a cell for the value, the rule, how often that rule errs, and the rows behind the verdict."
+    held = [(s, s.results["claims-replication"]) for s in sources if "claims-replication" in s.results]
+    also = "".join(
+        folded("Do the runs say what the lab says?", result_table(r, s.path.resolve().name)) for s, r in held
+    )
+    return (
+        paragraph(about, "note")
+        + f'<div class="claims">{claims_table(claims, frames(sources, "claims-rows"))}</div>'
+        + also
+    )
 
 
 def _kept(sources: Sequence[Source], name: str, again: str) -> str:
     held = [(s, r) for s in sources for n, r in s.results.items() if n == name or n.startswith(f"{name}-")]
     if not held:
-        where = "MODEL --out " + str(sources[0].path) if again == "doctor" else " ".join(str(s.path) for s in sources)
-        keep = f" --out {sources[0].path}" if again in ("compare", "calibrate") else ""
+        where = f"MODEL --out {_typed(sources[:1])}" if again == "doctor" else _typed(sources)
+        keep = f" --out {_typed(sources[:1])}" if again in ("compare", "calibrate") else ""
         return f"<p>Not computed for these runs. Type: {command(f'pythia-geom {again} {where}{keep}')}</p>"
     parts = []
-    for source, result in held:
-        shown = result_table(result, source.path.name, _CLAIMS if name == "claims" else ())
-        parts.append(shown if result.name == name else folded(result.name, shown))
+    for source, result in sorted(held, key=lambda one: one[1].name != name):  # the command's own table first
+        shown = result_table(result, source.path.resolve().name, _VERDICT if result.name == "precursors" else ())
+        parts.append(shown if result.name == name != "doctor" else folded(result.name, shown))
     return "".join(parts)
 
 
 def _floors(sources: Sequence[Source]) -> str:
-    summary = _summaries(sources)
+    summary = summaries(sources)
     if summary.empty:
         return paragraph("There is no summary.csv: the walk's command writes it when it ends. Type it again.")
     return folded("summary.csv", table(summary, "summary"))
@@ -178,10 +125,10 @@ def _methods(sources: Sequence[Source]) -> str:
 
 
 def _next(sources: Sequence[Source], absent: Sequence[str]) -> str:
-    runs = " ".join(str(s.path) for s in sources)
+    runs = _typed(sources)
     typed = (
         (f"pythia-geom precursors {runs}", "tests whether geometry leads behaviour, task by task"),
-        (f"pythia-geom compare {runs} --out {sources[0].path}", "judges the published claims"),
+        (f"pythia-geom compare {runs} --out {_typed(sources[:1])}", "judges the published claims"),
         (f"pythia-geom plot {runs} --what curves -o figure.pdf", "draws a figure for a paper"),
         (f"pythia-geom report {runs}", "writes this page anew, with what was found since"),
     )
@@ -189,19 +136,6 @@ def _next(sources: Sequence[Source], absent: Sequence[str]) -> str:
     return f"<ul>{items}</ul>" + "".join(paragraph(f"Not on this page. {what}", "note") for what in absent)
 
 
-def _frames(sources: Sequence[Source], name: str) -> pd.DataFrame:
-    found = [s.results[name].frame for s in sources if name in s.results]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
-def _summaries(sources: Sequence[Source]) -> pd.DataFrame:
-    return pd.concat([_summary(source) for source in sources], ignore_index=True)
-
-
-def _summary(source: Source) -> pd.DataFrame:
-    file = source.path / "summary.csv"
-    if not file.is_file():
-        return pd.DataFrame(columns=["model", "seed", "probe", "task", "start", "floor", "floor_step", "rose"])
-    words = {"model": str, "probe": str, "task": str, "rose": str}
-    numbers = ("start", "floor", "floor_step", "recovered", "recovery_step", "accuracy")
-    return pd.read_csv(file, dtype=words, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
+def _typed(sources: Sequence[Source]) -> str:
+    """Folders as a shell takes them."""
+    return " ".join(shlex.quote(str(source.path)) for source in sources)

@@ -54,7 +54,7 @@ class Figure {
     this.rows = labelled(element("div", {className: "scroll", tabIndex: 0}), "region", `table of ${about.title}`);
     this.details = element("details", {}, element("summary", {textContent: "Table of what is shown"}), this.rows);
     this.details.addEventListener("toggle", () => this.table());
-    const save = labelled(element("button", {type: "button", textContent: "Download as CSV", className: "csv"}), "", `Download ${about.title} as CSV`);
+    const save = labelled(element("button", {type: "button", textContent: "Download as CSV", className: "csv"}), "", `Download as CSV: ${about.title}`);
     save.addEventListener("click", () => download(`${about.id}.csv`, csv(this.shown)));
     const choosers = about.choose.filter(c => c.options.length > 1).map(c => this.chooser(c));
     this.whole = element("figure", {}, element("figcaption", {textContent: about.title}), element("div", {className: "choosers"}, ...choosers, save),

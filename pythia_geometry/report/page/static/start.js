@@ -6,9 +6,11 @@ async function fixed({id, title, spec}) {  // a chart of kept results: nothing t
   document.getElementById(id).append(element("figure", {}, element("figcaption", {textContent: title}), home));
   delete spec.config;
   delete spec.background;
-  for (const part of spec.vconcat || [spec]) part.width = "container";
-  if (!spec.vconcat) spec.autosize = {type: "fit-x", contains: "padding"};
-  const draw = () => embed(home, spec, "svg");
+  const draw = () => {
+    for (const part of spec.vconcat || []) part.width = Math.max(150, home.clientWidth - 80);
+    if (!spec.vconcat) Object.assign(spec, {width: "container", autosize: {type: "fit-x", contains: "padding"}});
+    return embed(home, spec, "svg");
+  };
   await draw();
   return draw;
 }
