@@ -36,7 +36,7 @@ def _claim(part: pd.DataFrame, bodies: list[str], rows: pd.DataFrame) -> str:
     note = paragraph(first["note"], "note") if first.get("note") else ""
     return (
         f'<tr><th scope="row">{text(first["id"])} {text(first["claim"])}</th>'
-        f"<td>{text(first['source'])}: {text(first['says'])}{note}</td>"
+        f"<td>{text(first.get('source', ''))}: {text(first.get('says', ''))}{note}</td>"
         + "".join(f"<td>{cells.get(name, '–')}</td>" for name in bodies)
         + "</tr>"
     )

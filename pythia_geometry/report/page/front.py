@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pythia_geometry.report.page.html_parts import paragraph, table
+from pythia_geometry.report.page.html_parts import folded, paragraph, table
 from pythia_geometry.report.page.inputs import Source, frames, summaries
 from pythia_geometry.suites.checkpoint import OK, run_name
 
@@ -46,6 +46,9 @@ def trusted(sources: Sequence[Source]) -> str:
             parts.append(table(bad[["model", "seed", "step", "status", "detail"]], "checkpoints that are not ok"))
         for kind in ("geometry", "behaviour"):
             parts.append(paragraph(f"{kind}: {_counted(getattr(source.tables, kind))}"))
+        if (belief := source.path / "belief.csv").is_file():
+            believed = pd.read_csv(belief, keep_default_na=False)
+            parts.append(folded("Which numbers may be believed, by measure (belief.csv)", table(believed, "belief")))
         parts += [paragraph(f"Not shown: {why}", "note") for why in source.refused]
     return "".join(parts)
 
