@@ -102,7 +102,9 @@ def floors(summary: pd.DataFrame, width: Width = COLUMN) -> Any:
     several = rows[["model", "seed"]].drop_duplicates().shape[0] > 1
     name = [f"{r.model} {r.seed}, {r.task}" if several else str(r.task) for r in rows.itertuples()]
     base = alt.Chart(records(rows.assign(name=name), ["name", "start", "floor", "floor_step"]))
-    x = alt.X("floor:Q", title="RankMe, log axis: ○ first step, ● floor", scale=alt.Scale(type="log", nice=False))
+    x = alt.X(
+        "floor:Q", title="RankMe, log axis: ○ first step, ● floor", scale=alt.Scale(type="log", nice=False, padding=8)
+    )
     y = alt.Y("name:N", title=None, sort=None)
     chart = alt.layer(
         base.mark_rule(color=INK).encode(x=x, x2="start:Q", y=y),

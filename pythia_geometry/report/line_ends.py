@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 GAP = 8.0
@@ -25,10 +26,9 @@ def line_ends(rows: pd.DataFrame, height: float, log: bool) -> list[dict[str, An
     Returns:
         name, label (without the probe set where that is enough), step and value (of the label's place) of each.
     """
-    spread = rows[["value", "low", "high", "chance"]].stack().astype(float)
-    if log:
-        spread = spread[spread > 0]
-    if spread.empty or not spread.max() > spread.min():
+    spread = rows[["value", "low", "high", "chance"]].to_numpy(float).ravel()
+    spread = spread[np.isfinite(spread) & ((spread > 0) | (not log))]
+    if not spread.size or not spread.max() > spread.min():
         return []
     low, high = (math.log(v) if log else v for v in (float(spread.min()), float(spread.max())))
     last = rows.sort_values("step").groupby("name", sort=False).tail(1).sort_values("value")

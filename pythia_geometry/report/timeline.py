@@ -55,7 +55,7 @@ def _strips(diagnosis: Diagnosis, steps: list[int]) -> Any:
         "verdict:N", title=None, scale=alt.Scale(domain=used, range=[COLOURS[v] for v in used]), sort=used
     )
     names = ["verdict", *forms]
-    rows = [{**row, "mark": MARKS.get(row["verdict"], "")} for row in rows]
+    rows = [{**row, "mark": MARKS.get(str(row["verdict"]), "")} for row in rows]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=_steps_axis(steps, None if diagnosis.inside and diagnosis.inside.continuity.detour else "training step"),
         y=alt.Y("row:N", sort=names, title=None),
