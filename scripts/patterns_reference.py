@@ -171,7 +171,7 @@ def write(arm: Arm, readings: pd.DataFrame, cpu_seconds: float, out: Path) -> No
     runs.to_csv(file, index=False, na_rep="nan")
     if arm.kind in CURVES:
         floats = ["probability", "error", "accuracy", "mass", "mass_error", "top_mass"]
-        small = readings.astype(
+        small = readings.round(dict.fromkeys(floats, 4)).astype(
             {**dict.fromkeys(floats, "float32"), "step": "int32", "output": "int16", "seed": "int16"}
         )
         small.to_parquet(out / f"{arm.name}.parquet", compression="zstd", index=False)
@@ -231,7 +231,8 @@ def main() -> None:
         print(bench())
         return
     if args.transplants:
-        transplants(args.work, args.out, [arm.training for arm in plan.values() if arm.kept])
+        kept = [arm.training for name, arm in plan.items() if arm.kept and is_done(name, args.out)]
+        transplants(args.work, args.out, kept)
         return
     wanted = list(plan) if args.all else args.arms
     if args.list or not wanted:

@@ -242,12 +242,12 @@ def _of_form(part: Callable[[pd.DataFrame, str], Part], runs: pd.DataFrame, form
 
 
 def _together(parts: Mapping[str, Part]) -> Ruling:
-    """Both forms must hold; one, or one rate, is in part."""
+    """Both forms must hold; one, or one rate, is in part. Where a form lacks arms there is no verdict."""
     words = [part.word for part in parts.values()]
     told = "; ".join(f"{form}: {part.told}" if len(parts) > 1 else part.told for form, part in parts.items())
-    if set(words) == {LACKS}:
-        return not_enough(told)
     rows = pd.concat([part.rows for part in parts.values()], ignore_index=True)
+    if LACKS in words:
+        return not_enough(told, rows)
     if set(words) == {HOLDS}:
         word = REPLICATES
     elif HOLDS in words or PARTLY in words:

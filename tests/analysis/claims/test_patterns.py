@@ -108,6 +108,8 @@ def test_arms_that_are_missing_are_named() -> None:
     small = runs[runs["size"] <= 8]
     assert ruling("S3", small).verdict == NOT_ENOUGH and "size 10" in ruling("S3", small).value
     assert "S = 8" in ruling("S6", small).value and ruling("S6", small).verdict == REPLICATES
+    one_form = ruling("S7", runs[runs["form"] == "leaking"])
+    assert one_form.verdict == NOT_ENOUGH and "rate 0.003: c 0: " in one_form.value  # its numbers, and no verdict
     three = runs[runs["seed"] < 3]
     assert {ruling(claim, three).verdict for claim in IDS} == {NOT_ENOUGH}
 

@@ -60,7 +60,7 @@ def test_a_killed_list_continues_and_says_what_it_found(script, monkeypatch, tmp
     pd.testing.assert_frame_equal(whole, cut)
     assert len(whole) == 6 and whole["arm"].nunique() == 3
     curves = [pd.read_parquet(tmp_path / name / "out" / f"{TINY.model}.parquet") for name in ("whole", "cut")]
-    pd.testing.assert_frame_equal(*curves, atol=1e-4)
+    pd.testing.assert_frame_equal(*curves, atol=2e-4)  # rounded to four digits
     record = json.loads((tmp_path / "cut" / "out" / f"{TINY.model}.json").read_text())
     assert record["command"].endswith(TINY.model) and record["cpu_seconds"] >= 0 and len(record["parents"]) == 4
     run(script, monkeypatch, tmp_path / "cut", "--transplants")
