@@ -117,9 +117,7 @@ def _solved(member: Member) -> str:
     return f"{sum(one.accuracy >= RIGHT for one in last)}/{len(last)}"
 
 
-def show_lab_plan(
-    console: Console, trainings: Sequence[Training] | Sequence[PatternTraining], seconds: Sequence[float]
-) -> None:
+def show_lab_plan(console: Console, trainings: Sequence[Training | PatternTraining], seconds: Sequence[float]) -> None:
     """Time and disk of every run."""
     table = _table("run", "parameters", "steps", "checkpoints", "disk", "s/step", "time")
     for training, per_step in zip(trainings, seconds, strict=True):

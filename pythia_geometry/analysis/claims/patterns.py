@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from pythia_geometry.analysis.claims.evidence import Evidence, Needs
 from pythia_geometry.analysis.claims.ruling import (
@@ -82,7 +84,7 @@ def chosen(runs: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
     return found
 
 
-def earlier(rows: pd.DataFrame, score: Sequence[float], strata: Sequence[object] | None = None) -> tuple[bool, float]:
+def earlier(rows: pd.DataFrame, score: ArrayLike, strata: Sequence[object] | None = None) -> tuple[bool, float]:
     """Whether runs of arms with a higher score (by `place`) emerge earlier, and its log-rank p (1 where undefined)."""
     given = np.asarray(score, dtype=float)[rows["place"].to_numpy()]
     found = log_rank(rows["by"], rows["last"], given, strata)
@@ -201,19 +203,17 @@ def _mixer(runs: pd.DataFrame, form: str) -> Part:
 
 def _bias(runs: pd.DataFrame, form: str) -> Part:
     """S7: the bias c·A removes the plateau, at both rates."""
-    strengths, parts, shown, words = (0.0, 1.0, 3.0, 10.0), [], [], []
+    parts, shown, words = [], [], []
     for rate in (1e-3, 3e-3):
-        size, _, rows = _largest(
-            runs, lambda size, rate=rate: [{"form": form, "size": size, "rate": rate, "bias": c} for c in strengths]
-        )
-        test = earlier(rows, [float(c > 0) for c in strengths])
+        size, _, rows = _largest(runs, partial(_biased, form, rate))
+        test = earlier(rows, [float(c > 0) for c in STRENGTHS])
         without, with_it = (rows[rows["place"] == place] for place in (0, 2))
         bound = median_of(without) if np.isfinite(median_of(without)) else float(without["last"].max())
         is_gone = bool(median_of(with_it) <= bound / 3)
         word = _word([test])
         words.append(OPEN if word == HOLDS and not is_gone else word)
         parts.append(
-            f"S = {size}, rate {rate:g}: c {medians(rows, [f'{c:g}' for c in strengths])}, c > 0 {_when(test)}, "
+            f"S = {size}, rate {rate:g}: c {medians(rows, [f'{c:g}' for c in STRENGTHS])}, c > 0 {_when(test)}, "
             f"c = 3 {'at most' if is_gone else 'over'} a third"
         )
         shown.append(rows)
@@ -221,7 +221,12 @@ def _bias(runs: pd.DataFrame, form: str) -> Part:
     return Part(word, "; ".join(parts), pd.concat(shown))
 
 
+def _biased(form: str, rate: float, size: int) -> list[Arm]:
+    return [{"form": form, "size": size, "rate": rate, "bias": c} for c in STRENGTHS]
+
+
 PARTLY = "holds at one rate"
+STRENGTHS = (0.0, 1.0, 3.0, 10.0)
 
 
 def _judge(part: Callable[[pd.DataFrame, str], Part], forms: Sequence[str]) -> Callable[[Evidence], Ruling]:

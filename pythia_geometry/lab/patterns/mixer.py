@@ -63,7 +63,8 @@ def forward(params: Params, shape: Shape, inputs: Tensor, queries: range) -> Ten
         if i == shape.n_layers - 1:
             x = x[:, :, queries.start : queries.stop]
         x = x + mlp(params, block, x.flatten(1, 2)).view_as(x)
-    return unembed(params, x.flatten(1, 2)).unflatten(1, (n_sequences, len(queries)))
+    logits: Tensor = unembed(params, x.flatten(1, 2)).unflatten(1, (n_sequences, len(queries)))
+    return logits
 
 
 def _linear(params: Params, name: str, x: Tensor) -> Tensor:

@@ -113,4 +113,5 @@ def as_gpt2(training: PatternTraining, params: Params) -> GPT2LMHeadModel:
     )  # fmt: skip
     model = GPT2LMHeadModel(config)
     model.load_state_dict(params)
-    return model.eval()
+    model.eval()
+    return model
