@@ -102,7 +102,8 @@ def run_search(request: Request, out: str, search: str, shard: str, dry_run: boo
         )
     console = open_console()
     plan = make_plan(request)
-    folder = _show(console, plan, plan, out)
+    folder = Path(out) if out else default_out(plan)
+    _show(console, plan, plan, folder)
     show_search(console, plan)
     if dry_run:
         return False
