@@ -18,7 +18,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of draws, permutations
 Position = Annotated[str, typer.Option("--position", help="Where activations are read: last prompt token, or mean.")]
 
 STAGE_HELP = "Stage of training, where each begins again, such as stage2. [default: the first]"
-PATTERN_HELP = r"How branches, tags or folders name steps, such as 'run-(?P<step>\d+)'."
+PATTERN_HELP = r"How branches, tags or folders name steps, such as `run-(?P<step>\d+)`."
 Stage = Annotated[str, typer.Option("--stage", help=STAGE_HELP)]
 Pattern = Annotated[str, typer.Option("--pattern", help=PATTERN_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")]

@@ -36,6 +36,7 @@ Tables = Mapping[str, pd.DataFrame]
 MAX_TASKS = 40
 NOTHING_TO_SHOW = "–"
 MOST = EXPONENTS[-1]
+GOOD_POWER = 0.8  # from here on a lead that is not found was probably not there
 
 
 PLAIN = {
@@ -152,7 +153,8 @@ def _could_show(rows: pd.DataFrame) -> str:
             f"these tasks could not show a lead: one of half a decade of steps (×3.2) {of}; more tasks that rise at "
             "different times, more checkpoints or more seeds are needed"
         )
-    return f"a lead of half a decade of steps (×3.2) {of}, so that not finding one means something"
+    means = "so that not finding one means something" if found >= GOOD_POWER else "so that a miss is a weak answer"
+    return f"a lead of half a decade of steps (×3.2) {of}, {means}"
 
 
 def _words_explained(console: Console) -> None:
