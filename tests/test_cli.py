@@ -100,6 +100,7 @@ def test_walk_ends_with_summary_pictures_and_tables(command: Command, suite: Sui
         "summary.csv",
         "belief.csv",
         "figures",
+        "report.html",
         "written.json",
         "written.json.copy",
         "parts",

@@ -182,7 +182,7 @@ def leg(p: float, lower: float, upper: float) -> Leg:
     ],
 )
 def test_absence_needs_power_or_an_interval(last: Leg, power: float, word: str) -> None:
-    found = Finding({"accuracy": last, "log_prob": last}, None, float("nan"), None, 3)
+    found = Finding({"accuracy": last, "log_prob": last}, None, float("nan"), None, at_ceiling=0, n_runs=3)
     assert judge(found, found.p, power)[0] == word
 
 
