@@ -485,7 +485,7 @@ def test_task_name_is_shown_as_it_is(command: Command, suite: SuiteOnDisk, tmp_p
     write_probes(suite.probes, rows(task, 5))
     said = command(*suite.arguments(tmp_path / "run"))
     assert said.code == 0
-    assert re.search(rf"^(words/)?{re.escape(task)} ", said.out, re.MULTILINE)
+    assert re.search(rf"^(words/)?{re.escape(task)}\t", said.out, re.MULTILINE)
 
 
 def test_names_are_shown_as_they_are_on_a_terminal() -> None:

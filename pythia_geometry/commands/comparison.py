@@ -85,9 +85,14 @@ def rows_table(traced: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=["claim", "evidence"])
     whole = pd.concat([frame.astype(object) for frame in frames], ignore_index=True).infer_objects()
-    mixed = whole.select_dtypes("object").columns
-    whole[mixed] = whole[mixed].map(lambda value: None if value is None or value != value else str(value))
+    for name in whole.columns[[pd.api.types.is_object_dtype(kind) for kind in whole.dtypes]]:
+        whole[name] = whole[name].map(_said)
     return whole[["claim", "evidence", *(name for name in whole if name not in ("claim", "evidence"))]]
+
+
+def _said(value: object) -> str | None:
+    """A cell of a column that mixes kinds."""
+    return None if value is None or value is pd.NA or value != value else str(value)
 
 
 def lab_evidence() -> Evidence:

@@ -49,4 +49,4 @@ def test_analysis_needs_no_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first == "36 45 ['top-down']"  # 3 tasks × 4 layers × 3 falls; 3 tasks × 3 metrics × 5 rules
-    assert second == "14"
+    assert second == "22"

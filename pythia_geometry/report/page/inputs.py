@@ -16,6 +16,8 @@ from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.checkpoint import run_name
 
+_SUMMARY = ("model", "seed", "probe", "task", "start", "floor", "floor_step", "rose")
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -78,13 +80,16 @@ def summaries(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def summary_of(source: Source) -> pd.DataFrame:
-    """`summary.csv` of one run folder; without rows where there is none."""
-    file = source.path / "summary.csv"
-    if not file.is_file():
-        return pd.DataFrame(columns=["model", "seed", "probe", "task", "start", "floor", "floor_step", "rose"])
+    """`summary.csv` of one run folder; without rows where there is none, or none that can be read."""
     words = {"model": str, "probe": str, "task": str, "rose": str}
     numbers = ("start", "floor", "floor_step", "recovered", "recovery_step", "accuracy")
-    return pd.read_csv(file, dtype=words, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
+    try:
+        read = pd.read_csv(
+            source.path / "summary.csv", dtype=words, keep_default_na=False, na_values=dict.fromkeys(numbers, "")
+        )
+    except (OSError, ValueError):  # not there, cut, or other bytes: the walk's command writes it again
+        read = pd.DataFrame()
+    return read if set(_SUMMARY) <= set(read) else pd.DataFrame(columns=list(_SUMMARY))
 
 
 def _runs(tables: Tables) -> set[str]:

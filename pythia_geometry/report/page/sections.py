@@ -113,7 +113,7 @@ def _kept(sources: Sequence[Source], name: str, again: str) -> str:
 def _floors(sources: Sequence[Source]) -> str:
     summary = summaries(sources)
     if summary.empty:
-        return paragraph("There is no summary.csv: the walk's command writes it when it ends. Type it again.")
+        return paragraph("No summary.csv can be read: the walk's command writes it when it ends. Type it again.")
     return folded("summary.csv", table(summary, "summary"))
 
 

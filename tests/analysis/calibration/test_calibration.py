@@ -91,7 +91,7 @@ def test_rates_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_design_of_ones_own_run() -> None:
     drawn = make("SYNC", tasks=6)
-    (name, design), *rest = run_designs(screen_tasks(behaviour_table(drawn))).items()
+    (name, design), *rest = run_designs([screen_tasks(behaviour_table(drawn))]).items()
     assert (name, rest) == ("m", [])
     assert design.n_tasks == 6
     assert design.steps.tolist() == drawn.steps.tolist()
@@ -103,7 +103,7 @@ def test_design_of_ones_own_run() -> None:
 
 def test_too_few_tasks_or_draws_are_refused() -> None:
     with pytest.raises(PythiaGeometryError, match="Column 'task': 4 tasks emerged in every run. Expected at least 5"):
-        run_designs(screen_tasks(behaviour_table(make("SYNC", tasks=4))))
+        run_designs([screen_tasks(behaviour_table(make("SYNC", tasks=4)))])
     with pytest.raises(PythiaGeometryError, match="--draws 0"):
         calibrate(SMALL, TWO, draws=0)
 
