@@ -171,6 +171,7 @@ def test_python_walks_repeat_too(suite: SuiteOnDisk, tmp_path: Path, command: Co
     assert_same(pg.read("second"), pg.read("first"))
 
 
+@pytest.mark.slow
 def test_probes_made_in_python_cannot_be_found_again_and_that_is_said(suite: SuiteOnDisk, command: Command) -> None:
     pg.measure(suite.folder, pg.probes(str(suite.probes)), steps=0, out="first", progress=False)
     code, said = command("--from", "first", "--out", "second")

@@ -55,6 +55,7 @@ def trainer() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_building_the_probes_again_gives_the_shipped_bytes(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "build_algorithmic_probes.py"
     out, docs = tmp_path / "a.jsonl", tmp_path / "a.md"

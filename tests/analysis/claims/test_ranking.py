@@ -37,6 +37,7 @@ def test_tasks_that_never_emerge_share_the_last_rank() -> None:
     assert (found.n, found.n_emerged) == (6, 4)
 
 
+@pytest.mark.slow
 def test_unrelated_predictors_are_rejected_no_more_than_they_should_be() -> None:
     rng = np.random.default_rng(0)
     p = [coarse_difficulty(one(list(rng.random(6)), list(rng.permutation(6) + 1.0))).p for _ in range(40)]

@@ -54,6 +54,7 @@ def write_program(folder: Path, name: str, text: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_array_and_the_job_after_it_end_with_the_tables_of_one_process(suite: SuiteOnDisk, tmp_path: Path) -> None:
     script, typed = blocks()
     assert script.count(WALKED) == typed.count(WALKED) == 1
