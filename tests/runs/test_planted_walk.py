@@ -144,6 +144,7 @@ def test_the_same_on_a_hub_of_pythia_14m_with_the_shipped_probes(tmp_path: Path)
         for seed, name in enumerate(names)
     ]
     words = ["--model", "pythia-14m", "--seeds", "0-2", "--probes", "induction", "--measures", "induction,target_mass"]
+    words += ["--steps", ",".join(map(str, STEPS))]
     with LocalHub(served) as hub:
         environment = client_environment(hub.endpoint, tmp_path / "home")
         code, said = Command([*words, "--out", str(tmp_path / "run"), "--device", "cpu"], environment).end()
