@@ -84,7 +84,7 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
                     {
                         "runs at": what, "RankMe": "uncentred" if measure == "rankme" else "centred", "of": name,
                         "sizes": s.n_sizes, "runs": s.n_runs, "levels": s.n_tasks, "slope a decade": s.slope,
-                        "90 % over levels": f"{s.low:+.2f} … {s.high:+.2f}", "90 % over runs": f"{low:+.2f} … {high:+.2f}",
+                        "90 % over levels": f"{s.low:+.2f} … {s.high:+.2f}", "90 % over runs": "–" if np.isnan(low) else f"{low:+.2f} … {high:+.2f}",
                         "within ± .10 both ways": flat(s.low, s.high, low, high),
                     }
                 )  # fmt: skip
