@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from slices import SliceEndedError, Spent, stop_after
 
 import pythia_geometry as pg
 from pythia_geometry.lab.model import scale_named
@@ -130,22 +130,6 @@ def _large() -> list[Planned]:
     return [*(Planned(run, "transient", ONE_EACH) for run in runs), *map(Planned, whole)]
 
 
-class Spent:
-    """CPU seconds of one run over all the calls it took, in a small file; the time since the last note is lost."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.before = float(file.read_text()) if file.exists() else 0.0
-        self.clock = time.process_time()
-
-    def note(self) -> float:
-        """Writes and returns the seconds up to now."""
-        seconds = self.before + time.process_time() - self.clock
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(f"{seconds:.1f}\n")
-        return seconds
-
-
 def make(run: Planned, args: argparse.Namespace) -> None:
     """Trains, walks and writes one run; with --behaviour its behaviour alone."""
     training = run.training
@@ -211,20 +195,6 @@ def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, obje
 def accelerator() -> str:
     """The GPU's name, or that there was none."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-
-
-class SliceEndedError(BaseException):
-    """The slice is over."""
-
-
-def stop_after(minutes: float) -> None:
-    """Raises SliceEndedError in the middle of whatever is going on: all of it continues from what is on disk."""
-
-    def stop(*_: object) -> None:
-        raise SliceEndedError
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
 
 
 def main() -> None:

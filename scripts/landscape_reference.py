@@ -18,15 +18,14 @@ import json
 import math
 import os
 import platform
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from slices import SliceEndedError, Spent, stop_after
 
 from pythia_geometry.lab.mixture import read_mixture
 from pythia_geometry.lab.probes import ALGORITHMIC
@@ -107,36 +106,6 @@ def write(name: str, folder: str, out: Path, args: argparse.Namespace, seconds: 
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (args.out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-class Spent:
-    """CPU seconds of one run over all the calls it took, in a small file."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.before = float(file.read_text()) if file.exists() else 0.0
-        self.clock = time.process_time()
-
-    def note(self) -> float:
-        """Writes and returns the seconds up to now."""
-        seconds = self.before + time.process_time() - self.clock
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(f"{seconds:.1f}\n")
-        return seconds
-
-
-class SliceEndedError(BaseException):
-    """The slice is over."""
-
-
-def stop_after(minutes: float) -> None:
-    """Raises SliceEndedError in the middle of whatever is going on: all of it continues from what is on disk."""
-
-    def stop(*_: object) -> None:
-        raise SliceEndedError
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
 
 
 def main() -> None:

@@ -30,10 +30,11 @@ import pandas as pd
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the parts beside this file
-from lab_reference import SliceEndedError, Spent, accelerator, stop_after
+from lab_reference import accelerator
 from patterns.bench import bench
 from patterns.report import report
 from patterns.transplants import Given, donor_of, keep_params, transplants
+from slices import SliceEndedError, Spent, stop_after
 
 from pythia_geometry.analysis.claims.pattern_runs import emergence
 from pythia_geometry.lab.patterns.member import Member

@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lab_reference import SliceEndedError, Spent, stop_after
+from slices import SliceEndedError, Spent, stop_after
 
 from pythia_geometry.lab.suite_folder import (
     FACTS_NAME,
