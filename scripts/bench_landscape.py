@@ -2,6 +2,7 @@
 
     python scripts/bench_landscape.py                 # the offline suite (257K parameters), about three CPU minutes
     python scripts/bench_landscape.py --large         # peak memory of the ghost Gram at the shape of Pythia 160M
+    python scripts/bench_landscape.py --large --shape pythia-2.8b --device cuda   # the same on a GPU, SGLD and the Hessian too
     python scripts/bench_landscape.py --weights       # weight measures at that shape
     python scripts/bench_landscape.py --parts         # where the ghost Gram's time goes, beside the stored way
 
@@ -37,6 +38,13 @@ from pythia_geometry.weights.spectra import spectrum_measures
 from pythia_geometry.weights.updates import update_measures
 
 ROWS, CURVATURE_ROWS, DRAWS = 256, 32, 60
+SHAPES = {  # width, blocks, heads, rows of the embedding
+    "pythia-14m": (128, 6, 4, 50304),
+    "pythia-160m": (768, 12, 12, 50304),
+    "pythia-410m": (1024, 24, 16, 50304),
+    "pythia-1b": (2048, 16, 8, 50304),
+    "pythia-2.8b": (2560, 32, 32, 50304),
+}
 
 
 def cpu_seconds(work: Callable[[], object]) -> tuple[float, object]:
@@ -153,20 +161,43 @@ def spectra_of_clouds() -> None:
     print(f"α-ReQ of one layer: {1e6 * added / times:.0f} µs beside {1e3 * base:.1f} ms for two RankMe")
 
 
-def large() -> None:
-    """Ghost Gram of 128 sequences of 30 tokens, all scored, at the shape of Pythia 160M."""
+def large(shape: str, device: str) -> None:
+    """What fits: the ghost Gram of 128 sequences of 30 tokens, all scored; on a GPU also SGLD and the Hessian."""
     torch.manual_seed(0)
+    width, layers, heads, vocabulary = SHAPES[shape]
     config = GPTNeoXConfig(
-        hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, vocab_size=50304
-    )
-    model = GPTNeoXForCausalLM(config).eval().requires_grad_(False)
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
+        vocab_size=vocabulary,
+    )  # fmt: skip
+    with torch.device(device):
+        model = GPTNeoXForCausalLM(config).eval().requires_grad_(False)
     ids = torch.randint(50304, (128, 30), generator=torch.Generator().manual_seed(0)).tolist()
     surface = Surface(model, next_token_losses, scored_tokens(ids))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    seconds, gram = cpu_seconds(lambda: gradient_grams(surface)["all"])
+    print(f"{shape}, {surface.n_parameters:,} parameters, random, on {device}: 128 sequences of 30 tokens, all scored")
+    report_memory("the model alone", device, lambda: None)
+    report_memory("ghost Gram of 128", device, lambda: gradient_grams(surface))
+    if device != "cpu":
+        few, reference = surface.first(32), torch.zeros(32)
+        sampling = Sampling(1e-9, 100, 100, chains=1, burn_in=0, draws=16)
+        report_memory("SGLD, batch 32, 16 draws", device, lambda: run_chains(few, sampling, reference))
+        report_memory("hessian_top, 32 examples", device, lambda: top_eigenpair(Hessian(few)))
+
+
+def report_memory(name: str, device: str, work: Callable[[], object]) -> None:
+    """Time and peak memory of a call, or that it does not fit."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    start, verdict = time.perf_counter(), ""
+    try:
+        seconds, _ = cpu_seconds(work)
+    except torch.OutOfMemoryError:
+        seconds, verdict = float("nan"), "DOES NOT FIT; "
+    wall = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"ghost Gram, {surface.n_parameters:,} parameters, 128 × 30 tokens: {seconds:.0f} CPU s")
-    print(f"  peak memory {peak:.2f} GiB ({before:.2f} before it, model included); trace {np.trace(gram):.4g}")
+    if device != "cpu":
+        peak = torch.cuda.max_memory_allocated() / 2**30
+    print(f"  {name:26s} {verdict}{seconds:.0f} CPU s, {wall:.0f} s; peak memory {peak:.2f} GiB", flush=True)
 
 
 def weight_measures() -> None:
@@ -184,12 +215,14 @@ def main() -> None:
     """Prints one block a part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--shape", choices=SHAPES, default="pythia-160m", help="of --large")
+    parser.add_argument("--device", default="cpu", help="of --large: cpu or cuda")
     parser.add_argument("--weights", action="store_true")
     parser.add_argument("--parts", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.large:
-        large()
+        large(args.shape, args.device)
     elif args.parts:
         for step in (510, 16000):
             parts(step)
