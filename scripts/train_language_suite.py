@@ -5,10 +5,10 @@
     python scripts/train_language_suite.py --seed 0 --steps 4000     # the pilot's length
 
 Text: the King James Bible of the Debian package bible-kjv-text 4.38 (public domain outside the United Kingdom), fetched
-by apt-get and known by its hash. A quarter of the sequences are a passage said twice, so that copying pays; the others are
+by apt-get and known by its hash. In a quarter of the sequences a passage is said twice, so that copying pays; the others are
 running text. Stopped at any moment, the same command continues. `progress.csv` has, by step, the loss on held-out text
-beside that of unigrams and bigrams, and the loss on random tokens said twice, first and second time: that these part is
-induction.
+(that of unigrams and bigrams is in text.json), and on random tokens said twice: the loss the first and the second time, and
+the share that is copied. What counts as induction: docs/decisions/0016-language-suite.md.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from slices import SliceEndedError, Spent, stop_after
 
+from pythia_geometry.extraction.loading.device_names import find_devices
 from pythia_geometry.lab.suite_folder import (
     FACTS_NAME,
     finish,
@@ -50,7 +51,8 @@ PACKAGE, VERSION = "bible-kjv-text", "4.38"
 SHA256 = "d61b6aad4c51ba9e2800b825325fa6a09e99a0d02a9bb6dc4724fcc4995a1b7a"
 BLOCKS_AT, COUNT_AT, LZW_HEADER = 0x5C, 0x58, b"\x1f\x9d\x90"
 VOCABULARY, CONTEXT, ROOM = 2048, 128, 512  # tokens; of a sequence; positions that a probe may take
-REPEATED = 0.25  # share of sequences that are a passage of 64 tokens said twice
+REPEATED = 0.25  # share of sequences in which a passage is said twice
+SHORTEST, LONGEST = 16, 48  # tokens of such a passage
 HELD_OUT = 0.05  # of the verses, the last
 EXAMINED = 64  # sequences
 WARM_UP, PEAK_RATE, CLIP = 100, 1e-3, 1.0
@@ -166,9 +168,17 @@ def draw(tokens: np.ndarray, training: Language, step: int) -> torch.Tensor:
     rng = np.random.default_rng([training.seed, step])
     starts = rng.integers(0, len(tokens) - CONTEXT, training.batch)
     rows = np.stack([tokens[start : start + CONTEXT] for start in starts]).astype(np.int64)
-    twice = rng.random(training.batch) < REPEATED
-    rows[twice, CONTEXT // 2 :] = rows[twice, : CONTEXT // 2]
+    for row in rows[rng.random(training.batch) < REPEATED]:
+        say_twice(row, rng)
     return torch.as_tensor(rows)
+
+
+def say_twice(row: np.ndarray, rng: np.random.Generator) -> None:
+    """Repeats a passage at a distance that differs each time: looking back by a fixed one does not copy it."""
+    length = rng.integers(SHORTEST, LONGEST + 1)
+    first = rng.integers(0, len(row) - 2 * length + 1)
+    second = rng.integers(first + length, len(row) - length + 1)
+    row[second : second + length] = row[first : first + length]
 
 
 def build(training: Language) -> GPTNeoXForCausalLM:
@@ -184,23 +194,33 @@ def build(training: Language) -> GPTNeoXForCausalLM:
     )  # fmt: skip
 
 
+def said_twice(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random tokens in which 48 are said again after up to 31 others [b, 128], and where the second copy begins [b]."""
+    rows = rng.integers(0, VOCABULARY, (EXAMINED, CONTEXT))
+    second = LONGEST + rng.integers(0, CONTEXT - 2 * LONGEST, EXAMINED)
+    for row, start in zip(rows, second, strict=True):
+        row[start : start + LONGEST] = row[:LONGEST]
+    return torch.as_tensor(rows), torch.as_tensor(second)
+
+
 @torch.no_grad()
 def examine(model: GPTNeoXForCausalLM, held: np.ndarray) -> list[float]:
     """Loss on held-out text; on random tokens said twice, the first time and the second; share copied right."""
-    rng = np.random.default_rng(7919)
+    rng, device = np.random.default_rng(7919), model.device
     starts = rng.integers(0, len(held) - CONTEXT, EXAMINED)
-    text = torch.as_tensor(np.stack([held[s : s + CONTEXT] for s in starts]).astype(np.int64))
-    half = rng.integers(0, VOCABULARY, (EXAMINED, CONTEXT // 2))
-    twice = torch.as_tensor(np.hstack([half, half]))
+    text = torch.as_tensor(np.stack([held[s : s + CONTEXT] for s in starts]).astype(np.int64)).to(device)
+    twice, second = (part.to(device) for part in said_twice(rng))
     on_text = cross_entropy(model(text).logits[:, :-1].flatten(0, 1), text[:, 1:].flatten())
     logits = model(twice).logits[:, :-1]
-    each = cross_entropy(logits.flatten(0, 1), twice[:, 1:].flatten(), reduction="none").view(EXAMINED, -1)
-    first, second = each[:, : CONTEXT // 2 - 1], each[:, CONTEXT // 2 :]
-    right = (logits.argmax(-1) == twice[:, 1:])[:, CONTEXT // 2 :].float()
-    return [float(on_text), float(first.mean()), float(second.mean()), float(right.mean())]
+    loss = cross_entropy(logits.flatten(0, 1), twice[:, 1:].flatten(), reduction="none").view(EXAMINED, -1)
+    right = (logits.argmax(-1) == twice[:, 1:]).float()
+    within = torch.arange(1, LONGEST, device=device)[None]  # tokens of a copy but the first, which nothing foretells
+    first, again = within.expand(EXAMINED, -1) - 1, second[:, None] + within - 1
+    means = [on_text, loss.gather(1, first).mean(), loss.gather(1, again).mean(), right.gather(1, again).mean()]
+    return torch.stack(means).tolist()
 
 
-def train(training: Language, work: Path, out: Path) -> None:
+def train(training: Language, work: Path, out: Path, device: str) -> None:
     """Trains one seed, or goes on."""
     tokenizer, tokens, held = prepare(work)
     folder = out / training.name
@@ -214,11 +234,11 @@ def train(training: Language, work: Path, out: Path) -> None:
 
     with writing(folder, training, facts):
         if not is_finished(folder):
-            _loop(training, folder, tokens, held)
+            _loop(training, folder, tokens, held, device)
 
 
-def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray) -> None:
-    model = build(training)
+def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray, device: str) -> None:
+    model = build(training).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.1)
     start, losses = restore(folder, model, optimizer)
     wanted, saved_at, progress = set(checkpoint_steps(training.steps)), time.monotonic(), folder / "progress.csv"
@@ -239,7 +259,7 @@ def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray
             saved_at = time.monotonic()
         if step == training.steps:
             break
-        rows = draw(tokens, training, step)
+        rows = draw(tokens, training, step).to(device)
         logits = model(rows, use_cache=False).logits[:, :-1]
         loss = cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
         optimizer.zero_grad()
@@ -262,6 +282,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "language")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "language" / "suites")
     parser.add_argument("--minutes", type=float, default=0, help="stop after this long")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.text:
@@ -271,7 +292,7 @@ def main() -> None:
     if args.minutes:
         stop_after(args.minutes)
     try:
-        train(Language(args.seed, args.steps), args.work, args.out)
+        train(Language(args.seed, args.steps), args.work, args.out, find_devices(args.device)[0])
     except SliceEndedError:
         print("Time is up; the same command goes on from here")
         sys.exit(3)
