@@ -6,10 +6,12 @@
     python scripts/patterns_reference.py ARM [ARM …]             # these
     python scripts/patterns_reference.py --transplants           # from arms that kept checkpoints: patterns moved at inference
     python scripts/patterns_reference.py --report                # what the tables say; the numbers of docs/attention.md
-    python scripts/patterns_reference.py --bench                 # CPU time of eight stacked seeds beside one
+    python scripts/patterns_reference.py --bench                 # time of eight stacked seeds beside one
 
-Stopped at any moment, the same command continues. What is being trained stays under --work (not committed). Design and
-rules: docs/decisions/0015-patterns-lab.md.
+Stopped at any moment, the same command continues. Several may run at once where none names another's arm: each arm has
+files of its own. `--device` is a GPU where there is one. What is being trained stays under --work (not committed); an arm
+that is given a pattern, and --transplants, need what the base arms of its size kept there. Design and rules:
+docs/decisions/0015-patterns-lab.md.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -37,9 +40,11 @@ from patterns.transplants import Given, donor_of, keep_params, transplants
 from slices import SliceEndedError, Spent, stop_after
 
 from pythia_geometry.analysis.claims.pattern_runs import emergence
+from pythia_geometry.extraction.loading.device_names import find_devices
 from pythia_geometry.lab.patterns.member import Member
 from pythia_geometry.lab.patterns.settings import AUTOMATA, MIXER, PatternTraining
 from pythia_geometry.lab.patterns.training import READINGS, Schedule, train
+from pythia_geometry.store.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMS = ("leaking", "masked")
@@ -143,7 +148,8 @@ def make(arm: Arm, args: argparse.Namespace) -> None:
     folders = {one.seed: folder / f"seed{one.seed}" for one in trainings}
     for one in folders.values():
         one.mkdir(parents=True, exist_ok=True)
-    donor = donor_of(arm.training, arm.given, args.work, arm.n_seeds) if arm.given else None
+    device = find_devices(args.device)[0]
+    donor = donor_of(arm.training, arm.given, args.work, arm.n_seeds, device) if arm.given else None
 
     def watch(step: int, members: Sequence[Member]) -> None:
         if step % 50 == 0:
@@ -151,44 +157,46 @@ def make(arm: Arm, args: argparse.Namespace) -> None:
             print(f"{arm.name} step {step}, {len(members)} seeds, {time.monotonic() - began:.0f} s", flush=True)
 
     schedule = Schedule(arm.examine_every, frozenset(arm.kept), stops_when_solved=True)
-    train(trainings, folders, schedule, keep_params, watch, donor)
+    train(trainings, folders, schedule, keep_params, watch, donor, device)
     seconds = spent.note()
     tables = [pd.read_csv(path / READINGS).assign(seed=seed) for seed, path in folders.items()]
-    write(arm, pd.concat(tables, ignore_index=True), seconds, args.out)
+    write(arm, pd.concat(tables, ignore_index=True), provenance(arm, seconds, device), args.out)
     print(f"{arm.name} written, {seconds / 60:.1f} CPU-minutes", flush=True)
 
 
-def write(arm: Arm, readings: pd.DataFrame, cpu_seconds: float, out: Path) -> None:
-    """Its runs into `runs.csv`; its curves into a file of their own; what made them beside them."""
+def write(arm: Arm, readings: pd.DataFrame, made: dict[str, object], out: Path) -> None:
+    """Its curves, where they ship; then its record, in one rename: what made it, and when each run emerged."""
     out.mkdir(parents=True, exist_ok=True)
-    training = arm.training
-    facts = {key: value for key, value in asdict(training).items() if key not in ("seed", "steps")}
-    facts |= {"layers": training.shape.n_layers, "head_width": training.shape.head_width}
-    runs = emergence(readings, training.steps).assign(arm=arm.name, kind=arm.kind, given=str(arm.given), **facts)
-    file = out / "runs.csv"
-    if file.exists():
-        before = pd.read_csv(file, keep_default_na=False, na_values=["nan"])
-        runs = pd.concat([before[before["arm"] != arm.name], runs], ignore_index=True)
-    runs.to_csv(file, index=False, na_rep="nan")
     if arm.kind in CURVES:
         floats = ["probability", "error", "accuracy", "mass", "mass_error", "top_mass"]
         small = readings.round(dict.fromkeys(floats, 4)).astype(
             {**dict.fromkeys(floats, "float32"), "step": "int32", "output": "int16", "seed": "int16"}
         )
         small.to_parquet(out / f"{arm.name}.parquet", compression="zstd", index=False)
-    (out / f"{arm.name}.json").write_text(json.dumps(provenance(arm, cpu_seconds), indent=2) + "\n")
+    found = emergence(readings, arm.training.steps)
+    runs = [{k: None if v != v else int(v) for k, v in run.items()} for run in found.to_dict("records")]
+    text = json.dumps(made | {"runs": runs}, indent=2)
+    # A row a line: lists of numbers are not spread over lines of their own.
+    text = re.sub(r"[\[{]\n[^\[\]{}]*[\]}]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+    with replacing(out / f"{arm.name}.json") as temporary:
+        temporary.write_text(text + "\n")
 
 
-def provenance(arm: Arm, cpu_seconds: float) -> dict[str, object]:
+def provenance(arm: Arm, cpu_seconds: float, device: str) -> dict[str, object]:
     """What made the tables."""
     return {
+        "kind": arm.kind,
+        "given": str(arm.given),
         "command": f"python scripts/patterns_reference.py {arm.name}",
         "commit": _commit(),
         "training": asdict(arm.training),
+        "layers": arm.training.shape.n_layers,
+        "head_width": arm.training.shape.head_width,
         "seeds": arm.n_seeds,
         "n_parameters": arm.training.n_parameters,
         "parents": [row.nonzero()[0].tolist() for row in arm.training.problem.parents[-arm.training.size :]],
         **_routes(arm.training),
+        "device": device,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
         "cpu_seconds": round(cpu_seconds),
@@ -221,6 +229,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "patterns")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference" / "patterns")
     parser.add_argument("--minutes", type=float, default=0, help="stop after this long")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args()
     plan = planned()
     if unknown := [name for name in args.arms if name not in plan]:
@@ -229,7 +238,7 @@ def main() -> None:
         print(report(args.out))
         return
     if args.bench:
-        print(bench())
+        print(bench(find_devices(args.device)[0]))
         return
     if args.transplants:
         kept = [arm.training for name, arm in plan.items() if arm.kept and is_done(name, args.out)]

@@ -57,7 +57,7 @@ def compare_tables(
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
     """What a comparison reads: run folders and the reference's tables."""
-    tables = ("*.parquet", "landscape/*.parquet", "patterns/runs.csv")
+    tables = ("*.parquet", "landscape/*.parquet", "patterns/*.json")
     shipped = [file for kind in tables for file in sorted((data_folder() / "reference").glob(kind))]
     shipped = shipped if reference == LAB else []
     return [*runs, *shipped]

@@ -47,11 +47,12 @@ def _ends(training: PatternTraining, work: Path, seeds: Sequence[int]) -> Params
     return {name: torch.stack([one[name] for one in found]) for name in found[0]}
 
 
-def donor_of(training: PatternTraining, given: Given, work: Path, n_seeds: int) -> Donor:
+def donor_of(training: PatternTraining, given: Given, work: Path, n_seeds: int, device: str) -> Donor:
     """Patterns of the base arm's ends: each member gets its own seed's, or the next seed's."""
     shift = 0 if given is Given.OWN else 1
-    params = _ends(training, work, [(seed + shift) % n_seeds for seed in range(n_seeds)])
-    network = Network(training)
+    kept = _ends(training, work, [(seed + shift) % n_seeds for seed in range(n_seeds)])
+    params = {name: p.to(device) for name, p in kept.items()}
+    network = Network(training, device)
 
     @torch.no_grad()
     def patterns(inputs: torch.Tensor, members: Sequence[int]) -> torch.Tensor:

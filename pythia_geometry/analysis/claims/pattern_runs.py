@@ -20,7 +20,6 @@ from pythia_geometry.analysis.events.rules import SUSTAINED
 from pythia_geometry.shipped import data_folder
 
 EMERGED = 0.9  # accuracy over all outputs, the reproduction's
-RUNS = "runs.csv"
 TARGET_MASS = "target_mass"
 
 
@@ -49,11 +48,15 @@ def emergence(readings: pd.DataFrame, budget: int) -> pd.DataFrame:
 
 
 def read_runs(folder: Path | None = None) -> pd.DataFrame:
-    """One row a run of every arm that is there, with its settings; empty where none is."""
-    file = (folder or shipped()) / RUNS
-    if not file.exists():
-        return pd.DataFrame()
-    return pd.read_csv(file, keep_default_na=False, na_values=["nan"])
+    """One row a run of every arm that is there, with its settings, from the arms' records; empty where none is."""
+    tables = []
+    for file in sorted((folder or shipped()).glob("*.json")):
+        record = json.loads(file.read_text())
+        settings = {key: value for key, value in record["training"].items() if key not in ("seed", "steps")}
+        arm = {key: record[key] for key in ("kind", "given", "layers", "head_width")}
+        runs = pd.DataFrame(record["runs"]).astype({"after": float, "by": float, "last": float})
+        tables.append(runs.assign(**settings | arm, arm=file.stem))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def shipped() -> Path:

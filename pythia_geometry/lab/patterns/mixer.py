@@ -51,7 +51,7 @@ def forward(params: Params, shape: Shape, inputs: Tensor, queries: range) -> Ten
         queries: Positions that are read.
     """
     n_members, n_sequences, n_tokens = inputs.shape
-    member = torch.arange(n_members)[:, None, None]
+    member = torch.arange(n_members, device=inputs.device)[:, None, None]
     x = params["transformer.wte.weight"][member, inputs] + params["transformer.wpe.weight"][:, None, :n_tokens]
     for i in range(shape.n_layers):
         block = f"transformer.h.{i}"

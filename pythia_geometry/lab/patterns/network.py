@@ -14,24 +14,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def usual_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class Network:
     """A function of stacked parameters and inputs.
 
     Attributes:
         training: What it is for.
+        device: Where it computes, by its torch name.
         shapes: One member's parameters.
     """
 
-    def __init__(self, training: PatternTraining) -> None:
+    def __init__(self, training: PatternTraining, device: str = "cpu") -> None:
         """Prepares what all calls share: the pairs of one block, and the bias c·A."""
-        self.training, self.shape, task = training, training.shape, training.problem
+        self.training, self.device, self.shape, task = training, device, training.shape, training.problem
         self.is_mixer = training.network == MIXER
         self.shapes = (mixer if self.is_mixer else transformer).parameter_shapes(self.shape)
         # Of the trained positions [Q, T]; those that are examined are the last of them.
-        self.parents = torch.as_tensor(task.parents, dtype=torch.float32)
+        self.parents = torch.as_tensor(task.parents, dtype=torch.float32, device=device)
         possible = getattr(task, "possible", None)
         self.pairs = (
-            one_block.Pairs(torch.as_tensor(possible)) if self.shape.n_layers == 1 and possible is not None else None
+            one_block.Pairs(torch.as_tensor(possible, device=device))
+            if self.shape.n_layers == 1 and possible is not None
+            else None
         )
 
     def __call__(

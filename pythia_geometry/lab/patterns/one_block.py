@@ -35,12 +35,12 @@ class Pairs:
     def __init__(self, possible: Tensor) -> None:
         """Numbers the pairs that can occur [T, V]."""
         self.position, self.token = possible.nonzero(as_tuple=True)
-        self.place = torch.full(possible.shape, -1)
-        self.place[self.position, self.token] = torch.arange(len(self.position))
+        self.place = torch.full(possible.shape, -1, device=possible.device)
+        self.place[self.position, self.token] = torch.arange(len(self.position), device=possible.device)
 
     def held(self, inputs: Tensor) -> Tensor:
         """Place of the pair at each position of each sequence [E, B, T]."""
-        return self.place[torch.arange(inputs.shape[-1]), inputs]
+        return self.place[torch.arange(inputs.shape[-1], device=inputs.device), inputs]
 
 
 def forward(
@@ -66,7 +66,7 @@ def forward(
         with_pattern: Whether patterns are returned.
     """
     n_members, n_sequences, n_tokens = inputs.shape
-    n_pairs, inner = len(pairs.position), shape.n_heads * shape.head_width
+    n_pairs, inner, device = len(pairs.position), shape.n_heads * shape.head_width, inputs.device
     held = pairs.held(inputs)
     asking = held[:, :, queries.start : queries.stop]
     embedded = params["transformer.wte.weight"][:, pairs.token] + params["transformer.wpe.weight"][:, pairs.position]
@@ -74,10 +74,10 @@ def forward(
     made = torch.baddbmm(offset[:, None], norm(params, f"{BLOCK}.ln_1", embedded), weight)
     q, k, v = (part.unflatten(2, (shape.n_heads, -1)).transpose(1, 2) for part in made.split(inner, 2))  # [E, H, K, d]
 
-    present = torch.zeros(n_members, n_sequences, n_pairs, dtype=torch.bool).scatter_(2, held, True)
+    present = torch.zeros(n_members, n_sequences, n_pairs, dtype=torch.bool, device=device).scatter_(2, held, True)
     if given is None:
         scores = q @ k.transpose(2, 3) / math.sqrt(shape.head_width) + _mask(pairs, queries, bias)
-        heads = torch.arange(n_members * shape.n_heads).view(n_members, shape.n_heads, 1) * n_pairs
+        heads = torch.arange(n_members * shape.n_heads, device=device).view(n_members, shape.n_heads, 1) * n_pairs
         logits = embedding(heads + asking.flatten(1)[:, None], scores.flatten(0, 2))  # [E, H, B Q, K]
         logits = logits.unflatten(2, (n_sequences, -1))
         absent = torch.where(present, 0.0, -torch.inf)
@@ -86,12 +86,12 @@ def forward(
         p = given[..., pairs.position].transpose(1, 2) * present[:, None, :, None]
     mixed = (p.flatten(2, 3) @ v).transpose(1, 2).reshape(n_members, -1, inner)
     out = torch.baddbmm(params[f"{BLOCK}.attn.c_proj.bias"][:, None], mixed, params[f"{BLOCK}.attn.c_proj.weight"])
-    rows = torch.arange(n_members).view(-1, 1) * n_pairs + asking.flatten(1)
+    rows = torch.arange(n_members, device=device).view(-1, 1) * n_pairs + asking.flatten(1)
     x = embedding(rows, embedded.flatten(0, 1)) + out
     x = x + mlp(params, BLOCK, x)
     pattern = None
     if with_pattern:
-        at = torch.zeros(n_pairs, n_tokens).scatter_(1, pairs.position[:, None], 1.0)
+        at = torch.zeros(n_pairs, n_tokens, device=device).scatter_(1, pairs.position[:, None], 1.0)
         pattern = (p @ at).transpose(1, 2)
     return unembed(params, x).unflatten(1, (n_sequences, len(queries))), pattern
 

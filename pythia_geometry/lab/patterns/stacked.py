@@ -2,6 +2,7 @@
 
 AdamW at one rate, weight decay on everything, no clipping and no schedule: nothing couples members, and the batch of a
 step depends on the member's seed and the step alone. A member may therefore leave the stack, be stopped, or join later.
+Everything random is drawn on the CPU, so that start and data are the same on every device.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from pythia_geometry.lab.patterns.member import Member, Reading
@@ -18,6 +20,7 @@ from pythia_geometry.lab.patterns.network import Network
 from pythia_geometry.lab.patterns.transformer import Params
 
 BETAS, WEIGHT_DECAY = (0.9, 0.999), 0.01  # the reproduction's: torch's own
+UNREAD = 25  # losses that stay on a GPU: reading each at once would have it wait for every step
 
 Donor = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 """From inputs [E, B, T] and the members' seeds to the patterns that stand in for their own [E, B, H, Q, T]."""
@@ -40,19 +43,23 @@ class Stack:
             donor: Patterns that are supplied in training and when examined.
         """
         self.network, self._members, self._donor = network, list(members), donor
-        self.step = members[0].step
+        self.step, device = members[0].step, network.device
         self.params: Params = {
-            name: torch.stack([m.params[name] for m in members]).requires_grad_() for name in network.shapes
+            name: torch.stack([m.params[name] for m in members]).to(device).requires_grad_() for name in network.shapes
         }
+        self._unread: list[torch.Tensor] = []
         self._optimizer = torch.optim.AdamW(
             self.params.values(), lr=network.training.rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
         )
         for name, p in self.params.items():
-            first, second = (torch.stack([m.moments[name][i] for m in members]) for i in (0, 1))
-            state = {"step": torch.tensor(float(self.step)), "exp_avg": first, "exp_avg_sq": second}
-            self._optimizer.state[p] = state
-        inputs, right = network.training.problem.examined()
-        self._inputs, self._right = torch.as_tensor(inputs), torch.as_tensor(right)
+            first, second = (torch.stack([m.moments[name][i] for m in members]).to(device) for i in (0, 1))
+            made = torch.tensor(float(self.step), device=device)
+            self._optimizer.state[p] = {"step": made, "exp_avg": first, "exp_avg_sq": second}
+        self._inputs, self._right = map(self._placed, network.training.problem.examined())
+
+    def _placed(self, tokens: NDArray[np.int64]) -> torch.Tensor:
+        """Token ids on the device; they travel as bytes, which a GPU does not wait for."""
+        return torch.as_tensor(tokens.astype(np.uint8)).to(self.network.device).long()
 
     def update(self) -> None:
         """One step of every member."""
@@ -60,7 +67,7 @@ class Stack:
         drawn = [
             training.problem.draw(np.random.default_rng([m.seed, self.step]), training.batch) for m in self._members
         ]
-        inputs, right = (torch.as_tensor(np.stack(part)) for part in zip(*drawn, strict=True))
+        inputs, right = (self._placed(np.stack(part)) for part in zip(*drawn, strict=True))
         given = self._given(inputs)
         logits, _ = self.network(self.params, inputs, trained=True, given=given)
         each = cross_entropy(logits.flatten(0, 2), right.flatten(), reduction="none").view(len(drawn), -1).mean(1)
@@ -69,8 +76,16 @@ class Stack:
         self._still()
         self._optimizer.step()
         self.step += 1
-        for member, loss in zip(self._members, each.tolist(), strict=True):
-            member.losses.append(loss)
+        self._unread.append(each.detach())
+        if self.network.device == "cpu" or len(self._unread) >= UNREAD or not self._members[0].losses:
+            self.settle()
+
+    def settle(self) -> None:
+        """Waits for what was asked of the device, and gives the members their losses up to now."""
+        if self._unread:
+            for member, losses in zip(self._members, torch.stack(self._unread, 1).tolist(), strict=True):
+                member.losses.extend(losses)
+            self._unread.clear()
 
     def _given(self, inputs: torch.Tensor) -> torch.Tensor | None:
         return self._donor(inputs, [m.seed for m in self._members]) if self._donor else None
@@ -113,15 +128,15 @@ class Stack:
         return by_head.sum(2), by_head.mean(1).amax(1)
 
     def write_back(self) -> None:
-        """Gives each member its parameters and moments as they are now."""
+        """Gives each member its losses, and its parameters and moments as they are now, on the CPU."""
+        self.settle()
+        params = {name: p.detach().cpu() for name, p in self.params.items()}
+        state = {name: self._optimizer.state[p] for name, p in self.params.items()}
+        moments = {name: (one["exp_avg"].cpu(), one["exp_avg_sq"].cpu()) for name, one in state.items()}
         for i, member in enumerate(self._members):
             member.step = self.step
-            member.params = {name: p.detach()[i].clone() for name, p in self.params.items()}
-            state = self._optimizer.state
-            member.moments = {
-                name: (state[p]["exp_avg"][i].clone(), state[p]["exp_avg_sq"][i].clone())
-                for name, p in self.params.items()
-            }
+            member.params = {name: p[i].clone() for name, p in params.items()}
+            member.moments = {name: (first[i].clone(), second[i].clone()) for name, (first, second) in moments.items()}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.patterns.member import Member
+from pythia_geometry.lab.patterns.network import usual_device
 from pythia_geometry.lab.patterns.probes import write_rows
 from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
 from pythia_geometry.lab.patterns.training import Schedule, Watch, train
@@ -29,6 +30,8 @@ def train_suites(
 ) -> list[Path]:
     """Trains seeds together, or goes on where an earlier call was stopped, and returns their folders.
 
+    On a GPU where there is one.
+
     Args:
         trainings: They differ in their seeds alone.
         out: Folder of suites; each run's own folder is made inside.
@@ -45,7 +48,7 @@ def train_suites(
     with ExitStack() as stack:
         for training in trainings:
             stack.enter_context(writing(folders[training.seed], training, write_facts))
-        train(trainings, folders, schedule, partial(_keep, trainings[0]), watch)
+        train(trainings, folders, schedule, partial(_keep, trainings[0]), watch, device=usual_device())
     return list(folders.values())
 
 

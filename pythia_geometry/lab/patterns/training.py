@@ -50,6 +50,7 @@ def train(
     keep: Keep,
     watch: Watch = lambda step, members: None,
     donor: Donor | None = None,
+    device: str = "cpu",
 ) -> None:
     """Trains all that is not finished.
 
@@ -59,9 +60,10 @@ def train(
         schedule: When to look and to keep.
         keep: Keeps a member as it is, in its folder.
         watch: Called after every update.
-        donor: Patterns that are supplied (`Stack`).
+        donor: Patterns that are supplied (`Stack`), on the same device.
+        device: Where the stack computes; members are kept on the CPU, and go on on any device.
     """
-    network, steps = Network(trainings[0]), trainings[0].steps
+    network, steps = Network(trainings[0], device), trainings[0].steps
     seeds = [one.seed for one in trainings if not is_finished(folders[one.seed])]
     members = [Member.kept(network, seed, folders[seed]) for seed in seeds]
     with one_thread():

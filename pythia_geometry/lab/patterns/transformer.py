@@ -152,9 +152,9 @@ def _attention(
 
 def _mask(rows: range, n_tokens: int, bias: Tensor | None, like: Tensor) -> Tensor:
     """What is added to the logits [Q, T]: −∞ on later tokens, and the bias."""
-    query, key = torch.arange(rows.start, rows.stop)[:, None], torch.arange(n_tokens)[None]
-    later = torch.where(key > query, -torch.inf, 0.0).to(like)
-    return later if bias is None else later + bias.to(like)
+    query = torch.arange(rows.start, rows.stop, device=like.device)[:, None]
+    later = torch.where(torch.arange(n_tokens, device=like.device)[None] > query, -torch.inf, 0.0)
+    return later if bias is None else later + bias
 
 
 def mlp(params: Params, block: str, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ Row = dict[str, float]
 
 @cache
 def planned() -> pd.DataFrame:
-    """Settings of every run on the list, as `runs.csv` has them."""
+    """Settings of every run on the list, as their records have them."""
     script = Path(__file__).resolve().parents[3] / "scripts" / "patterns_reference.py"
     spec = importlib.util.spec_from_file_location("patterns_reference", script)
     assert spec and spec.loader

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pythia_geometry.analysis.claims.pattern_runs import read_runs
 from pythia_geometry.lab.patterns.settings import PatternTraining
 from pythia_geometry.lab.patterns.stacked import Stack
 
@@ -56,7 +57,7 @@ def test_a_killed_list_continues_and_says_what_it_found(script, monkeypatch, tmp
         with pytest.raises(SystemExit, match="3"):
             run(script, monkeypatch, tmp_path / "cut", "--all")
     run(script, monkeypatch, tmp_path / "cut", "--all")
-    whole, cut = (pd.read_csv(tmp_path / name / "out" / "runs.csv") for name in ("whole", "cut"))
+    whole, cut = (read_runs(tmp_path / name / "out") for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(whole, cut)
     assert len(whole) == 6 and whole["arm"].nunique() == 3
     curves = [pd.read_parquet(tmp_path / name / "out" / f"{TINY.model}.parquet") for name in ("whole", "cut")]

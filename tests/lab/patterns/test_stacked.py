@@ -20,8 +20,14 @@ def nothing(member, folder):
     pass
 
 
-def after(training, seeds, steps):
-    network = Network(training)
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")),
+]
+
+
+def after(training, seeds, steps, device="cpu"):
+    network = Network(training, device)
     members = [Member.fresh(network, seed) for seed in seeds]
     stack = Stack(network, members)
     for _ in range(steps):
@@ -31,6 +37,7 @@ def after(training, seeds, steps):
     return members
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "training",
     [
@@ -43,14 +50,15 @@ def after(training, seeds, steps):
     ],
     ids=lambda one: one.model,
 )
-def test_eight_stacked_seeds_equal_eight_runs(training):
-    together = after(training, range(8), 20)
+def test_eight_stacked_seeds_equal_eight_runs(training, device):
+    together = after(training, range(8), 20, device)
     for seed in (0, 3, 7):
-        (alone,) = after(training, [seed], 20)
+        (alone,) = after(training, [seed], 20, device)
         for name, p in alone.params.items():
             torch.testing.assert_close(together[seed].params[name], p, rtol=0, atol=1e-5, msg=name)
         for one, other in zip(alone.readings, together[seed].readings, strict=True):
             assert one.probability == pytest.approx(other.probability, abs=1e-5)
+        assert alone.losses == pytest.approx(together[seed].losses, abs=1e-5)
 
 
 EVERY_TENTH = Schedule(10)
