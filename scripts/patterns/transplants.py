@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -43,6 +44,9 @@ def load(folder: Path, step: int) -> Params:
 def _ends(training: PatternTraining, work: Path, seeds: Sequence[int]) -> Params:
     """The last kept parameters of some seeds of a base arm, side by side."""
     folders = [work / training.model / f"seed{seed}" for seed in seeds]
+    if not all(map(kept_steps, folders)):
+        name = replace(training, seed=0).model
+        sys.exit(f"{work / name} lacks checkpoints of {name}. Remove its record from --out and train that arm first")
     found = [load(folder, kept_steps(folder)[-1]) for folder in folders]
     return {name: torch.stack([one[name] for one in found]) for name in found[0]}
 
