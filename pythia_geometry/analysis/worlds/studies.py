@@ -170,7 +170,7 @@ _SHAPES_AND_NOISE = (
                twist=twists.against),
     StudyWorld("DIPS", "SYNC, both metrics fall before they rise", _SYNC, twist=twists.dips),
     StudyWorld("GAP", "SYNC, no geometry over 1.2 decades", _SYNC, seen=twists.gap),
-    StudyWorld("FEW STEPS", "SYNC, geometry at one step of six", _SYNC, seen=twists.few),
+    StudyWorld("FEW STEPS", "SYNC, geometry at one step of six (of 27: of three)", _SYNC, seen=twists.few),
 )  # fmt: skip
 STUDIES = {s.name: s for s in (*_TIMING, *_RUNS_AND_PROMPTS, *_SIZES_AND_SCALES, *_SHAPES_AND_NOISE)}
 """Studies by name; a true lead exists where `lead` is over 0."""

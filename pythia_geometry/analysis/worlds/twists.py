@@ -174,8 +174,9 @@ def gap(x: Array, rng: Rng) -> Mask:
 
 
 def few(x: Array, rng: Rng) -> Mask:
-    """Geometry at one step of six."""
-    return np.asarray(np.arange(len(x)) % 6 == rng.integers(6))
+    """Geometry at one step of six; of few steps at one of three, since a curve needs eight."""
+    every = min(6, len(x) // 9)
+    return np.asarray(np.arange(len(x)) % every == rng.integers(every))
 
 
 def _difficulty(parts: Parts) -> Array:

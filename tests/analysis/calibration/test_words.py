@@ -17,7 +17,7 @@ from pythia_geometry.analysis.claims.operating import shipped_rates
 from pythia_geometry.analysis.claims.ruling import VERDICTS
 from pythia_geometry.analysis.precursor.finding import IN_THIS_RUN, LEADS, WORDS
 from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun, task_matched_lag
-from pythia_geometry.analysis.tables.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import MIN_STEPS, StepCurves
 from pythia_geometry.analysis.worlds.designs import GRID_27, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, draw_study
 
@@ -51,6 +51,14 @@ def test_every_study_world_can_be_drawn() -> None:
         assert drawn.families == ("f0",) * 3 + ("f1",) * 3 + ("f2",) * 3
         assert all(np.isfinite(g).all() for run in drawn.runs for g in (run.geometry, run.accuracy, run.log_prob))
         assert all(g.shape == run.geometry.shape for g, run in zip(drawn.shuffled, drawn.runs, strict=True))
+
+
+def test_every_study_world_leaves_steps_enough_to_be_asked_on_both_grids() -> None:
+    for world in STUDIES.values():
+        for design in words.GRIDS.values():
+            for seed in range(6 if world.seen else 0):
+                drawn = draw_study(world, design, 1, np.random.default_rng(seed))
+                assert drawn.seen is not None and drawn.seen.sum() >= MIN_STEPS, world.name
 
 
 def test_a_summary_shows_every_number_of_runs_and_what_passes() -> None:
