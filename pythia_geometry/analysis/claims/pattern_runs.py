@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pythia_geometry.analysis.curves.probability import PROBABILITY
 from pythia_geometry.analysis.events.coincidence import Coincidence, coincidence
@@ -38,13 +39,21 @@ def emergence(readings: pd.DataFrame, budget: int) -> pd.DataFrame:
     mean = readings.groupby(["seed", "step"], sort=True)["accuracy"].mean()
     rows = []
     for seed, curve in mean.groupby(level="seed"):
-        step, above = curve.index.get_level_values("step").to_numpy(), curve.to_numpy() >= EMERGED
-        held = np.cumsum(above[::-1])[::-1] / np.arange(len(above), 0, -1)
-        found = np.flatnonzero(above & (held >= SUSTAINED))
-        first = int(found[0]) if len(found) else -1
-        after = float(step[first - 1]) if first > 0 else np.nan
-        rows.append([seed, after, float(step[first]) if first >= 0 else np.nan, float(budget)])
+        step, first = curve.index.get_level_values("step").to_numpy(), first_sustained(curve.to_numpy() >= EMERGED)
+        after = float(step[first - 1]) if first else np.nan
+        rows.append([seed, after, np.nan if first is None else float(step[first]), float(budget)])
     return pd.DataFrame(rows, columns=["seed", "after", "by", "last"])
+
+
+def first_sustained(above: NDArray[np.bool_]) -> int | None:
+    """The first examination that is above, and from which four fifths of all are; None where there is none.
+
+    Args:
+        above: Whether each examination is above the line, in the order of steps.
+    """
+    held = np.cumsum(above[::-1])[::-1] / np.arange(len(above), 0, -1)
+    found = np.flatnonzero(above & (held >= SUSTAINED))
+    return int(found[0]) if len(found) else None
 
 
 def read_runs(folder: Path | None = None) -> pd.DataFrame:

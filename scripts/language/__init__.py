@@ -1,0 +1,1 @@
+"""Parts of scripts/language_reference.py."""
