@@ -107,7 +107,9 @@ def _released(training: Training) -> list[Planned]:
         ({"plant_bend": 8}, 3),
     ]
     harder = replace(arm, steps=arm.steps * 4 // 3, plant_lead=0.5, plant_weight=4.0)  # decision 0013, "A second plant"
-    return [*_block(arm), *(run for plant, n in planted for run in _block(replace(arm, **plant))[:n]), *_block(harder)]
+    own = replace(arm, steps=arm.steps * 10 // 3, plant_lead=0.5, plant_own=True)  # "A third plant"
+    arms = [run for plant, n in planted for run in _block(replace(arm, **plant))[:n]]
+    return [*_block(arm), *arms, *_block(harder), *_block(own)]
 
 
 def _block(training: Training) -> list[Planned]:

@@ -35,6 +35,9 @@ PlantLead = Annotated[
     typer.Option("--plant-lead", help="Staggered: move a level's geometry this many decades before its loss opens."),
 ]
 PlantWeight = Annotated[float, typer.Option("--plant-weight", help="How hard a planted lead pushes.")]
+PlantOwn = Annotated[
+    bool, typer.Option("--plant-own", help="Planted lead: hold token-shuffled prompts still, move own ones alone.")
+]
 PlantBend = Annotated[
     int,
     typer.Option("--plant-bend", help="Answers of this many tokens, all of which behaviour needs right. [default: no]"),
@@ -69,6 +72,7 @@ def train_runs(
     release: Release = "together",
     plant_lead: PlantLead = None,
     plant_weight: PlantWeight = 1.0,
+    plant_own: PlantOwn = False,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
     task: PatternTask = "",
@@ -86,12 +90,13 @@ def train_runs(
     `accelerate launch -m pythia_geometry.cli lab train …`.
     """
     arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
-    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_bend": plant_bend, "peak_rate": rate}
+    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
+    arm |= {"plant_bend": plant_bend, "peak_rate": rate}
     shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
     if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--arch": arch != "gpt2", "--tasks": tasks,
                                         "--all-tokens": all_tokens, "--release": release != "together",
                                         "--plant-lead": plant_lead is not None, "--plant-weight": plant_weight != 1,
-                                        "--plant-bend": plant_bend}):  # fmt: skip
+                                        "--plant-own": plant_own, "--plant-bend": plant_bend}):  # fmt: skip
         _train_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape), out)
         return
     trainings = _trainings(scale, seeds, steps, tasks, **arm)

@@ -4,14 +4,19 @@ From some step on, a level's rows at `=` (the token whose output is the answer's
 opens `--plant-lead` decades later. So geometry truly comes first, in a real network, by a ratio of steps that we
 chose: a test of precursors that does not find it there misses. A lead of 0 begins both at once, a negative one holds
 geometry back until after the loss has opened.
+
+With `--plant-own` the level's prompts with their tokens in another order, `=` in its place, are held together for the
+whole run: what moves is the geometry of the task's own prompts, which is what a test with a token-shuffled companion
+asks for. Without it a push on the own prompts spreads the others too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
-from pythia_geometry.lab.batches import Drawn
+from pythia_geometry.lab.batches import PAD_ID, Drawn
 from pythia_geometry.lab.release import plant_begins
 from pythia_geometry.lab.settings import Training
 
@@ -36,12 +41,40 @@ def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, st
         training: Says when each level's plant begins, and the size of the whole batch.
         step: Of the update.
     """
+    begins = plant_begins(training).values()
+    return _spread(hidden, problems, training, {level: -1.0 if at <= step else 1.0 for level, at in enumerate(begins)})
+
+
+def hold_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training) -> Tensor:
+    """Pulls each level's rows at `=` together, whatever the step: of prompts whose tokens were shuffled.
+
+    Args:
+        hidden: Activations after the final norm [b, t, d] on `shuffled(problems)`.
+        problems: As for `plant_loss`.
+        training: As for `plant_loss`.
+    """
+    return _spread(hidden, problems, training, dict.fromkeys(range(len(training.levels)), 1.0))
+
+
+def shuffled(problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
+    """The prompts with all tokens but the last in another order, drawn for each step, padded on the right [b, t]."""
+    import torch
+
+    width = max(len(d.prompt) for d in problems)
+    rows = []
+    for d in problems:
+        body = d.prompt[:-1]
+        Random(f"{training.seed}/{step}/{d.prompt}").shuffle(body)
+        rows.append([*body, d.prompt[-1]] + [PAD_ID] * (width - len(d.prompt)))
+    return torch.tensor(rows)
+
+
+def _spread(hidden: Tensor, problems: Sequence[Drawn], training: Training, signs: Mapping[int, float]) -> Tensor:
     total = hidden.new_zeros(())
-    for level, begins in enumerate(plant_begins(training).values()):
+    for level, sign in signs.items():
         rows = [i for i, d in enumerate(problems) if d.level == level]
         if len(rows) >= FEWEST:
             at_equals = hidden[rows, [len(problems[i].prompt) - 1 for i in rows]]
-            sign = -1.0 if begins <= step else 1.0
             total = total + sign * len(rows) / training.batch * log_participation(at_equals)
     return training.plant_weight * total
 

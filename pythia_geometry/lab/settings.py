@@ -38,6 +38,8 @@ class Training:
         plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
             (plant.py); None plants nothing. Staggered runs only.
         plant_weight: What the planted objective counts, beside the mean answer loss of a token.
+        plant_own: Whether the planted objective is for the level's own prompts alone: the same tokens in another order
+            are held together for the whole run.
         plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
             0 plants nothing.
         peak_rate: Peak learning rate; None takes the scale's.
@@ -53,6 +55,7 @@ class Training:
     release: str = TOGETHER
     plant_lead: float | None = None
     plant_weight: float = 1.0
+    plant_own: bool = False
     plant_bend: int = 0
     peak_rate: float | None = None
 
@@ -86,6 +89,8 @@ class Training:
             raise PythiaGeometryError("--release staggered opens the loss on answers; leave out --all-tokens")
         if not (self.plant_weight == 1 or (self.plants and self.plant_weight > 0)):
             raise PythiaGeometryError(f"--plant-weight {self.plant_weight:g}: above 0, and with --plant-lead")
+        if self.plant_own and not self.plants:
+            raise PythiaGeometryError("--plant-own says whose geometry a planted lead moves: add --plant-lead")
         if self.plant_lead is None:
             return
         if self.release != STAGGERED:
@@ -112,6 +117,7 @@ class Training:
         arm += f"-{self.release}" if self.release != TOGETHER else ""
         arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
         arm += f"-weight{self.plant_weight:g}" if self.plant_weight != 1 else ""
+        arm += "-own" if self.plant_own else ""
         arm += f"-bend{self.plant_bend}" if self.plant_bend else ""
         arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""
         return "-".join([f"{self.scale}-{self.architecture}{arm}", *self.tasks])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.batches import GROUPS, IGNORE, Drawn, draw_batch, grouped
 from pythia_geometry.lab.model import build_model, scale_named
-from pythia_geometry.lab.plant import plant_loss
+from pythia_geometry.lab.plant import hold_loss, plant_loss, shuffled
 from pythia_geometry.lab.release import loss_opens
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import (
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 NARROW = 256  # below this width a second CPU thread waits more than it works
 BETAS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 0.01, 1.0
-SAVE_STATE_SECONDS = 20.0  # what a kill can cost
+SAVE_STATE_SECONDS = 20.0  # what a kill can cost, where saving is quick
+SAVE_SHARE = 10  # a state that takes long to write (12 bytes a parameter) is written in a tenth of the time
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,16 @@ def _loop(folder: Path, training: Training, watch: Watch, accelerator: Any) -> N
     optimizer = make_optimizer(model)
     start, losses = restore(folder, model, optimizer)
     model, optimizer = accelerator.prepare(model, optimizer)
-    wanted, saved_at = set(checkpoint_steps(training.steps)), time.monotonic()
+    wanted, saved_at, wait = set(checkpoint_steps(training.steps)), time.monotonic(), SAVE_STATE_SECONDS
     for step in range(start, training.steps + 1):
         # Before the update: step N is the model after N updates.
         if accelerator.is_main_process:
             if step in wanted:
                 save_checkpoint(accelerator.unwrap_model(model), folder / f"step{step}")
-            if time.monotonic() - saved_at >= SAVE_STATE_SECONDS:
+            if (began := time.monotonic()) - saved_at >= wait:
                 save_state(folder, accelerator.unwrap_model(model), optimizer, step, losses)
                 saved_at = time.monotonic()
+                wait = max(SAVE_STATE_SECONDS, SAVE_SHARE * (saved_at - began))
         if step == training.steps:
             break
         progress = train_step(model, optimizer, training, step, accelerator)
@@ -178,6 +180,10 @@ def backward(
         told[0] += loss.detach()
         if training.plants:
             planted = plant_loss(output.hidden_states[-1], problems, training, step)
+            if training.plant_own:
+                others = shuffled(problems, training, step).to(accelerator.device)
+                hidden = model(input_ids=others, use_cache=False, output_hidden_states=True).hidden_states[-1]
+                planted = planted + hold_loss(hidden, problems, training)
             loss = loss + accelerator.num_processes * planted
         accelerator.backward(loss)
         right = ((output.logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)

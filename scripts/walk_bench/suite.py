@@ -13,7 +13,10 @@ from safetensors.torch import save_file
 import pythia_geometry as pg
 
 VOCAB = 50304
-SHAPES = {"tiny": (2, 64, 2), "14m": (6, 128, 4), "70m": (6, 512, 8), "160m": (12, 768, 12), "410m": (24, 1024, 16)}
+SHAPES = {
+    "tiny": (2, 64, 2), "14m": (6, 128, 4), "70m": (6, 512, 8), "160m": (12, 768, 12), "410m": (24, 1024, 16),
+    "1b": (16, 2048, 8), "2.8b": (32, 2560, 32),
+}  # fmt: skip
 REAL_TOKENIZER = Path(__file__).resolve().parents[3] / "shared" / "pythia" / "20B_tokenizer.json"
 TASKS = ("factual/capital_common", "syntax/agreement_2", "ioi/ioi_short")
 

@@ -121,6 +121,25 @@ def test_the_plant_spreads_released_levels_and_holds_the_others_together(
     assert ratios[0] > 2 > 1.3 > ratios[1]
 
 
+def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seventy updates spread COPY1's own rows at `=`; the same tokens in another order stay together only if asked."""
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(plant, "plant_begins", lambda training: {"COPY1": 10})
+    ratios = []
+    for own in (False, True):
+        run = replace(STAGGERED, steps=70, plant_lead=0.5, plant_own=own, tasks=("COPY1",))
+        model = AutoModelForCausalLM.from_pretrained(train(run, tmp_path) / "step70")
+        problems = draw_batch(run.levels, 128, 5, 0)
+        inputs = torch.tensor([d.prompt for d in problems]), plant.shuffled(problems, run, 0)
+        assert torch.equal(inputs[1][:, -1], inputs[0][:, -1]) and not torch.equal(*inputs)
+        assert torch.equal(inputs[1].sort(1).values, inputs[0].sort(1).values)
+        hidden = [model(input_ids=rows, output_hidden_states=True).hidden_states[-1][:, -1] for rows in inputs]
+        ratios.append([log_participation(rows.float()).exp().item() for rows in hidden])
+    (moved, others), (own_moved, own_others) = ratios
+    assert moved > 2 and others > 2 and own_moved > 2 > 1.3 > own_others
+
+
 def test_participation_ratio_of_known_clouds() -> None:
     line = torch.arange(5.0)[:, None] * torch.ones(3)
     assert log_participation(line).exp().item() == pytest.approx(1.0, abs=1e-5)
@@ -141,6 +160,7 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
         ({"release": "later"}, "--release 'later' is not one of: together, staggered"),
         ({"plant_lead": 0.5}, "add --release staggered"),
         ({"release": "staggered", "plant_lead": 3.0}, "expected decades from -1 to 1"),
+        ({"release": "staggered", "plant_own": True}, "--plant-own .* add --plant-lead"),
         ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
     ],
 )
