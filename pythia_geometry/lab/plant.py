@@ -5,8 +5,8 @@ opens `--plant-lead` decades later. So geometry truly comes first, in a real net
 chose: a test of precursors that does not find it there misses. A lead of 0 begins both at once, a negative one holds
 geometry back until after the loss has opened.
 
-With `--plant-own` the level's prompts with their tokens in another order, `=` in its place, are held together for the
-whole run: what moves is the geometry of the task's own prompts, which is what a test with a token-shuffled companion
+With `--plant-own` the level's prompts with their tokens in another order, `=` in its place, are held together from then
+on: what moves is the geometry of the task's own prompts, which is what a test with a token-shuffled companion
 asks for. Without it a push on the own prompts spreads the others too.
 """
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FEWEST = 3  # rows of a level; of two, the ratio is 1 whatever they are
 NOTHING = 1e-6  # variance of rows of one and the same problem: nothing to push on
+HOLD = 0.3  # of the push: held as hard, the one cancels the other while the rows of both still move alike
 
 
 def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
@@ -45,15 +46,20 @@ def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, st
     return _spread(hidden, problems, training, {level: -1.0 if at <= step else 1.0 for level, at in enumerate(begins)})
 
 
-def hold_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training) -> Tensor:
-    """Pulls each level's rows at `=` together, whatever the step: of prompts whose tokens were shuffled.
+def hold_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
+    """Pulls each level's rows at `=` together from its plant on: of prompts whose tokens were shuffled.
+
+    Not before: with everything held from the start the network makes one row of all prompts, and a plant takes a
+    thousand steps to part them.
 
     Args:
         hidden: Activations after the final norm [b, t, d] on `shuffled(problems)`.
         problems: As for `plant_loss`.
         training: As for `plant_loss`.
+        step: Of the update.
     """
-    return _spread(hidden, problems, training, dict.fromkeys(range(len(training.levels)), 1.0))
+    begun = [level for level, begins in enumerate(plant_begins(training).values()) if begins <= step]
+    return _spread(hidden, problems, training, dict.fromkeys(begun, HOLD))
 
 
 def shuffled(problems: Sequence[Drawn], training: Training, step: int) -> Tensor:

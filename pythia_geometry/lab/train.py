@@ -183,7 +183,7 @@ def backward(
             if training.plant_own:
                 others = shuffled(problems, training, step).to(accelerator.device)
                 hidden = model(input_ids=others, use_cache=False, output_hidden_states=True).hidden_states[-1]
-                planted = planted + hold_loss(hidden, problems, training)
+                planted = planted + hold_loss(hidden, problems, training, step)
             loss = loss + accelerator.num_processes * planted
         accelerator.backward(loss)
         right = ((output.logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)
