@@ -81,11 +81,12 @@ class Judged:
                 else f"not in {row.last:,} steps ({row.last * per_step / 1e6:.1f}M tokens)"
                 for step in (row.begins, row.forms)
             )
+            beaten, half = (f"at step {at:,.0f}" if at == at else "never" for at in (row.bigrams, row.head_half))
             yield (
-                f"seed {row.seed}: bigrams beaten at step {row.bigrams:,.0f}; induction begins {begins}, forms {forms}; at "
+                f"seed {row.seed}: bigrams beaten {beaten}; induction begins {begins}, forms {forms}; at "
                 f"the end held-out {row.held_out:.3f}, copied {row.copied:.3f}, first copy {row.first:.2f}, second "
                 f"{row.second:.2f}; largest induction score of a head {row.head_score:.2f} (resid_{row.layer} head {row.head}), "
-                f".5 at step {row.head_half:,.0f}"
+                f".5 first {half}"
             )
         for word in (ABOVE, SOME, AT):
             rows = self.tasks[self.tasks["word"] == word]

@@ -32,10 +32,12 @@ def picture(tables: Tables, file: Path) -> None:
         _panel(best, "best head's induction", last, {}, True),
     ]
     seeds = judged(tables).seeds
-    when = ", ".join(f"{row.forms:,.0f}" if row.forms == row.forms else "not" for row in seeds.itertuples())
+    formed = seeds["forms"].dropna()
+    when = ", ".join(f"{step:,.0f}" for step in formed)
+    title = f"induction forms in {len(formed)} of {len(seeds)} seeds" + (f", at step {when}" if when else "")
     chart = _styled(
         alt.vconcat(*panels, spacing=6),
-        f"A small language suite: induction forms at step {when}",
+        f"A small language suite: {title}",
         f"{len(seeds)} seeds, one line each; GPT-NeoX of 1.3M parameters on the King James Bible, 2,048 tokens a step; copied: "
         "random tokens said twice; best head: of 16, mean over the probe sets",
     )

@@ -39,13 +39,13 @@ def calibrate_rules(
         seed: Of the draws.
         folder: Where finished chunks are kept and found again; nowhere where None.
         notify: Told what is computed before each chunk.
-        runs: Numbers of units: runs, or designs for the order of layers.
+        runs: Numbers of units: runs, or designs for the order of layers; a rule may have its own (seeds of an arm).
 
     Returns:
         One row a rule, truth, number of runs and word: rule, truth, what, runs, word, rate, se, draws.
     """
     ledger = ChunkLedger(Path(folder) if folder else None)
-    cells = [(name, t, n) for name, rule in _distinct().items() for t in rule for n in runs]
+    cells = [(name, t, n) for name, made_up in _distinct().items() for t in made_up for n in RULES[name].runs or runs]
     return pd.DataFrame([row for cell in cells for row in _cell(*cell, draws, seed, ledger, notify)], columns=COLUMNS)
 
 

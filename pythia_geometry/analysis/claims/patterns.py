@@ -17,12 +17,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from pythia_geometry.analysis.claims.evidence import Evidence, Needs
+from pythia_geometry.analysis.claims.pattern_truths import SEEDS, truths
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
     IN_PART,
     LEVEL,
     REPLICATES,
     UNDECIDED,
+    Effect,
     Rule,
     Ruling,
     not_enough,
@@ -253,19 +255,25 @@ def _together(parts: Mapping[str, Part]) -> Ruling:
     rows = pd.concat([part.rows for part in parts.values()], ignore_index=True)
     if LACKS in words:
         return not_enough(told, rows)
+    n_seeds = int(rows.groupby("arm")["seed"].nunique().min())
     if set(words) == {HOLDS}:
         word = REPLICATES
     elif HOLDS in words or PARTLY in words:
         word = IN_PART
     else:
         word = DOES_NOT if REFUTED in words else UNDECIDED
-    return Ruling(word, told, rows)
+    return Ruling(word, told, rows, Effect(n_runs=n_seeds))
+
+
+def _rule(part: Callable[[pd.DataFrame, str], Part], forms: Sequence[str], effect: str) -> Rule:
+    judge = _judge(part, forms)
+    return Rule(Needs(), judge, truths(judge, BASE, FORMS, effect), SEEDS)
 
 
 RULES = {
-    "context": Rule(Needs(), _judge(_context, FORMS)),
-    "automata": Rule(Needs(), _judge(_automata, FORMS[:1])),
-    "head count": Rule(Needs(), _judge(_heads, FORMS)),
-    "mixer": Rule(Needs(), _judge(_mixer, FORMS[1:])),
-    "supplied": Rule(Needs(), _judge(_bias, FORMS)),
+    "context": _rule(_context, FORMS, "S to the power 2.5, medium s three times later"),
+    "automata": _rule(_automata, FORMS[:1], "twice as late at twice the size"),
+    "head count": _rule(_heads, FORMS, "twice as late with half the heads, or half the width up to 16"),
+    "mixer": _rule(_mixer, FORMS[1:], "the mixer twice as early"),
+    "supplied": _rule(_bias, FORMS, "ten times as early with the bias, at both rates"),
 }

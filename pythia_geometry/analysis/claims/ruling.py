@@ -86,11 +86,13 @@ class Rule:
         needs: What it reads; it is not asked where the evidence lacks that.
         judge: The rule.
         truths: In which its words are counted: its operating characteristics.
+        runs: Numbers of runs with which they are counted, where the rule's are not the usual ones.
     """
 
     needs: Needs
     judge: Callable[[Evidence], Ruling]
     truths: tuple[Truth, ...] = ()
+    runs: tuple[int, ...] = ()
 
     def __call__(self, evidence: Evidence) -> Ruling:
         """The ruling; `not enough evidence` with what to walk where something that it needs is missing."""
