@@ -168,8 +168,8 @@ def draw(tokens: np.ndarray, training: Language, step: int) -> torch.Tensor:
     rng = np.random.default_rng([training.seed, step])
     starts = rng.integers(0, len(tokens) - CONTEXT, training.batch)
     rows = np.stack([tokens[start : start + CONTEXT] for start in starts]).astype(np.int64)
-    for row in rows[rng.random(training.batch) < REPEATED]:
-        say_twice(row, rng)
+    for place in np.flatnonzero(rng.random(training.batch) < REPEATED):
+        say_twice(rows[place], rng)
     return torch.as_tensor(rows)
 
 
@@ -197,7 +197,7 @@ def build(training: Language) -> GPTNeoXForCausalLM:
 def said_twice(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Random tokens in which 48 are said again after up to 31 others [b, 128], and where the second copy begins [b]."""
     rows = rng.integers(0, VOCABULARY, (EXAMINED, CONTEXT))
-    second = LONGEST + rng.integers(0, CONTEXT - 2 * LONGEST, EXAMINED)
+    second = LONGEST + np.arange(EXAMINED) % (CONTEXT - 2 * LONGEST)  # each gap twice: one look back is right in 1/32
     for row, start in zip(rows, second, strict=True):
         row[start : start + LONGEST] = row[:LONGEST]
     return torch.as_tensor(rows), torch.as_tensor(second)
