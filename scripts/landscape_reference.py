@@ -45,6 +45,7 @@ from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
 from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.suites.checkpoint import OK
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.suite import Suite
 
@@ -127,11 +128,11 @@ def measure(piece: Piece, args: argparse.Namespace) -> tuple[Piece, str]:
         measures=PARTS[piece.part], llc=args.llc, threads=1, device=args.device,
     )  # fmt: skip
     try:
-        walk(make_plan(request), piece.inside(args.work))
+        checkpoints = walk(make_plan(request), piece.inside(args.work)).checkpoints
     except PythiaGeometryError as error:
         return piece, str(error)
     spent.note()
-    return piece, ""
+    return piece, "; ".join(checkpoints.loc[checkpoints["status"] != OK, "detail"])
 
 
 def measure_all(todo: Sequence[Piece], args: argparse.Namespace) -> list[str]:

@@ -99,7 +99,9 @@ def lab_evidence() -> Evidence:
     """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
     reference = read_reference()
     sizes = sizes_of(reference.geometry)
-    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs())
+    measured = reference.surfaces
+    surfaces = Evidence(LAB, measured.geometry, measured.behaviour) if measured else None
+    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs(), surfaces=surfaces)
 
 
 def run_evidence(runs: Sequence[str | Path], position: str = "last") -> list[Evidence]:

@@ -62,6 +62,8 @@ class Evidence:
         tasks: Which tasks the precursor test reads, as for `choose_tasks`.
         position: Where activations were read; rows of another position are not looked at.
         patterns: Runs of the patterns lab (`pattern_runs.read_runs`).
+        surfaces: Runs whose loss surface and decoding were measured, with their own behaviour, where they are kept
+            apart from the rows above: another training of the same seed has other weights.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Evidence:
     tasks: str = HARDEST
     position: str = "last"
     patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    surfaces: Evidence | None = None
 
     @cached_property
     def read(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from pythia_geometry.shipped import data_folder
 
 # The same in every row of every run, and so left out of the files.
 CONSTANT: dict[str, Any] = {"suite": "lab", "probe": "algorithmic", "n": 128}
-RANKS = ("rankme", "rankme_centred", "rankme_rownorm")
 SHUFFLED = ":shuffled"  # where a run was walked with its token-shuffled prompts too, `task` ends so
 OF_GEOMETRY: dict[str, Any] = {**CONSTANT, "position": "last", "precision": "float32"}
 
@@ -27,11 +27,14 @@ class Reference:
         geometry: RankMe in three conventions, every layer, task-level and checkpoint, as in a run folder.
         behaviour: Accuracy, exact match and log-probability.
         made: By run, the command, commit, machine, training settings and CPU time that made it.
+        surfaces: Runs whose loss surface and decoding were measured (`scripts/landscape_reference.py`), with their own
+            behaviour: they may be other trainings of the same seeds, whose weights differ. None where none is there.
     """
 
     geometry: pd.DataFrame
     behaviour: pd.DataFrame
     made: dict[str, dict[str, Any]]
+    surfaces: Reference | None = None
 
 
 def read_reference(folder: str | Path | None = None) -> Reference:
@@ -44,21 +47,28 @@ def read_reference(folder: str | Path | None = None) -> Reference:
     made = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     if not made:
         raise PythiaGeometryError(f"{folder} holds no reference runs. Make one: python scripts/lab_reference.py --list")
-    tables = {}
+    tables = _tables(folder, list(made))
+    geometry, behaviour = _whole(tables["geometry"], OF_GEOMETRY), _whole(tables["behaviour"], CONSTANT)
+    return Reference(geometry, behaviour, made, _surfaces(folder / "landscape"))
+
+
+def _surfaces(folder: Path) -> Reference | None:
+    made = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    if not made:
+        return None
+    tables = _tables(folder, list(made))
+    return Reference(tables["geometry"], tables["behaviour"], made)
+
+
+def _tables(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The tables of all runs, by kind."""
+    found = {}
     for kind in ("geometry", "behaviour"):
-        files = [folder / f"{name}.{kind}.parquet" for name in made]
+        files = [folder / f"{name}.{kind}.parquet" for name in names]
         if missing := [file for file in files if not file.exists()]:
             raise PythiaGeometryError(f"{missing[0]} is missing: its run is recorded in {folder}")
-        tables[kind] = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-    geometry = pd.concat([_whole(tables["geometry"], OF_GEOMETRY), *_of_surfaces(folder)], ignore_index=True)
-    return Reference(geometry, _whole(tables["behaviour"], CONSTANT), made)
-
-
-def _of_surfaces(folder: Path) -> list[pd.DataFrame]:
-    """Rows of loss surfaces and of decoding of the same runs (`scripts/landscape_reference.py`); none where none is."""
-    files = sorted((folder / "landscape").glob("*.geometry.parquet"))
-    tables = [pd.read_parquet(file) for file in files]
-    return [table[~table["measure"].isin(RANKS)] for table in tables]
+        found[kind] = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    return found
 
 
 def _whole(table: pd.DataFrame, constant: dict[str, Any]) -> pd.DataFrame:

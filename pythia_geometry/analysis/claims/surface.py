@@ -73,6 +73,7 @@ def decodable(evidence: Evidence) -> Ruling:
 
 
 def _rule(evidence: Evidence, curves: Sequence[Curve], word: Callable[[float, float], str]) -> Ruling:
+    evidence = evidence.surfaces or evidence
     found = [_lag(evidence, curve) for curve in curves]
     decisive = [lag for lag in found if isinstance(lag, Lag)]
     if len(decisive) < len(found):

@@ -141,15 +141,20 @@ def test_the_rates_beside_the_verdicts_are_those_of_the_rules(rule: str) -> None
     assert {row["word"]: row["rate"] for row in again} == shipped.to_dict()
 
 
-def test_the_reference_takes_surfaces_beside_its_own_ranks(tmp_path: Path) -> None:
+def test_runs_with_a_measured_surface_are_read_with_their_own_behaviour(tmp_path: Path) -> None:
     for file in (data_folder() / "reference").glob("smoke-gpt2-seed0.*"):
         shutil.copy(file, tmp_path)
-    before = read_reference(tmp_path).geometry
+    assert read_reference(tmp_path).surfaces is None
+    measured = evidence({"llc_task_rise": 0.0})
     (tmp_path / "landscape").mkdir()
-    rows = before.head(2).assign(
-        measure=["hessian_top", "rankme"], probe=["mixture", "algorithmic"], position=["", "last"]
-    )
-    rows.to_parquet(tmp_path / "landscape" / "smoke-gpt2-seed0.geometry.parquet")
-    after = read_reference(tmp_path).geometry
-    assert len(after) == len(before) + 1, "ranks are those of the reference itself"
-    assert after.iloc[-1][["measure", "probe"]].tolist() == ["hessian_top", "mixture"]
+    (tmp_path / "landscape" / "m-seed0.json").write_text("{}")
+    for kind in ("geometry", "behaviour"):
+        getattr(measured, kind).to_parquet(tmp_path / "landscape" / f"m-seed0.{kind}.parquet")
+    reference = read_reference(tmp_path)
+    assert set(reference.geometry["model"]) == {"smoke-gpt2"}, "the reference's own tables stay as they are"
+    beside = reference.surfaces
+    assert beside is not None
+    late = measured.behaviour.assign(step=measured.behaviour["step"] * 300)  # another training of the same seeds
+    one = Evidence("lab", measured.geometry, late, surfaces=Evidence("lab", beside.geometry, beside.behaviour))
+    assert said("synchronous", Evidence("lab", measured.geometry, late)) == DOES_NOT
+    assert said("synchronous", one) == REPLICATES
