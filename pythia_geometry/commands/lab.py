@@ -236,6 +236,12 @@ def _plan_patterns(trainings: list[PatternTraining]) -> None:
     from pythia_geometry.lab.patterns.estimate import seconds_per_step
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_lab_plan
+    from pythia_geometry.screens.walk import as_seconds
 
-    each = seconds_per_step(trainings) / len(trainings)
-    show_lab_plan(open_console(), trainings, [each] * len(trainings))
+    per_step, console = seconds_per_step(trainings), open_console()
+    show_lab_plan(console, trainings, [per_step / len(trainings)] * len(trainings))
+    if len(trainings) > 1:
+        whole = as_seconds(per_step * trainings[0].steps)
+        console.print(
+            f"They are trained together: each has its share of the time, and all end after {whole}.", style="dim"
+        )

@@ -69,9 +69,10 @@ class Judged:
 
     def __str__(self) -> str:
         """All of it, to be printed."""
-        return "\n".join(self._lines())
+        return "\n".join(self.lines())
 
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """A line a seed, a word and the cost."""
         text, per_step = self.tables.text, self.tables.tokens_per_step
         yield f"held-out loss of unigrams {text['unigram']:.2f}, of bigrams {text['bigram']:.2f} nats a token"
         for row in self.seeds.itertuples():

@@ -25,7 +25,7 @@ def report(folder: Path) -> str:
     """To be printed."""
     lines = [
         line
-        for part in (_base_arms(folder), _given(folder), _moved(folder), _claims(folder), _cost(folder))
+        for part in (_base_arms(folder), given(folder), moved(folder), _claims(folder), cost(folder))
         for line in part
     ]
     return "\n".join(lines)
@@ -82,7 +82,7 @@ def told(found: Coincidence) -> str:
     )
 
 
-def _given(folder: Path) -> Iterator[str]:
+def given(folder: Path) -> Iterator[str]:
     """Fresh runs that are given a pattern from step 0, beside those that are not."""
     runs = read_runs(folder)
     if runs.empty or not (runs["given"] != "").any():
@@ -97,7 +97,7 @@ def _given(folder: Path) -> Iterator[str]:
                 yield f"{name}, {given or 'nothing'} given: emerged at {steps} (seeds 0 to 3)"
 
 
-def _moved(folder: Path) -> Iterator[str]:
+def moved(folder: Path) -> Iterator[str]:
     """Accuracy before the jump with the pattern of after it."""
     file = folder / "transplants.csv"
     if not file.exists():
@@ -125,8 +125,9 @@ def _claims(folder: Path) -> Iterator[str]:
             yield f"{claim.id} {found.verdict}: {found.value}"
 
 
-def _cost(folder: Path) -> Iterator[str]:
+def cost(folder: Path) -> Iterator[str]:
+    """CPU time of all arms, by the machine that trained them."""
     records = [json.loads(file.read_text()) for file in folder.glob("*.json")]
-    if records:
-        minutes = sum(record["cpu_seconds"] for record in records) / 60
-        yield f"\n{len(records)} arms, {minutes:.0f} CPU-minutes ({records[0]['machine']})"
+    for machine, rows in pd.DataFrame(records).groupby(["device", "machine"]) if records else ():
+        minutes = rows["cpu_seconds"].sum() / 60
+        yield f"\n{len(rows)} arms on {machine[0]}, {minutes:.0f} CPU-minutes ({machine[1]})"

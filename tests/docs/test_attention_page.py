@@ -1,0 +1,16 @@
+"""docs/attention.md says what the tables say."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_generated_parts_are_what_the_tables_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    spec = importlib.util.spec_from_file_location("build_attention_page", ROOT / "scripts" / "build_attention_page.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+    assert text.count("<!-- begin:") == text.count("<!-- end:") == len(script.PARTS)
+    assert script.built(text) == text
