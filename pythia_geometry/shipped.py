@@ -1,4 +1,4 @@
-"""Where the data that ships lies: probe sets and the small trained suite of the offline default."""
+"""Where the data that ships lies: probe sets and small trained suites."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def data_folder() -> Path:
     """The `data/` folder: inside an installed package, beside it in a checkout."""
     installed = _PACKAGE / "data"
     return installed if installed.is_dir() else _PACKAGE.parent / "data"
+
+
+def shipped_suite(name: str) -> Path | None:
+    """The folder of a suite that ships, such as `offline`; None where none has this name."""
+    return next((folder for folder in (data_folder() / "suites").iterdir() if folder.name == name), None)

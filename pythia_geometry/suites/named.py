@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.shipped import data_folder
+from pythia_geometry.shipped import shipped_suite
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import DECOUPLED_SEEDS, ORGANISATION, SIZES, checked, parse_name
 from pythia_geometry.suites.steps.numbering import Naming
@@ -29,7 +29,7 @@ def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> l
     """The suites that one `--model` means, one for each seed.
 
     Args:
-        name: `offline`, a folder of step folders, a Pythia model, or any Hub repository.
+        name: `offline` or another suite that ships, a folder of step folders, a Pythia model, or any Hub repository.
         seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
             `lab/nano-gpt2-seed0` and `-seed1`), or of a repository or folder whose names of steps tell seeds apart
             (`step1250-seed-default` is seed 0). `all` is every one there is. Empty means the run as named.
@@ -44,9 +44,9 @@ def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> l
     numbered = [f"{name}-seed{seed}" for seed in seeds]
     if seeds and all(map(_is_folder, numbered)):
         return [LocalSuite(folder, naming) for folder in numbered]
-    if name == OFFLINE or _is_folder(name):
-        folder = data_folder() / "suites" / OFFLINE if name == OFFLINE else name
-        return [LocalSuite(folder, naming, seed) for seed in of_seeds]
+    shipped = shipped_suite(name)
+    if shipped or _is_folder(name):
+        return [LocalSuite(shipped or name, naming, seed) for seed in of_seeds]
     # The Hub client takes a second to import: only here.
     from pythia_geometry.suites.hub.suite import HubSuite
 
