@@ -58,6 +58,7 @@ def of_arm(name: str, folder: Path) -> Iterator[str]:
         f"outputs that emerged: {onsets['by'].notna().sum()} of {len(onsets)}, steps {onsets['by'].min():g} to "
         f"{onsets['by'].max():g}; scatter over seeds of one output, median {spread.median():.1f} examinations"
     )
+    yield foretold(name, folder)
     yield f"all outputs: {told(of_base(name, folder))}"
     routes = facts["shortest_routes"]
     short = [i for i, n in enumerate(routes) if n < facts["training"]["sparsity"]]
@@ -67,6 +68,28 @@ def of_arm(name: str, folder: Path) -> Iterator[str]:
     for what, rows in (("without a shorter route", units[~is_short]), ("with one", units[is_short])):
         if len(rows):
             yield f"{rows['task'].nunique()} outputs {what}: {told(coincidence(rows, related))}"
+
+
+def foretold(name: str, folder: Path) -> str:
+    """Whether runs with more mass on the parents early on emerge earlier: Spearman over seeds, at a step fixed beforehand.
+
+    The step is the last examination in the first half of the time to the first emergence, at which no run is anywhere
+    near.
+    """
+    readings, _ = base_arm(name, folder)
+    runs = read_runs(folder)
+    by = runs[runs["arm"] == name].set_index("seed")["by"]
+    if by.notna().sum() < 4:
+        return "fewer than four runs emerged: not asked what foretells it"
+    steps = readings["step"].unique()
+    at = steps[steps <= by.min() / 2].max()
+    mass = readings[readings["step"] == at].groupby("seed")["mass"].mean()
+    rank = pd.DataFrame({"mass": mass, "by": by.fillna(np.inf)}).rank()
+    rho = float(rank["mass"].corr(rank["by"]))
+    rng = np.random.default_rng(0)
+    drawn = [np.corrcoef(rng.permutation(rank["mass"]), rank["by"])[0, 1] for _ in range(9999)]
+    p = (1 + np.sum(np.abs(drawn) >= abs(rho) - 1e-12)) / 10_000
+    return f"mass on the parents at step {at:g} against the step of emergence: Spearman {rho:.2f}, p = {p:.2g}, {len(by)} seeds"
 
 
 def told(found: Coincidence) -> str:
