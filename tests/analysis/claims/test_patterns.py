@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.operating import operating
 from pythia_geometry.analysis.claims.pattern_runs import emergence
+from pythia_geometry.analysis.claims.patterns import MIN_SEEDS
 from pythia_geometry.analysis.claims.rules import RULES
 from pythia_geometry.analysis.claims.ruling import DOES_NOT, IN_PART, NOT_ENOUGH, REPLICATES, UNDECIDED, Ruling
 from pythia_geometry.analysis.claims.table import read_claims
@@ -145,3 +147,19 @@ def test_a_run_emerges_when_it_is_right_for_good(accuracy: list[float], expected
     (found,) = emergence(pd.DataFrame(rows, columns=["seed", "output", "step", "accuracy"]), 500).itertuples()
     np.testing.assert_equal((found.after, found.by), expected)
     assert found.last == 500
+
+
+@pytest.mark.parametrize("claim", IDS)
+def test_a_rule_has_truths_with_all_of_its_arms(claim: str) -> None:
+    """A draw of the list that lacked an arm would always say that there is not enough evidence."""
+    rule = RULES[RULE_OF[claim]]
+    assert [truth.name for truth in rule.truths] == ["null", "the paper's effect"] and MIN_SEEDS in rule.runs
+    for truth in rule.truths:
+        assert truth.draw(MIN_SEEDS, np.random.default_rng(0)) != NOT_ENOUGH
+    assert "null: undecided" in operating(rule_name := RULE_OF[claim], 4) and "the paper's effect" in operating(
+        rule_name, 8
+    )
+
+
+def test_a_verdict_says_how_many_seeds_its_arms_have() -> None:
+    assert ruling("S6", made(as_published)).effect.n_runs == MIN_SEEDS
