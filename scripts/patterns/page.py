@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from patterns.report import cost, given, moved, of_arm
+from patterns.report import cost, foretold, given, moved, together
 from pythia_geometry.analysis.claims.evidence import Evidence
-from pythia_geometry.analysis.claims.heads import abruptness
-from pythia_geometry.analysis.claims.pattern_runs import base_arm, of_base, read_runs
-from pythia_geometry.analysis.claims.patterns import BASE, FORMS, STRENGTHS, median_of
+from pythia_geometry.analysis.claims.heads import CLOSE, abruptness
+from pythia_geometry.analysis.claims.pattern_runs import base_arm, read_runs
+from pythia_geometry.analysis.claims.patterns import BASE, FORMS, HOLDS, STRENGTHS, median_of
 from pythia_geometry.analysis.claims.rules import RULES
-from pythia_geometry.analysis.claims.ruling import Ruling
+from pythia_geometry.analysis.claims.ruling import IN_PART, REPLICATES, UNDECIDED, Ruling
 from pythia_geometry.analysis.claims.table import Claim, read_claims
+from pythia_geometry.analysis.events.coincidence import COINCIDES, NOT_TESTABLE, Coincidence
 
+PARTLY = "coincides, further apart"
 SIZES, SPARSITIES, RATES = (8, 12), (1, 2, 3, 4, 6, 8, 12), (1e-3, 3e-3)
 SOURCES = ("Baherwani 2026", "GaganGutta reproduction")
 Row = tuple[str, Mapping[str, Any]]
@@ -36,8 +38,7 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
         if claim.id in ("S1", "S2"):
             here = "Pythia: [heads.md](heads.md#s1-and-s2), needs the walks; lab: below, without a verdict of its own"
             if claim.id == "S2":
-                words = (f"{name.removeprefix('linear-map-')}: {_word(folder, name)}" for name in _bases(folder))
-                here = f"Pythia: heads.md; lab: {'; '.join(words)}"
+                here = f"Pythia: heads.md, needs the walks; {_in_both_forms(folder)}"
         elif claim.id in found:
             here = f"**{found[claim.id].verdict}**"
         else:
@@ -52,9 +53,18 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
     for name in _bases(folder):
         yield _emergence(folder, name, runs)
     yield "\n### S2: does the pattern come with the behaviour?\n"
+    yield (
+        "Per output of a run: steps from the half-way point of the mass on its parents (all heads) to that of the right answer's "
+        "probability. p: pattern of another seed; of another output of the run; what is left without both means. Last: whether more "
+        "mass, half-way to the first emergence, goes with earlier emergence over seeds.\n"
+    )
+    yield (
+        "| base arm | word | median abs Δ, examinations | within one | p other seed, other output, remainder | runs: pattern first, "
+        "tied, behaviour first | outputs tested, behaviour alone | mass foretells: Spearman |"
+    )
+    yield "|---" * 8 + "|"
     for name in _bases(folder):
-        lines = [line for line in of_arm(name, folder) if line.strip() and not line.strip().startswith("##")]
-        yield f"* **{name}**: " + "; ".join(lines[3:]) + "."
+        yield from _coincidence(folder, name)
     for claim, title, tables in _sections():
         ruling = found[claim]
         yield f"\n### {claim}: {title}\n\n**{ruling.verdict}.** {ruling.value}.\n"
@@ -85,10 +95,41 @@ def _bases(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: ([int(n) for n in name.split("-")[2:4]], name))
 
 
+def _in_both_forms(folder: Path) -> str:
+    """S2 by decision 0015: at the largest size at which both forms are there."""
+    size = max((name.split("-")[2] for name in _bases(folder)), key=int, default="")
+    words = [_word(folder, f"linear-map-{size}-3-{form}") for form in FORMS]
+    both = REPLICATES if set(words) == {HOLDS} else IN_PART if HOLDS in words or PARTLY in words else UNDECIDED
+    return f"**{both}** in the lab, S = {size}: " + ", ".join(
+        f"{form} {word}" for form, word in zip(FORMS, words, strict=True)
+    )
+
+
 def _word(folder: Path, name: str) -> str:
-    found = of_base(name, folder)
-    close = f", {found.within_one:.0%} within one examination" if np.isfinite(found.within_one) else ""
-    return f"{found.label}{close}"
+    if not (folder / f"{name}.parquet").exists():
+        return "lacks"
+    return _said_of(together(name, folder)["all outputs"])
+
+
+def _said_of(found: Coincidence) -> str:
+    if found.label != COINCIDES:
+        return found.label
+    return HOLDS if found.within_one >= CLOSE else PARTLY
+
+
+def _coincidence(folder: Path, name: str) -> Iterator[str]:
+    at, rho, p = foretold(name, folder)
+    for what, found in together(name, folder).items():
+        is_all = what == "all outputs"
+        tests, counts = f"{found.p_other_seed:.2g}, {found.p_other_unit:.2g}, {found.p_remainder:.2g}", f"{found.n}"
+        if found.label == NOT_TESTABLE:
+            tests, counts = "onsets scatter by less than two examinations", "0"
+        order, early = found.order, f"{rho:.2f} at step {at:,.0f} (p = {p:.2g})" if is_all else ""
+        yield (
+            f"| {name if is_all else '… ' + what} | {_said_of(found)} | {found.median_distance:.1f} | "
+            f"{found.within_one:.0%} | {tests} | {order.pattern_first}, {order.tied}, {order.behaviour_first} | "
+            f"{counts}, {found.behaviour_only} | {early} |"
+        )
 
 
 def _emergence(folder: Path, name: str, runs: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def _base_arms(folder: Path) -> Iterator[str]:
 
 def of_arm(name: str, folder: Path) -> Iterator[str]:
     """Emergence and coincidence on one base arm."""
-    readings, facts = base_arm(name, folder)
+    readings, _ = base_arm(name, folder)
     runs = read_runs(folder)
     mine = runs[runs["arm"] == name]
     found = kaplan_meier(mine["by"], mine["last"])
@@ -58,44 +59,55 @@ def of_arm(name: str, folder: Path) -> Iterator[str]:
         f"outputs that emerged: {onsets['by'].notna().sum()} of {len(onsets)}, steps {onsets['by'].min():g} to "
         f"{onsets['by'].max():g}; scatter over seeds of one output, median {spread.median():.1f} examinations"
     )
-    yield foretold(name, folder)
-    yield f"all outputs: {told(of_base(name, folder))}"
-    routes = facts["shortest_routes"]
-    short = [i for i, n in enumerate(routes) if n < facts["training"]["sparsity"]]
+    at, rho, p = foretold(name, folder)
+    yield f"mass on the parents at step {at:g} against the step of emergence: Spearman {rho:.2f}, p = {p:.2g}, {len(mine)} seeds"
+    for what, coincide in together(name, folder).items():
+        yield f"{what}: {told(coincide)}"
+
+
+@cache
+def together(name: str, folder: Path) -> dict[str, Coincidence]:
+    """S2 on a base arm: all outputs, and those without and with a route shorter than s where there are both."""
+    readings, facts = base_arm(name, folder)
+    found = {"all outputs": of_base(name, folder)}
+    short = [i for i, n in enumerate(facts["shortest_routes"]) if n < facts["training"]["sparsity"]]
     related = related_outputs(facts["parents"], 2 if facts["training"]["size"] <= 8 else 1)
     units = output_units(readings)
     is_short = units["task"].astype(int).isin(short)
-    for what, rows in (("without a shorter route", units[~is_short]), ("with one", units[is_short])):
-        if len(rows):
-            yield f"{rows['task'].nunique()} outputs {what}: {told(coincidence(rows, related))}"
+    if is_short.any() and not is_short.all():
+        n = facts["training"]["size"]
+        found[f"{n - len(short)} outputs without a shorter route"] = coincidence(units[~is_short], related)
+        found[f"{len(short)} with one"] = coincidence(units[is_short], related)
+    return found
 
 
-def foretold(name: str, folder: Path) -> str:
+def foretold(name: str, folder: Path) -> tuple[float, float, float]:
     """Whether runs with more mass on the parents early on emerge earlier: Spearman over seeds, at a step fixed beforehand.
 
     The step is the last examination in the first half of the time to the first emergence, at which no run is anywhere
-    near.
+    near. Returns it, the correlation, and its permutation p.
     """
     readings, _ = base_arm(name, folder)
     runs = read_runs(folder)
     by = runs[runs["arm"] == name].set_index("seed")["by"]
-    if by.notna().sum() < 4:
-        return "fewer than four runs emerged: not asked what foretells it"
     steps = readings["step"].unique()
-    at = steps[steps <= by.min() / 2].max()
+    at = float(steps[steps <= by.min() / 2].max()) if by.notna().any() else np.nan
     mass = readings[readings["step"] == at].groupby("seed")["mass"].mean()
     rank = pd.DataFrame({"mass": mass, "by": by.fillna(np.inf)}).rank()
     rho = float(rank["mass"].corr(rank["by"]))
     rng = np.random.default_rng(0)
-    drawn = [np.corrcoef(rng.permutation(rank["mass"]), rank["by"])[0, 1] for _ in range(9999)]
-    p = (1 + np.sum(np.abs(drawn) >= abs(rho) - 1e-12)) / 10_000
-    return f"mass on the parents at step {at:g} against the step of emergence: Spearman {rho:.2f}, p = {p:.2g}, {len(by)} seeds"
+    drawn = [np.corrcoef(rng.permutation(rank["mass"]), rank["by"])[0, 1] for _ in range(1999)]
+    return at, rho, float((1 + np.sum(np.abs(drawn) >= abs(rho) - 1e-12)) / 2000)
 
 
 def told(found: Coincidence) -> str:
     """A coincidence in one line."""
     order = found.order
-    reasons = f" ({'; '.join(found.reasons)})" if found.reasons else ""
+    reasons = (
+        f" ({len(found.reasons)} left out: {found.reasons[0]}{', …' * (len(found.reasons) > 1)})"
+        if found.reasons
+        else ""
+    )
     return (
         f"{found.label}{reasons}; median |Δ| {found.median_distance:.1f} examinations, {found.within_one:.0%} within one; "
         f"p other seed {found.p_other_seed:.2g}, other output {found.p_other_unit:.2g}, remainder {found.p_remainder:.2g}; "
