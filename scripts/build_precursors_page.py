@@ -84,8 +84,8 @@ WORDS_NOTES = """
 Per cent of made-up studies of eight tasks on Pythia's 154 steps, with {runs} runs; {draws}. A study is one measure of
 one model, so Holm and `no lead of half a decade` (which needs the power of one's own tasks) are not in it. *Both legs*: both
 metrics lead at 5 %, before companion, bend and number of runs. *Word*: `precursor`, with one run `leads, in this run`.
-Standard errors carry two successes and failures more, so that none is 0. Where the last column is filled no test of
-timing can tell the truth from a lead: the bend is printed, or the word is `undecided`. A measure that ends at a ceiling is
+Standard errors are half of Wilson's interval, so that none is 0. Where the last column is filled no test of
+timing can tell the truth from a lead, or the legs alone cannot, or not in one run: the bend is printed, or the word is `undecided`. A measure that ends at a ceiling is
 of that kind, and no power of its own range shows it: where a table has a column `ceiling` and geometry comes to nine
 tenths of it the word is `earlier in its own range`.
 

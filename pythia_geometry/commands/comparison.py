@@ -20,9 +20,14 @@ from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
 from pythia_geometry.screens.claims import as_markdown
 from pythia_geometry.shipped import data_folder
 from pythia_geometry.store.writing import disk_errors
+from pythia_geometry.suites.checkpoint import run_name
 from pythia_geometry.suites.pythia import Size, parse_name
 
 LAB, NONE = "lab", "none"
+LAB_SHUFFLED = "lab-shuffled"
+OURS = (LAB, LAB_SHUFFLED)
+"""Evidence that ships: the usual runs, and those that were walked with token-shuffled prompts for C4 alone."""
+STAGGERED = "staggered"
 
 
 def compare_tables(
@@ -44,20 +49,21 @@ def compare_tables(
     """
     if reference not in (LAB, NONE):
         raise PythiaGeometryError(f"--reference {reference}: expected {LAB} or {NONE}")
-    evidence = [lab_evidence()] if reference == LAB else []
-    evidence += run_evidence(runs, position)
+    evidence = [lab_evidence(), *shuffled_evidence()] if reference == LAB else []
+    mine = run_evidence(runs, position)
+    evidence += mine
     if not evidence:
         raise PythiaGeometryError("Nothing to compare. Name run folders, or leave out --reference none")
     judged = judge_claims(evidence)
     tables = {"claims": judged.table}
-    if reference == LAB and len(evidence) > 1:
-        tables["claims-replication"] = replication(judged.effects, LAB, [one.name for one in evidence[1:]])
+    if reference == LAB and mine:
+        tables["claims-replication"] = replication(judged.effects, LAB, [one.name for one in mine])
     return tables, judged.rows
 
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
     """What a comparison reads: run folders and the reference's tables."""
-    tables = ("*.parquet", "landscape/*.parquet", "patterns/*.json")
+    tables = ("*.parquet", "landscape/*.parquet", f"{STAGGERED}/*.parquet", "patterns/*.json")
     shipped = [file for kind in tables for file in sorted((data_folder() / "reference").glob(kind))]
     shipped = shipped if reference == LAB else []
     return [*runs, *shipped]
@@ -104,12 +110,51 @@ def lab_evidence() -> Evidence:
     return Evidence(LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs(), surfaces=surfaces)
 
 
+def shuffled_evidence() -> list[Evidence]:
+    """Lab runs that were walked with token-shuffled prompts and hold no planted lead; none where none ship.
+
+    Where each level's loss opened at a random step of its own a level is exchangeable by itself: a family of its own.
+    """
+    folder = data_folder() / "reference" / STAGGERED
+    if not list(folder.glob("*.json")):
+        return []
+    reference = read_reference(folder)
+    trained = {made["model"]: made["training"] for made in reference.made.values()}
+    of_chance = [model for model, one in trained.items() if not (one.get("plant_lead") or one.get("plant_bend"))]
+    geometry, behaviour = (table[table["model"].isin(of_chance)] for table in (reference.geometry, reference.behaviour))
+    released = behaviour["model"].map(lambda model: trained[model]["release"] == STAGGERED)
+    behaviour = behaviour.assign(family=behaviour["task"].where(released))
+    return [Evidence(LAB_SHUFFLED, geometry, behaviour, claims=("C4",))] if of_chance else []
+
+
 def run_evidence(runs: Sequence[str | Path], position: str = "last") -> list[Evidence]:
-    """The user's run folders: all Pythia runs together, since claims compare sizes; others each on its own."""
+    """The user's run folders: all Pythia runs together, since claims compare sizes, and seeds of one model together.
+
+    A folder that holds a run which another holds too, such as a repeated walk, stands on its own.
+    """
     read = [_read(run) for run in runs]
-    pythia = [one for one in read if one.is_pythia]
-    bodies = [[one] for one in read if not one.is_pythia] + ([pythia] if pythia else [])
-    return [_joined(body, position) for body in bodies]
+    bodies: list[list[_Run]] = []
+    for one in (run for run in read if not run.is_pythia):
+        seeds_of = next((body for body in bodies if all(one.is_seed_beside(other) for other in body)), None)
+        bodies.append([one]) if seeds_of is None else seeds_of.append(one)
+    if pythia := [run for run in read if run.is_pythia]:
+        bodies.append(pythia)
+    names = _apart(["pythia" if len(body) > 1 and body[0].is_pythia else _named(body) for body in bodies])
+    return [_joined(body, name, position) for body, name in zip(bodies, names, strict=True)]
+
+
+def _named(body: Sequence[_Run]) -> str:
+    return "+".join(one.name for one in body)
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names of which none is another's or the lab's: folders of one name get a number."""
+    found: list[str] = []
+    for name in names:
+        taken = {*OURS, *found}
+        number = next(n for n in range(1, len(names) + 2) if (name if n == 1 else f"{name}-{n}") not in taken)
+        found.append(name if number == 1 else f"{name}-{number}")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +170,17 @@ class _Run:
         """Whether a walk of Pythia made it."""
         return "suite" in self.geometry and bool(self.geometry["suite"].astype(str).str.startswith("pythia").any())
 
+    @property
+    def holds(self) -> set[tuple[str, int]]:
+        """Model and seed of each training run."""
+        pairs = self.geometry[["model", "seed"]].drop_duplicates()
+        return {(str(model), int(seed)) for model, seed in pairs.itertuples(index=False)}
+
+    def is_seed_beside(self, other: _Run) -> bool:
+        """Whether both hold the same models, and no run that the other holds."""
+        mine, theirs = self.holds, other.holds
+        return dict(mine).keys() == dict(theirs).keys() and not mine & theirs
+
 
 def _read(run: str | Path) -> _Run:
     geometry, behaviour = read_tables([run])
@@ -136,12 +192,30 @@ def _read(run: str | Path) -> _Run:
     return _Run(Path(run).resolve().name, geometry, behaviour)
 
 
-def _joined(body: Sequence[_Run], position: str) -> Evidence:
+def _joined(body: Sequence[_Run], name: str, position: str) -> Evidence:
     geometry, behaviour = (
         pd.concat([getattr(one, kind) for one in body], ignore_index=True) for kind in ("geometry", "behaviour")
     )
-    name = body[0].name if len(body) == 1 else "pythia"
+    _refuse_copies(geometry)
     return Evidence(name, geometry, behaviour, sizes_of(geometry), body[0].is_pythia, position=position)
+
+
+def _refuse_copies(geometry: pd.DataFrame) -> None:
+    """One run under two seeds would be two votes.
+
+    Raises:
+        PythiaGeometryError: Naming both.
+    """
+    seen: dict[tuple[str, int], str] = {}
+    keys = ["step", "probe", "task", "layer", "measure", "position", "settings"]
+    for _, rows in geometry.groupby(["model", "seed"]):
+        model, name = str(rows["model"].iloc[0]), run_name(str(rows["model"].iloc[0]), int(rows["seed"].iloc[0]))
+        same = (model, hash(rows.sort_values(keys)["value"].to_numpy(dtype=float).tobytes()))
+        if same in seen and rows["value"].notna().any():
+            raise PythiaGeometryError(
+                f"{seen[same]} and {name} hold the same geometry at every step: one run under two seeds. Leave one out"
+            )
+        seen[same] = name
 
 
 def sizes_of(geometry: pd.DataFrame) -> dict[str, int]:

@@ -10,16 +10,26 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from pythia_geometry.analysis.claims.replication import CANNOT_TELL, DIFFERENT, MIN_RUNS, SAME
+from pythia_geometry.analysis.claims.ruling import (
+    DOES_NOT,
+    IN_PART,
+    NOT_ENOUGH,
+    NOT_SEEN,
+    REPLICATES,
+    SEEN,
+    UNDECIDED,
+)
 from pythia_geometry.analysis.claims.table import read_sources
 from pythia_geometry.screens.console import open_console
 
 COLOURS = {
-    "replicates": "green",
-    "does not replicate": "red",
-    "in part": "yellow",
-    "undecided": "yellow",
-    "seen in this run": "green",
-    "not seen in this run": "red",
+    REPLICATES: "green",
+    DOES_NOT: "red",
+    IN_PART: "yellow",
+    UNDECIDED: "yellow",
+    SEEN: "green",
+    NOT_SEEN: "red",
 }
 
 
@@ -47,17 +57,34 @@ def show_claims(tables: Mapping[str, pd.DataFrame], folder: Path, console: Conso
     for source in read_sources():
         console.print(f"{source.id}: {source.cite}. {source.title}.", style="dim", highlight=False, markup=False)
     for name, rows in tables["claims"].groupby("evidence", sort=False):
-        words = rows["verdict"].value_counts(sort=True)
-        counts = ", ".join(f"{n} {word}" for word, n in words.items())
-        console.print(f"In short, {name}: of {len(rows)} claims {counts}.", highlight=False, markup=False)
+        console.print(f"In short, {name}: {_in_short(rows)}.", highlight=False, markup=False)
     console.print(
         f"table {folder}/claims.csv and .md; the rows behind each verdict: {folder}/rows/CLAIM-EVIDENCE.csv",
         highlight=False, markup=False,
     )  # fmt: skip
 
 
+PLAIN = {
+    REPLICATES: "bear out",
+    IN_PART: "bear out in part",
+    DOES_NOT: "speak against",
+    SEEN: "show, in one run,",
+    NOT_SEEN: "do not show, in one run,",
+    UNDECIDED: "neither bear out nor refute",
+    NOT_ENOUGH: "cannot be asked about",
+}
+"""What numbers do to claims, as a newcomer reads it, in the order of the sentence."""
+
+
+def _in_short(rows: pd.DataFrame) -> str:
+    """One sentence: which claims these numbers bear out, which they do not, and of which they say nothing."""
+    named = {word: list(mine["id"]) for word, mine in rows.groupby("verdict")}
+    said = [f"{plain} {', '.join(named[word])}" for word, plain in PLAIN.items() if word in named]
+    return f"these numbers {'; '.join(said)}"
+
+
 def _replication(console: Console, table: pd.DataFrame) -> None:
-    """Effects of lab and run side by side."""
+    """Effects of lab and run side by side, and one sentence."""
     shown = Table(title="Replication against synthetic", title_justify="left", box=None, pad_edge=False)
     for column in ("claim", "effect", "lab (90 %)", "run (90 %)", "difference", "is"):
         shown.add_column(column)
@@ -65,6 +92,15 @@ def _replication(console: Console, table: pd.DataFrame) -> None:
         sides = (f"{_interval(row, side)}, {row[f'{side}_runs']} runs" for side in ("synthetic", "run"))
         shown.add_row(row["id"], row["effect"], *sides, _interval(row, "difference", "difference"), row["word"])
     console.print(shown, highlight=False)
+    for name, rows in table.groupby("run", sort=False):
+        words = {word: list(mine["id"]) for word, mine in rows.groupby("word")}
+        order = [word for word in (SAME, DIFFERENT, CANNOT_TELL) if word in words]
+        said = "; ".join(f"{word} in {', '.join(words[word])}" for word in order)
+        console.print(f"In short, {name} beside the lab, number by number: {said}.", highlight=False, markup=False)
+    few = (table[["synthetic_runs", "run_runs"]] < MIN_RUNS).any(axis=1)
+    if few.any():
+        told = f"Fewer than {MIN_RUNS} runs on a side show nothing of how runs differ: {CANNOT_TELL}."
+        console.print(told, style="dim", highlight=False, markup=False)
 
 
 def _interval(row: Mapping[Hashable, Any], side: str, value: str = "") -> str:

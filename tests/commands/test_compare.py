@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ import pytest
 from pythia_geometry import cli
 from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH, NOT_SEEN, SEEN, UNDECIDED
 from pythia_geometry.analysis.claims.table import read_claims
+from pythia_geometry.analysis.precursor.tidy_tables import read_tables
+from pythia_geometry.commands import comparison
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
@@ -83,6 +86,32 @@ def test_what_was_not_walked_is_named_with_what_to_type(command: Command, offlin
     said = command("compare", str(offline_run), "--reference", "none", "--json", "--position", "mean")
     rows = {row["id"]: row for row in json.loads(said.out)["tables"]["claims"]}
     assert "at position 'mean', walk --measures rankme,rankme_centred --position mean" in rows["C1"]["value"]
+
+
+def test_seeds_in_several_folders_are_one_body_as_for_precursors_and_a_repeated_walk_is_not(
+    command: Command, offline_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three folders of three seeds are three runs of one model; the same run twice is not two."""
+    seeds = [offline_run, *(tmp_path / f"seed{seed}" for seed in (1, 2))]
+    again = tmp_path / "again" / offline_run.name
+    for folder in (*seeds[1:], again):
+        shutil.copytree(offline_run, folder)
+
+    def read(paths: Sequence[Path]) -> tuple[pd.DataFrame, ...]:
+        seed = seeds.index(paths[0]) if paths[0] in seeds else 0
+        return tuple(table.assign(seed=seed) for table in read_tables(paths))
+
+    monkeypatch.setattr(comparison, "read_tables", read)
+    bodies = comparison.run_evidence([*seeds, again])
+    assert [(one.name, one.runs()) for one in bodies] == [("offline+seed1+seed2", 3), ("offline", 1)]
+    bodies = comparison.run_evidence([offline_run, again, again])
+    assert [one.name for one in bodies] == ["offline", "offline-2", "offline-3"]
+
+
+def test_it_ends_in_one_sentence_a_body_of_evidence(command: Command, offline_run: Path) -> None:
+    said = command("compare", str(offline_run), "--reference", "none")
+    last = " ".join(said.out.partition("In short, offline: these numbers ")[2].split())
+    assert "cannot be asked about C1, C2" in last or "cannot be asked about C2" in last
 
 
 @pytest.mark.parametrize(

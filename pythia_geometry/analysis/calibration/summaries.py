@@ -80,7 +80,7 @@ def _cell(rows: pd.DataFrame, n: int, kinds: Sequence[str]) -> str:
         return NOTHING
     rate = these.loc[these["word"].isin(kinds), "rate"].sum()
     error = float(share_error(np.array(rate), np.array(float(these["draws"].iloc[0]))))
-    return f"{100 * rate:.0f} ± {100 * error:.0f}"
+    return f"{100 * rate:.0f} ± {100 * error:.{0 if error >= 0.01 else 1}f}"
 
 
 def _rest(rows: pd.DataFrame, n: int) -> str:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import CENTRED, FINAL_NORM, UNCENTRED, Evidence, Needs
 from pythia_geometry.analysis.claims.ruling import (
-    DOES_NOT,
     IN_PART,
     REPLICATES,
     UNDECIDED,
@@ -70,11 +69,10 @@ def _votes(rows: pd.DataFrame) -> list[bool]:
 
 
 def _both(uncentred: str, centred: str) -> str:
+    """Refuting needs both conventions, as confirming does."""
     if uncentred == centred:
         return uncentred
-    if REPLICATES in (uncentred, centred):
-        return IN_PART
-    return DOES_NOT if DOES_NOT in (uncentred, centred) else UNDECIDED
+    return IN_PART if REPLICATES in (uncentred, centred) else UNDECIDED
 
 
 def _made_up(name: str) -> Truth:
@@ -92,11 +90,16 @@ def _made_up(name: str) -> Truth:
             votes += [shows >= YES] if shows >= YES or shows <= NO else []
         return by_votes(votes, n_runs)[0]
 
-    what = "random walks" if name == "RW" else "collapse, then recovery half a decade before behaviour"
-    return Truth("null" if name == "RW" else "the paper's effect", what, said)
+    truth, what = _TOLD[name]
+    return Truth(truth, what, said)
 
 
-_TRUTHS = (_made_up("RW"), _made_up("LEAD 0.5"))
+_TOLD = {
+    "RW": ("null", "random walks"),
+    "LEAD 0.5": ("the paper's effect", "collapse, then recovery half a decade before behaviour"),
+    "LEAD 1": ("twice as early", "collapse, then recovery a decade before behaviour"),
+}
+_TRUTHS = tuple(map(_made_up, _TOLD))
 RULES = {
     "collapse": Rule(Needs(BOTH, FINAL_NORM, ("accuracy",)), collapse, _TRUTHS),
     "pythia collapse": Rule(Needs(BOTH, FINAL_NORM, ("accuracy",), pythia=True), collapse, _TRUTHS),

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import FINAL_NORM, UNCENTRED, Evidence, Needs
-from pythia_geometry.analysis.claims.ranking import Swaps, Timed, coarse_difficulty, swap_test, timed_concordance
+from pythia_geometry.analysis.claims.ranking import (
+    Swaps,
+    Timed,
+    coarse_difficulty,
+    order_matches,
+    swap_test,
+    timed_concordance,
+)
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
     IN_PART,
@@ -26,7 +33,8 @@ from pythia_geometry.analysis.precursor.multiplicity import holm
 
 LEAST = -0.57  # the weakest ρ that the paper reports
 FINE = (0.35, 0.65)
-MIN_SWAPS, MIN_RUNS = 10, 3
+MIN_SWAPS, MIN_RUNS, MIN_FAMILIES = 10, 3, 4
+MOST_TIED = 0.5
 MADE_UP_TASKS = 24
 
 
@@ -69,19 +77,31 @@ def fine(evidence: Evidence) -> Ruling:
     marked = pd.concat([rows.assign(half=name) for name, runs in halves.items() for rows in runs])
     if any(np.isnan(one.fair) for one in found.values()):
         return not_enough("needs pairs of tasks whose onsets are apart, in both halves", marked)
-    n_runs = evidence.runs(model)
+    if blind := [name for name, runs in halves.items() if _tied(runs) > MOST_TIED]:
+        told = f"more than {MOST_TIED:.0%} of the {blind[0]} half's pairs have one floor"
+        return not_enough(f"needs floors that differ: {told}, and a geometry that says nothing is no evidence", marked)
+    n_runs, families = evidence.runs(model), min(int(runs[0]["family"].nunique()) for runs in halves.values())
     value = ", ".join(
         f"{name} half {c.fair:.2f} ({c.low:.2f} to {c.high:.2f}), p {c.p:.2g}, {c.n_pairs} pairs"
         for name, c in found.items()
     )
     last = found["later"]
     effect = Effect(f"concordance of the later half, {model}", last.fair, last.low, last.high, n_runs, 0.15)
-    return Ruling(_fine_word(list(found.values()), n_runs), f"{value}; {model}, {n_runs} runs", marked, effect)
+    return Ruling(
+        _fine_word(list(found.values()), n_runs, families), f"{value}; {model}, {n_runs} runs", marked, effect
+    )
 
 
-def _fine_word(found: list[Timed], n_runs: int) -> str:
+def _tied(runs: list[pd.DataFrame]) -> float:
+    """Share of pairs of tasks in which the floor has no order: those would count as exact chance."""
+    signs = np.concatenate([order_matches(rows, higher_is_later=False)[1] for rows in runs])
+    return float((signs == 0).mean())
+
+
+def _fine_word(found: list[Timed], n_runs: int, families: int) -> str:
+    """Bootstraps of fewer than four families are too narrow to show that geometry says nothing."""
     differs = min(holm([one.p for one in found])) <= LEVEL
-    is_blind = all(FINE[0] <= one.low and one.high <= FINE[1] for one in found)
+    is_blind = all(FINE[0] <= one.low and one.high <= FINE[1] for one in found) and families >= MIN_FAMILIES
     if n_runs < MIN_RUNS:
         return NOT_SEEN if differs else SEEN if is_blind else UNDECIDED
     return DOES_NOT if differs else REPLICATES if is_blind else UNDECIDED
@@ -169,7 +189,9 @@ def _fine_truth(name: str, rho: float) -> Truth:
     def said(n_runs: int, rng: np.random.Generator) -> str:
         halves = _halves(_drawn(rho, n_runs, rng))
         return _fine_word(
-            [timed_concordance(runs, False, int(rng.integers(2**31))) for runs in halves.values()], n_runs
+            [timed_concordance(runs, False, int(rng.integers(2**31))) for runs in halves.values()],
+            n_runs,
+            min(runs[0]["family"].nunique() for runs in halves.values()),
         )
 
     return Truth(name, f"ρ {rho:g} over 24 tasks in eight families", said)

@@ -64,6 +64,7 @@ class Evidence:
         patterns: Runs of the patterns lab (`pattern_runs.read_runs`).
         surfaces: Runs whose loss surface and decoding were measured, with their own behaviour, where they are kept
             apart from the rows above: another training of the same seed has other weights.
+        claims: The only claims that these runs were made for; all where empty.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Evidence:
     position: str = "last"
     patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
     surfaces: Evidence | None = None
+    claims: tuple[str, ...] = ()
 
     @cached_property
     def read(self) -> pd.DataFrame:
@@ -115,10 +117,14 @@ class Evidence:
 
     @cached_property
     def falls(self) -> pd.DataFrame:
-        """Collapses of every curve of own prompts, with a `key` a task: probe/task; not of runs that begin `late`."""
+        """Collapses of every curve of own prompts, with a `key` a task: probe/task; not of runs that begin `late`.
+
+        A curve that is one number at every step does not fall, and has no floor that says anything: NaN.
+        """
         own = self.own[~_late(self.own)]
         found = collapses(own, (UNCENTRED, CENTRED))
-        return found.assign(key=_key(found))
+        flat = found["floor"].eq(found["start"]) & ~(found["peak"] > found["floor"])
+        return found.assign(key=_key(found), floor=found["floor"].mask(flat))
 
     @cached_property
     def late(self) -> str:

@@ -109,12 +109,12 @@ class Judged:
 
 
 def judge_claims(evidence: Sequence[Evidence]) -> Judged:
-    """Judges every claim on every body of evidence."""
+    """Judges every claim on every body of evidence that speaks to it."""
     lines, traced, effects = [], {}, {}
     for claim in read_claims():
         about = {"id": claim.id, "claim": claim.claim, "source": claim.source, "says": claim.said, "note": claim.note}
         about |= {"statistic": claim.statistic, "decides": claim.decides}
-        for one in evidence:
+        for one in (one for one in evidence if not one.claims or claim.id in one.claims):
             found = _ruling(claim, one)
             effects[claim.id, one.name] = found.effect
             lines.append(about | _line(claim, one, found))

@@ -2,8 +2,8 @@
 
 A geometry that is a concave function of what behaviour shows moves earlier *in its own range* without moving earlier.
 No test of timing can tell the two apart, so every lead is shown with the smallest bend that would explain it: the own
-range of each task's geometry, from its floor on, r in [0, 1], is replaced by r^e, and e grows until the legs no longer
-lead.
+range of each task's geometry, from its floor to its peak, r in [0, 1], is replaced by r^e, and e grows until the legs
+no longer lead. After the peak r stays 1: what geometry loses again later says nothing of when it came.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ BEND_LINE = 3.0
 
 
 def bent(geometry: StepCurves, exponent: float) -> StepCurves:
-    """Each curve's own range from its floor on, to a power; 0 before the floor, at most 1."""
-    curve = running_median(geometry.values)
-    low = curve.argmin(axis=1)
-    after = np.arange(curve.shape[1]) >= low[:, None]
-    floor = curve.min(axis=1, keepdims=True)
-    top = np.where(after, curve, -np.inf).max(axis=1, keepdims=True)
+    """Each curve's own range from its floor to its peak, to a power; 0 before the floor, 1 after the peak."""
+    curve, place = running_median(geometry.values), np.arange(geometry.values.shape[1])
+    after = place >= curve.argmin(axis=1)[:, None]
+    risen = np.where(after, curve, -np.inf)
+    floor, top = curve.min(axis=1, keepdims=True), risen.max(axis=1, keepdims=True)
     share = np.clip((geometry.values - floor) / np.where(top > floor, top - floor, 1.0), 0.0, 1.0)
+    share = np.where(place > risen.argmax(axis=1)[:, None], 1.0, share)
     return StepCurves(geometry.steps, np.where(after, share, 0.0) ** exponent, geometry.what)
 
 

@@ -90,7 +90,7 @@ def examine(
     """Both legs, the companion, and, where both legs lead, what else would explain it.
 
     Args:
-        runs: With the same tasks in the same order and the same metrics.
+        runs: With the same tasks in the same order; a metric that a run lacks is not asked about.
         families: Family of each task; every task its own where None.
         seed: Of permutations, swaps and bootstraps.
         in_short: Whether only what the word needs is computed: no companion without a lead, and no bend beyond the
@@ -99,7 +99,8 @@ def examine(
     Raises:
         PythiaGeometryError: As `task_matched_lag`.
     """
-    matched = {m: [MatchedRun(run.own, run.behaviours[m]) for run in runs] for m in runs[0].behaviours}
+    in_all = [m for m in runs[0].behaviours if all(m in run.behaviours for run in runs)]
+    matched = {m: [MatchedRun(run.own, run.behaviours[m]) for run in runs] for m in in_all}
     legs = {metric: task_matched_lag(of, seed, families) for metric, of in matched.items()}
     leads = all(leg.p <= LEVEL for leg in legs.values())
     groups = list(matched.values())
@@ -168,7 +169,8 @@ def _lead(found: Finding, p_adjusted: float) -> tuple[str, tuple[str, ...]]:
     """A lead on every metric at 5 %: what else must hold before it is called one."""
     if len(found.legs) < 2:
         return UNDECIDED, (
-            "accuracy leads, but no continuous metric was measured: a metric of several right tokens looks the same",
+            "accuracy leads, but no continuous metric was measured in every run: a metric of several right tokens "
+            "looks the same",
         )
     if found.bend < BEND_LINE:
         return EARLIER, (f"a bent scale would do: r^{found.bend:g} of its own range no longer leads",)

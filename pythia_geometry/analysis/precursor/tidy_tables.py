@@ -23,6 +23,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.run_folder import RunFolder
 
 SHUFFLED = ":shuffled"
+STILL = "no geometry: the same number at every step"
 LATE_START = "five-shot: begins at step 3000; the zero-shot evaluations are used"
 BEHAVIOUR = ("model", "seed", "step", "task", "metric", "value", "chance")
 GEOMETRY = ("model", "seed", "step", "task", "layer", "measure", "value")
@@ -126,7 +127,8 @@ def _keys(frame: pd.DataFrame) -> pd.Series:
 def mark_unmeasured(behaviour: pd.DataFrame, geometry: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """Behaviour, with a reason at tasks whose geometry was measured and cannot be used at a single step.
 
-    Such as benchmarks with empty contexts: every item is read at one and the same token. No value is looked at.
+    Such as benchmarks with empty contexts: every item is read at one and the same token. No value is looked at, but
+    that a task of a run has one and the same number at every step and block: it does not move, and cannot lead or not.
 
     Args:
         behaviour: Tidy rows.
@@ -139,11 +141,24 @@ def mark_unmeasured(behaviour: pd.DataFrame, geometry: pd.DataFrame, measures: S
     rows = rows.assign(key=_keys(rows), usable=unmarked(rows) & rows["value"].notna())
     usable = rows.groupby(["key", "measure"])["usable"].any().groupby("key").all()
     why = rows[rows["key"].isin(usable.index[~usable]) & ~rows["usable"]].drop_duplicates("key").set_index("key")
-    if why.empty:
-        return behaviour
     reason = "no geometry: " + why.get("reason", pd.Series("NaN at every step", index=why.index)).astype(str)
+    found = reason.to_dict()
+    told = pd.Series([found.get(key, "") for key in _keys(behaviour)], index=behaviour.index, dtype=object)
+    told = told.mask(_stands_still(behaviour, rows[rows["usable"]]), STILL)
+    if (told == "").all():
+        return behaviour
     held = behaviour.get("reason", pd.Series("", index=behaviour.index)).fillna("")
-    return behaviour.assign(reason=held.mask(held == "", _keys(behaviour).map(reason).fillna("")))
+    return behaviour.assign(reason=held.mask(held == "", told))
+
+
+def _stands_still(behaviour: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """Behaviour rows of tasks whose geometry in that run is one number at every step and block."""
+    values = rows[rows["value"] > 0].groupby(["key", "model", "seed", "measure"], observed=True)["value"]
+    still = values.agg(lambda of_curve: len(of_curve) > 1 and of_curve.nunique() == 1)
+    runs = still.index[still.to_numpy(dtype=bool)].to_frame(index=False)[["key", "model", "seed"]].astype(str)
+    named = set(runs.itertuples(index=False, name=None))
+    mine = zip(_keys(behaviour).astype(str), behaviour["model"].astype(str), behaviour["seed"].astype(str), strict=True)
+    return pd.Series([run in named for run in mine], index=behaviour.index, dtype=bool)
 
 
 def metric_rows(behaviour: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -206,6 +221,8 @@ def log_geometry(rows: pd.DataFrame, keys: Sequence[str], what: str) -> StepCurv
         PythiaGeometryError: If a value is not above 0, or `to_curves` refuses.
     """
     rows = rows[unmarked(rows)]
+    if rows.empty:
+        raise PythiaGeometryError(f"{what}: no row of {', '.join(keys[:5])} is without a reason in column 'reason'")
     if (rows["value"] <= 0).any():
         raise PythiaGeometryError(f"{what}: column 'value' holds numbers that are not above 0: no logarithm")
     logs = rows.assign(value=np.log(rows["value"].astype(float)))

@@ -155,12 +155,56 @@ def adjusted(p: Mapping[Key, float]) -> dict[Key, float]:
 def study_runs(geometry: pd.DataFrame, runs: Sequence[BehaviourRun], question: Question) -> list[StudyRun]:
     """Geometry of the tested tasks beside their behaviour; of shuffled prompts too where all tasks have it."""
     rows = by_run(geometry_rows(geometry, question))
+    _refuse_without(rows, runs, question)
     own = run_geometry(rows, runs)
+    _refuse_copies(runs, own)
     shuffled = run_geometry(rows, runs, SHUFFLED) if _has_companion(rows, runs) else [None] * len(runs)
     return [
         StudyRun(g, s, behaviours_of(run, question.continuous), tasks_at_ceiling(rows[run.name], run.tasks))
         for g, s, run in zip(own, shuffled, runs, strict=True)
     ]
+
+
+def _refuse_without(rows: Mapping[str, pd.DataFrame], runs: Sequence[BehaviourRun], question: Question) -> None:
+    """A run without the measure, or without a block that the other runs have, is named; it is not read elsewhere.
+
+    Raises:
+        PythiaGeometryError: Naming run and block.
+    """
+    blocks = {}
+    for run in runs:
+        if run.name not in rows:
+            raise PythiaGeometryError(
+                f"geometry table: columns 'model' and 'seed' hold no {run.name}, which the behaviour table has, "
+                f"with {question.measure}. Walk it: --measures {question.measure}"
+            )
+        mine = rows[run.name]
+        own = mine[mine["key"].isin(run.tasks) & mine["value"].notna()]
+        blocks[run.name] = set(last_quarter(own)["layer"].astype(str)) if len(own) else set()
+    wanted = max(blocks.values(), key=lambda names: sorted(names, key=lambda name: (len(name), name))[-1:])
+    for name, held in blocks.items():
+        if missing := wanted - held:
+            raise PythiaGeometryError(
+                f"geometry table: {name} has no {question.measure} of its own prompts in {', '.join(sorted(missing))}, "
+                "which other runs have. Walk it again, or leave the run out"
+            )
+
+
+def _refuse_copies(runs: Sequence[BehaviourRun], own: Sequence[StepCurves]) -> None:
+    """One run under two seeds would count twice.
+
+    Raises:
+        PythiaGeometryError: Naming both.
+    """
+    seen: dict[bytes, str] = {}
+    for run, curves in zip(runs, own, strict=True):
+        numbers = curves.values.tobytes() + run.accuracy.values.tobytes()
+        if numbers in seen:
+            raise PythiaGeometryError(
+                f"{seen[numbers]} and {run.name} hold the same numbers at every step: one run under two seeds. "
+                "Leave one out"
+            )
+        seen[numbers] = run.name
 
 
 def tasks_at_ceiling(rows: pd.DataFrame, tasks: Sequence[str]) -> int:
@@ -225,6 +269,6 @@ def run_geometry(
 
 
 def _has_companion(rows: Mapping[str, pd.DataFrame], runs: Sequence[BehaviourRun]) -> bool:
-    return all(
-        run.name in rows and {task + SHUFFLED for task in run.tasks} <= set(rows[run.name]["key"]) for run in runs
-    )
+    """Whether every run has a value of every tested task's shuffled prompts."""
+    known = {run.name: rows[run.name][rows[run.name]["value"].notna()] for run in runs}
+    return all({task + SHUFFLED for task in run.tasks} <= set(known[run.name]["key"]) for run in runs)

@@ -79,7 +79,7 @@ class RealWorld:
         lead: True lead in decades; None where there is none.
         grows: Whether the recovery is larger where behaviour is later.
         least_runs: Runs that it takes.
-        forbids: As in `StudyWorld`, also `legs_forbid`.
+        forbids: As in `StudyWorld`, also `legs_forbid` and `null_from`.
     """
 
     name: str
@@ -90,6 +90,7 @@ class RealWorld:
     least_runs: int = 1
     forbids: str = ""
     legs_forbid: str = ""
+    null_from: int = 1
 
 
 def groups_of(runs: Sequence[RealRun], n_runs: int) -> list[tuple[RealRun, ...]]:

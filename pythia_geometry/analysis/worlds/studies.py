@@ -38,6 +38,7 @@ class StudyWorld:
         seen: At which steps geometry was measured; at all where None.
         forbids: Why no test of timing could tell this from a lead; empty where one can.
         legs_forbid: Why the two legs alone cannot, where the word can.
+        null_from: Runs from which on no lead exists: where runs differ, one run may lead in truth.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StudyWorld:
     seen: Seen | None = None
     forbids: str = ""
     legs_forbid: str = ""
+    null_from: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,11 @@ def _opposed(n_runs: int, rng: Rng) -> Array:
 
 
 _SCALE = "a concave function of the same thing looks earlier in its own range: only the bend tells"
+_ENDS = "a measure that ends at a ceiling is early by itself: only the column `ceiling` tells, no bend does"
 _PROMPTS = "a confound of which shuffling leaves so little looks like a lead that shuffling weakens"
 _SIZE = "the size of one event looks like timing to the legs; the word asks again at each task's own strength"
+_LENGTH = "own prompts alone cannot tell length from sense; the shuffled prompts do, and decide the word"
+_TURNS = "what turns back is early in its own range; the bend, which ends a range at its peak, says so"
 _LEADS = (0.3, 0.5, 1.0)
 
 _SYNC, _SHARE, _UNREL, _HALF = WORLDS["SYNC"], WORLDS["SHARE"], WORLDS["UNREL"], world("LEAD 0.5")
@@ -124,18 +129,21 @@ _TIMING = (
     *(StudyWorld(f"LEAD {x:g}", world(f"LEAD {x:g}").truth, world(f"LEAD {x:g}"), x) for x in _LEADS),
 )
 _RUNS_AND_PROMPTS = (
-    StudyWorld("RUN LAGS", "runs lead or lag as a whole, mean 0, sd .3", _SYNC, shifts=_spread(0.3)),
-    StudyWorld("OPPOSED", "runs lead by .7 and lag by .5 in turn", _SYNC, shifts=_opposed),
-    StudyWorld("ONE LEADS", "one run leads by .7, the others are unrelated", world("LEAD 0.7"), noise_runs=True),
+    StudyWorld("RUN LAGS", "runs lead or lag as a whole, mean 0, sd .3", _SYNC, shifts=_spread(0.3),
+               null_from=2),
+    StudyWorld("OPPOSED", "runs lead by .7 and lag by .5 in turn", _SYNC, shifts=_opposed, null_from=2),
+    StudyWorld("ONE LEADS", "one run leads by .7, the others are unrelated", world("LEAD 0.7"), noise_runs=True,
+               null_from=2),
     StudyWorld("TASK LAGS", "tasks lead or lag, in all runs alike, mean 0, sd .3", _SYNC, times=twists.scattered(0.3)),
     StudyWorld("SQUEEZED", "early tasks lag, late ones lead, mean 0", _SYNC, times=twists.squeezed),
     StudyWorld("STABLE", "own recoveries, unrelated to behaviour, the same in all runs", _SYNC, times=twists.unrelated),
     StudyWorld("BEFORE", "STABLE, and every recovery before the first behaviour", _SYNC, times=twists.all_before),
     StudyWorld("LENGTH", "length drives behaviour and, half a decade earlier, geometry, shuffled or not",
-               _HALF, kept=1.0, times=twists.by_length(0.15)),
-    StudyWorld("LENGTH, SCATTER", "the same with twice the scatter", _HALF, kept=1.0, times=twists.by_length(0.3)),
+               _HALF, kept=1.0, times=twists.by_length(0.15), legs_forbid=_LENGTH),
+    StudyWorld("LENGTH, SCATTER", "the same with twice the scatter", _HALF, kept=1.0, times=twists.by_length(0.3),
+               legs_forbid=_LENGTH),
     StudyWorld("WEAK SHUFFLE .2", "LENGTH, of which shuffled prompts show a fifth",
-               _HALF, kept=0.2, times=twists.by_length(0.15)),
+               _HALF, kept=0.2, times=twists.by_length(0.15), legs_forbid=_LENGTH),
     StudyWorld("WEAK SHUFFLE .1", "LENGTH, of which shuffled prompts show a tenth",
                _HALF, kept=0.1, times=twists.by_length(0.15), forbids=_PROMPTS),
     StudyWorld("KEEPS .4", "a true lead of half a decade, of which shuffled prompts keep .4",
@@ -152,7 +160,11 @@ _SIZES_AND_SCALES = (
     StudyWorld("ROOT .5", "geometry is behaviour's latent^.5", _SYNC, twist=twists.bent(0.5), forbids=_SCALE),
     StudyWorld("ROOT .25", "geometry is behaviour's latent^.25", _SYNC, twist=twists.bent(0.25), forbids=_SCALE),
     StudyWorld("CEILING", "geometry follows the latent up to a third of it and ends", _SYNC, twist=twists.ends_early,
-               forbids=_SCALE),
+               forbids=_ENDS),
+    StudyWorld("SOFT CEILING", "geometry nears its ceiling while the latent still rises", _SYNC,
+               twist=twists.ends_softly, forbids=_ENDS),
+    StudyWorld("OVERSHOOT", "SYNC, and geometry loses half again .6 decade later", _SYNC, twist=twists.overshoots,
+               legs_forbid=_TURNS),
     StudyWorld("METRICS' CEILING", "geometry follows the latent, both metrics end at half of it",
                _SYNC, twist=twists.metrics_end_early),
     StudyWorld("LATE", "geometry is the latent, both metrics its fourth power", _SYNC, twist=twists.late,
@@ -169,6 +181,23 @@ _SHAPES_AND_NOISE = (
     StudyWorld("AGAINST", "SYNC, noise that turns round between checkpoints and between tasks", _SYNC,
                twist=twists.against),
     StudyWorld("DIPS", "SYNC, both metrics fall before they rise", _SYNC, twist=twists.dips),
+    StudyWorld("RUNNING MEAN", "geometry is the mean of behaviour's latent over the last half decade", _SYNC,
+               twist=twists.running_mean),
+    StudyWorld("OWN WIDTHS", "one cause, smoothed by each task's geometry and behaviour in its own way", _SYNC,
+               twist=twists.own_widths),
+    StudyWorld("WIDER WHEN HARD", "one cause, which geometry smooths more where behaviour is later, behaviour less",
+               _SYNC, twist=twists.wider_when_hard),
+    StudyWorld("SKEWED", "halfway at one step, geometry steepest before it, behaviour after it", _SYNC,
+               twist=twists.skewed),
+    StudyWorld("DRIFT", "UNREL, and one random walk in all curves, stronger where behaviour is later", _UNREL,
+               twist=twists.drifts),
+    StudyWorld("WAVES", "UNREL, and swings of each task's own period", _UNREL, twist=twists.waves),
+    StudyWorld("NOISE SHRINKS", "UNREL, noise eight times as large at first, and none at the end", _UNREL,
+               twist=twists.noise_shrinks),
+    StudyWorld("LUCK", "UNREL, and lasting noise that geometry and behaviour share", _UNREL, twist=twists.luck),
+    StudyWorld("AT ONCE", "SYNC, all tasks at one step", _SYNC, times=twists.at_once),
+    StudyWorld("IRREGULAR STEPS", "SYNC, geometry at a fifth of the steps, drawn at random", _SYNC,
+               seen=twists.irregular),
     StudyWorld("GAP", "SYNC, no geometry over 1.2 decades", _SYNC, seen=twists.gap),
     StudyWorld("FEW STEPS", "SYNC, geometry at one step of six (of 27: of three)", _SYNC, seen=twists.few),
 )  # fmt: skip

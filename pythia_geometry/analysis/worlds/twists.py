@@ -63,6 +63,71 @@ def metrics_end_early(parts: Parts, rng: Rng) -> Parts:
     return replace(parts, recovery=parts.latent, latent=np.minimum(2 * parts.latent, 1.0))
 
 
+def ends_softly(parts: Parts, rng: Rng) -> Parts:
+    """Geometry nears its ceiling while the latent still rises."""
+    return replace(parts, recovery=1 - np.exp(-5 * parts.latent))
+
+
+def overshoots(parts: Parts, rng: Rng) -> Parts:
+    """Half of what geometry gains with behaviour is lost again .6 decade later."""
+    return replace(parts, recovery=parts.latent - 0.5 * sigmoid((parts.x - parts.mid[:, None] - 0.6) / 0.2))
+
+
+def running_mean(parts: Parts, rng: Rng) -> Parts:
+    """Geometry is the mean of the latent over the last half decade of steps."""
+    grid = np.arange(parts.x[0], parts.x[-1] + 0.02, 0.02)
+    fine = np.array([np.interp(grid, parts.x, row) for row in parts.latent])
+    summed = np.cumsum(
+        np.concatenate([np.zeros((len(fine), 1)), np.repeat(fine[:, :1], 24, axis=1), fine], axis=1), axis=1
+    )
+    return replace(
+        parts, recovery=np.array([np.interp(parts.x, grid, row) for row in (summed[:, 25:] - summed[:, :-25]) / 25])
+    )
+
+
+def own_widths(parts: Parts, rng: Rng) -> Parts:
+    """One cause, smoothed by each task's geometry and behaviour in its own way: widths of .05 to .6 decade."""
+    return _smoothed(parts, *rng.uniform(0.05, 0.6, (2, len(parts.mid), 1)))
+
+
+def wider_when_hard(parts: Parts, rng: Rng) -> Parts:
+    """One cause; geometry smooths it more where behaviour is later, behaviour less."""
+    hard = _difficulty(parts)
+    return _smoothed(parts, 0.1 + 0.4 * hard, 0.5 - 0.3 * hard)
+
+
+def skewed(parts: Parts, rng: Rng) -> Parts:
+    """Both are halfway at one step, but geometry is steepest before it and behaviour after it."""
+    z = (parts.x - parts.mid[:, None]) / rng.uniform(*Shape.width, (len(parts.mid), 1))
+    early, late = (np.exp(-np.exp(-np.clip(side - np.log(np.log(2)), -30, 30))) for side in (z, -z))
+    return replace(parts, recovery=early, latent=1 - late)
+
+
+def drifts(parts: Parts, rng: Rng) -> Parts:
+    """One random walk in all curves, geometry and behaviour, stronger where behaviour is later."""
+    walk = np.cumsum(rng.normal(size=len(parts.x)) * Shape.wander * np.sqrt(np.diff(parts.x, prepend=parts.x[0])))
+    moved = (0.3 + 1.4 * _difficulty(parts)) * walk
+    return replace(parts, shared=parts.shared + moved, latent=parts.latent + 0.3 * moved)
+
+
+def waves(parts: Parts, rng: Rng) -> Parts:
+    """Geometry swings by .2, each task with a period and phase of its own."""
+    period, phase = rng.uniform(0.5, 1.5, (len(parts.mid), 1)), rng.uniform(0, 2 * np.pi, (len(parts.mid), 1))
+    return replace(parts, shared=parts.shared + 0.2 * np.sin(2 * np.pi * parts.x / period + phase))
+
+
+def noise_shrinks(parts: Parts, rng: Rng) -> Parts:
+    """Noise of ln RankMe is eight times as large at first, and ends."""
+    noise = lfilter([1.0], [1.0, -0.8], rng.normal(size=parts.latent.shape)) * Shape.own_noise * 0.6
+    return replace(parts, shared=parts.shared + noise * np.linspace(8, 0, len(parts.x)))
+
+
+def luck(parts: Parts, rng: Rng) -> Parts:
+    """A checkpoint's good or bad luck with a task, which lasts, shows in its geometry and in its behaviour."""
+    noise = lfilter([1.0], [1.0, -0.9], rng.normal(size=parts.latent.shape)) * 0.05
+    return replace(parts, shared=parts.shared + noise, latent=parts.latent + noise)
+
+
 def grows(parts: Parts, rng: Rng) -> Parts:
     """The recovery is larger where behaviour is later."""
     return replace(parts, rise=Shape.rise[0] + _difficulty(parts))
@@ -167,6 +232,12 @@ def all_before(mid: Array, rng: Rng) -> tuple[Array, Array]:
     return high - (high - mid) * 0.55, rng.uniform(low, low + 0.4 * (high - low), len(mid))
 
 
+def at_once(mid: Array, rng: Rng) -> tuple[Array, Array]:
+    """All tasks are learnt at one step, up to .03 decade, and geometry with them."""
+    same = mid.mean() + rng.normal(0, 0.03, len(mid))
+    return same, same
+
+
 def gap(x: Array, rng: Rng) -> Mask:
     """No geometry over 1.2 decades."""
     start = rng.uniform(2.4, 3.6)
@@ -177,6 +248,18 @@ def few(x: Array, rng: Rng) -> Mask:
     """Geometry at one step of six; of few steps at one of three, since a curve needs eight."""
     every = min(6, len(x) // 9)
     return np.asarray(np.arange(len(x)) % every == rng.integers(every))
+
+
+def irregular(x: Array, rng: Rng) -> Mask:
+    """Geometry at the first step, the last, and steps drawn at random: a fifth of them, and fourteen or more."""
+    kept = [0, len(x) - 1, *rng.permutation(len(x))[: max(14, len(x) // 5)]]
+    return np.asarray(np.isin(np.arange(len(x)), kept))
+
+
+def _smoothed(parts: Parts, geometry: Array, behaviour: Array) -> Parts:
+    """Both rise about the same middles, with these widths [T, 1]."""
+    z = parts.x - parts.mid[:, None]
+    return replace(parts, recovery=sigmoid(z / geometry), latent=sigmoid(z / behaviour))
 
 
 def _difficulty(parts: Parts) -> Array:

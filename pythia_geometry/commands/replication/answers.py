@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pythia_geometry.analysis.claims.replication import side_by_side
 from pythia_geometry.commands.answers import Tables, power_tables, precursor_tables
-from pythia_geometry.commands.comparison import LAB, compare_tables, read_paths, write_pages
+from pythia_geometry.commands.comparison import LAB, OURS, compare_tables, read_paths, write_pages
 from pythia_geometry.commands.kept import deliver
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.report.page.inputs import read_sources
@@ -90,7 +90,7 @@ def _able(runs: Sequence[Path], compute: Callable[[Sequence[Path]], object]) -> 
 def _claims(console: Console, runs: Sequence[Path], out: Path) -> list[str]:
     """The claims on the lab and on the runs, and the table that sets the two side by side."""
     tables, traced = compare_tables(runs)
-    evidence = [name for name in dict.fromkeys(tables["claims"]["evidence"]) if name != LAB]
+    evidence = [name for name in dict.fromkeys(tables["claims"]["evidence"]) if name not in OURS]
     pages = out / "claims"
     write_pages(pages, tables, traced)
     answer = side_by_side(tables["claims"], tables["claims-replication"], LAB, evidence[0])

@@ -429,6 +429,62 @@ def test_faulty_geometry_is_named(fault: str, leading: Frames) -> None:
         verdict((change(leading[0]), behaviour))
 
 
+def _of(frame: pd.DataFrame, **where: object) -> pd.Series:
+    found = pd.Series(True, index=frame.index)
+    for name, value in where.items():
+        found &= frame[name] == value
+    return found
+
+
+def _lost(frame: pd.DataFrame, where: pd.Series) -> pd.DataFrame:
+    return frame.assign(value=frame["value"].mask(where), reason=frame["reason"].mask(where, "non-finite activations"))
+
+
+def _copies(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame[frame["seed"] == 0].assign(seed=seed) for seed in (0, 1, 2)], ignore_index=True)
+
+
+THREE_FAULTS: dict[str, tuple[Change, Change, str]] = {
+    "one run under three seeds": (_copies, _copies, "m and m-seed1 hold the same numbers at every step"),
+    "a block that one seed lacks": (
+        lambda g: g[~_of(g, seed=1, layer="resid_4")], lambda b: b, "m-seed1 has no .* in resid_4, which other runs have",
+    ),
+    "a block that is lost in one seed": (
+        lambda g: _lost(g, _of(g, seed=1, layer="resid_4")), lambda b: b, "m-seed1 has no .* in resid_4",
+    ),
+    "only shuffled prompts": (lambda g: g[g["probe"] == "p:shuffled"], lambda b: b, "without a reason|own prompts"),
+    "a seed without the measure": (lambda g: g[g["seed"] != 2], lambda b: b, "no m-seed2, which .* with rankme_centred"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", THREE_FAULTS)
+def test_what_a_run_lacks_or_repeats_becomes_no_number(fault: str) -> None:
+    of_geometry, of_behaviour, said = THREE_FAULTS[fault]
+    geometry, behaviour = three_runs("LEAD 1")
+    with pytest.raises(PythiaGeometryError, match=said):
+        precursors(of_geometry(geometry), of_behaviour(behaviour), draws=DRAWS)
+
+
+def test_shuffled_prompts_that_were_lost_and_a_metric_of_one_seed_are_not_there() -> None:
+    geometry, behaviour = three_runs("LEAD 1")
+    found = verdict((_lost(geometry, _of(geometry, probe="p:shuffled")), behaviour))
+    assert found.label == UNDECIDED and found.finding is not None and found.finding.companion is None
+    found = verdict((geometry, behaviour[(behaviour["metric"] == "accuracy") | (behaviour["seed"] == 0)]))
+    assert found.label == UNDECIDED and found.finding is not None and list(found.finding.legs) == ["accuracy"]
+    assert "no continuous metric was measured in every run" in found.reasons[0]
+
+
+def test_geometry_that_does_not_move_neither_leads_nor_not() -> None:
+    geometry, behaviour = three_runs("LEAD 1")
+    still = geometry.assign(value=geometry["value"].mask(geometry["value"].notna(), 20.0))
+    found = verdict((still, behaviour))
+    assert found.label == UNTESTABLE and found.finding is None
+    one = geometry.assign(value=geometry["value"].mask(_of(geometry, task="t3") & geometry["value"].notna(), 20.0))
+    table = verdict((one, behaviour)).power.screening.table
+    told = table.loc[table["task"] == "p/t3", "outcome"]
+    assert (told == "no geometry: the same number at every step").all() and len(told) == 3
+
+
 def test_a_value_lost_for_a_reason_only_loses_its_step(leading: Frames) -> None:
     geometry, behaviour = leading
     lost = geometry["step"].eq(5000) & geometry["task"].eq("t1")

@@ -8,7 +8,7 @@ import pytest
 from pythia_geometry.analysis.precursor.bend import BEND_LINE, bent, explaining_bend
 from pythia_geometry.analysis.precursor.companion import KEPT_LINE, compare_shuffled
 from pythia_geometry.analysis.precursor.task_matched_lag import MatchedRun
-from pythia_geometry.analysis.tables.step_curves import StepCurves
+from pythia_geometry.analysis.tables.step_curves import StepCurves, running_median
 from pythia_geometry.analysis.worlds.designs import GRID_154, Design
 from pythia_geometry.analysis.worlds.studies import STUDIES, StudyDrawn, draw_study
 
@@ -76,3 +76,15 @@ def test_a_decade_survives_every_mild_bend_and_a_third_does_not() -> None:
 def test_a_square_root_of_behaviour_never_passes_the_line() -> None:
     ends = [explaining_bend(legs(study("ROOT .5", seed, 1)), seed, to_the_line=True) for seed in range(8)]
     assert np.mean([end >= BEND_LINE for end in ends]) <= 0.2
+
+
+def test_a_range_ends_at_its_peak_so_that_what_turns_back_says_nothing() -> None:
+    drawn = draw_study(STUDIES["OVERSHOOT"], Design(n_tasks=12), 1, np.random.default_rng(3)).runs[0]
+    curves = StepCurves(drawn.steps, drawn.geometry)
+    smooth, ended = running_median(curves.values), bent(curves, 1.0).values
+    lost = []
+    for own, row in zip(smooth, ended, strict=True):
+        top = int(own.argmin() + own[own.argmin() :].argmax())
+        assert (row[top + 1 :] == 1.0).all()
+        lost.append(own[top] - own[-1])
+    assert np.mean(lost) > 0.1  # what the curves themselves do
