@@ -120,7 +120,7 @@ def shuffled_evidence() -> list[Evidence]:
         return []
     reference = read_reference(folder)
     trained = {made["model"]: made["training"] for made in reference.made.values()}
-    of_chance = [model for model, one in trained.items() if not (one.get("plant_lead") or one.get("plant_bend"))]
+    of_chance = [m for m, one in trained.items() if one.get("plant_lead") is None and not one.get("plant_bend")]
     geometry, behaviour = (table[table["model"].isin(of_chance)] for table in (reference.geometry, reference.behaviour))
     released = behaviour["model"].map(lambda model: trained[model]["release"] == STAGGERED)
     behaviour = behaviour.assign(family=behaviour["task"].where(released))

@@ -89,7 +89,8 @@ def _replication(console: Console, table: pd.DataFrame) -> None:
     for column in ("claim", "effect", "lab (90 %)", "run (90 %)", "difference", "is"):
         shown.add_column(column)
     for row in table.to_dict("records"):
-        sides = (f"{_interval(row, side)}, {row[f'{side}_runs']} runs" for side in ("synthetic", "run"))
+        unit = "designs" if "designs" in row["effect"] else "runs"
+        sides = (f"{_interval(row, side)}, {row[f'{side}_runs']} {unit}" for side in ("synthetic", "run"))
         shown.add_row(row["id"], row["effect"], *sides, _interval(row, "difference", "difference"), row["word"])
     console.print(shown, highlight=False)
     for name, rows in table.groupby("run", sort=False):

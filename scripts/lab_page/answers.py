@@ -30,7 +30,7 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C12"):
         title = f"**{claim}** {judged.loc[claim, 'claim']}"
         if claim == "C4":
-            rows += [(f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(designed)]
+            rows += [(_titled(title, name), *_lead(verdict)) for name, verdict in _tested(designed)]
             rows += _usual(evidence)
         elif claim in OF_SURFACES and judged.loc[claim, "verdict"] == NOT_ENOUGH:
             rows.append((title, NOT_RUN, "–", "–"))
@@ -43,6 +43,11 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
             if claim == "C2":
                 rows += _ratio(found)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _titled(title: str, name: str) -> str:
+    """An arm with a plant is a check of the test and no evidence for the claim: `compare` does not judge it."""
+    return f"C4's test, checked: {name}" if "planted" in name else f"{title} ({name})"
 
 
 def _tested(arms: list[Arm]) -> list[tuple[str, Verdict]]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ import pytest
 
 from pythia_geometry import cli
 from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH, NOT_SEEN, SEEN, UNDECIDED
-from pythia_geometry.analysis.claims.table import read_claims
+from pythia_geometry.analysis.claims.table import judge_claims, read_claims
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
 from pythia_geometry.commands import comparison
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
@@ -99,13 +101,31 @@ def test_seeds_in_several_folders_are_one_body_as_for_precursors_and_a_repeated_
 
     def read(paths: Sequence[Path]) -> tuple[pd.DataFrame, ...]:
         seed = seeds.index(paths[0]) if paths[0] in seeds else 0
-        return tuple(table.assign(seed=seed) for table in read_tables(paths))
+        geometry, behaviour = read_tables(paths)
+        return geometry.assign(seed=seed, value=geometry["value"] * scale**seed), behaviour.assign(seed=seed)
 
+    scale = 1.1
     monkeypatch.setattr(comparison, "read_tables", read)
     bodies = comparison.run_evidence([*seeds, again])
     assert [(one.name, one.runs()) for one in bodies] == [("offline+seed1+seed2", 3), ("offline", 1)]
+    scale = 1.0
+    with pytest.raises(PythiaGeometryError, match="offline and offline-seed1 hold the same geometry at every step"):
+        comparison.run_evidence(seeds)
     bodies = comparison.run_evidence([offline_run, again, again])
     assert [one.name for one in bodies] == ["offline", "offline-2", "offline-3"]
+
+
+def test_lab_runs_with_shuffled_prompts_speak_to_the_claim_of_a_lead_alone_and_hold_no_plant() -> None:
+    (shuffled,) = comparison.shuffled_evidence()
+    models = set(shuffled.geometry["model"])
+    assert models == set(shuffled.behaviour["model"]) and shuffled.claims == ("C4",)
+    assert models and not any("lead" in model or "bend" in model for model in models)
+    for _, rows in shuffled.geometry.groupby(["model", "seed"]):
+        assert set(rows["probe"].str.endswith(":shuffled")) == {True, False}
+    released = shuffled.behaviour[shuffled.behaviour["model"].str.contains("staggered")]
+    assert (released["family"] == released["task"]).all()
+    judged = judge_claims([replace(shuffled, geometry=shuffled.geometry.iloc[:0])]).table
+    assert judged["id"].tolist() == ["C4"] and judged["verdict"].tolist() == [NOT_ENOUGH]
 
 
 def test_it_ends_in_one_sentence_a_body_of_evidence(command: Command, offline_run: Path) -> None:
