@@ -79,7 +79,8 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             frame[column] = frame[column].astype(float)
         elif SCHEMA[column] == "string":
             frame[column] = frame[column].astype("string").fillna(where if column == "source" else "")
-    frame["seed"] = frame["seed"].fillna(0)
+    if frame["seed"].isna().all():  # a table of one run may leave it out; one that names some must name all
+        frame["seed"] = 0.0
     _refuse_empty(frame, where)
     frame["reason"] = frame["reason"].mask(unmarked(frame) & ~of_metrics(frame, is_known), NO_DIRECTION)
     check_numbers(frame, where)

@@ -173,7 +173,7 @@ def check_numbers(frame: pd.DataFrame, where: str) -> None:
         if name in frame:
             least, whole = (1 if name == "n" else 0), frame[name].astype(float)
             bad = (whole % 1 != 0) | (whole < least) | (whole > LARGEST)
-            bad = bad if name == "step" else bad & whole.notna()
+            bad = bad if name in ("step", "seed") else bad & whole.notna()
             _refuse(frame, bad, name, where, f"expected a whole number from {least}")
     for name in ("chance", "majority"):
         if name in frame:

@@ -120,6 +120,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a step without end": ("m,0,inf,t,accuracy,.5,.25,100", "column 'step' holds inf"),
     "5,000 digits": ("m,0," + "9" * 5000 + ",t,accuracy,.5,.25,100", "column 'step' holds"),
     "a seed beyond 64 bits": ("m,99999999999999999999999,1,t,accuracy,.5,.25,100", "column 'seed' holds 1e\\+23"),
+    "one seed left out": (f"{ROW}\nm,,2,t,accuracy,.5,.25,100", "column 'seed' holds nan"),
     "per cent": ("m,0,1,t,accuracy,52.3,.25,100", r"column 'value' holds 52\.3 \(m t accuracy at step 1, row 0\).*per cent"),
     "per cent of exact match": ("m,0,1,t,exact_match,7,.25,100", "column 'value' holds 7 .*divide per cent by 100"),
     "per cent after a filter": ("m,0,1,t,accuracy_norm:strict,7,.25,100", "column 'value' holds 7 "),
