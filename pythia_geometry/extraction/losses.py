@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
-from pythia_geometry.extraction.probes.text_cloud import CHARACTERS_A_TOKEN, read_text
+from pythia_geometry.extraction.probes.text_cloud import CHARACTERS_A_TOKEN
+from pythia_geometry.extraction.probes.text_source import read_text
 
 NONE, TEXT, PROBES, MIXTURE = "none", "text", "probes", "mixture"
 """Kinds of loss, as the column `probe` names them."""

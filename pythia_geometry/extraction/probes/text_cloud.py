@@ -6,23 +6,21 @@ the identity of every number, so corpus and length are.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe, Encoder, Ids
 from pythia_geometry.extraction.probes.probe_files import Item
 from pythia_geometry.extraction.probes.probes import Probe
+from pythia_geometry.extraction.probes.text_source import read_text
 
 TEXT = "text"
 PIECES, PIECE_TOKENS = 2_000, 64
 FEWEST_PIECES = 100
 CHARACTERS_A_TOKEN = 40  # no tokenizer makes so few tokens of so many characters
 SEEN_OFTEN = 20
-_DATASET = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ def read_text_cloud(source: str, encoder: Encoder, vocab_size: int, context: int
     """The first 2,000 pieces of 64 tokens of a text; shorter ones where the model reads less.
 
     Args:
-        source: A UTF-8 text file, or a dataset with a column `text`.
+        source: As for `read_text`.
         encoder: The suite's tokenizer.
         vocab_size: Of the model.
         context: Tokens that the model reads; 0 where that is not known.
@@ -103,46 +101,3 @@ def read_text_cloud(source: str, encoder: Encoder, vocab_size: int, context: int
         items.append(Item(f"{TEXT}/{name}/{i}", name, prompt, target))
         encoded.append(EncodedItem(ids[start : end - 1], ids[end - 1 : end], ()))
     return TextCloud(EncodedProbe(Probe(TEXT, name, tuple(items)), tuple(encoded)), ids)
-
-
-def read_text(source: str, characters: int) -> tuple[str, str]:
-    """A text's name, and its beginning.
-
-    Args:
-        source: A UTF-8 file, or a dataset's name as `organisation/name`.
-        characters: At most so many.
-
-    Raises:
-        PythiaGeometryError: If it is neither.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        try:
-            with path.open(encoding="utf-8") as stream:
-                return path.stem, stream.read(characters)
-        except (OSError, UnicodeDecodeError) as error:
-            raise PythiaGeometryError(f"--text {source} could not be read: {error}. Expected UTF-8 text") from error
-    if not _DATASET.fullmatch(source):
-        raise PythiaGeometryError(
-            f"--text {source} is no file. Expected a UTF-8 text, or a dataset as organisation/name"
-        )
-    return source.rpartition("/")[2], _dataset_text(source, characters)
-
-
-def _dataset_text(name: str, characters: int) -> str:
-    """Rows of a dataset's column `text`, joined by empty lines."""
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(name, split="train", streaming=True)
-        parts, held = [], 0
-        for row in rows:
-            parts.append(str(row["text"]))
-            held += len(parts[-1]) + 2
-            if held >= characters:
-                break
-    except Exception as error:  # datasets raises many kinds for a missing or script-based dataset
-        raise PythiaGeometryError(
-            f"--text {name} is no file, and no dataset with a column 'text' that loads: {error}"
-        ) from error
-    return "\n\n".join(parts)[:characters]
