@@ -160,11 +160,17 @@ def _of_surface(
         return SURFACE_MEASURES[name](reading, **settings)
 
     bounds = (low, INFINITE)
-    batches = settings["chains"] * (settings["burn_in"] + settings["draws"]) if "chains" in settings else 0
     return Measure(
-        name, SURFACE, compute, LANDSCAPE, unit, bounds, scale, settings=settings, passes=passes, batches=batches,
-        shares=shares,
+        name, SURFACE, compute, LANDSCAPE, unit, bounds, scale, settings=settings, passes=passes,
+        batches=batches_of_chains(settings), shares=shares,
     )  # fmt: skip
+
+
+def batches_of_chains(settings: Mapping[str, Any]) -> float:
+    """Passes of one batch of 32 examples that chains of these settings cost; none where they are of no chains."""
+    if "chains" not in settings:
+        return 0.0
+    return float(settings["chains"] * (settings["burn_in"] + settings["draws"]) * settings["batch"] / 32)
 
 
 def _of_gram(name: str, unit: str, **more: Any) -> Measure:

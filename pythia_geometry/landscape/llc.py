@@ -30,6 +30,7 @@ RELAXATIONS = 3.0
 FREE_DIFFUSION = 0.41  # of the free walk's distance: where a flat direction is after three relaxations
 LARGEST_GROWTH = 1.1  # of the squared distance, from the first half of the draws to the second
 LARGEST_SLOPE = 0.1  # of ln λ̂ on ln γ
+LONG_ENOUGH = 10.0  # relaxation times of draws from which that slope can be read off them
 SHARPEST_LOST = 0.05
 LARGEST_DESCENT = 0.1  # of λ̂
 CURVATURE_ROWS = 256
@@ -220,7 +221,13 @@ class _Scaled:
 
 
 def _slope(sampling: Sampling, chains: Chains) -> tuple[float, float]:
-    """How λ̂ changes with ln γ, from the draws themselves: −Cov(nβ L, γ ‖w − w₀‖² / 2), and its error over chains."""
+    """How λ̂ changes with ln γ, from the draws themselves: −Cov(nβ L, γ ‖w − w₀‖² / 2), and its error over chains.
+
+    NaN where the draws are shorter than ten relaxation times: what is left of the approach to equilibrium, e⁻² of P/2 after
+    one, is then far more than the √(P/2) by which the distance fluctuates, and its covariance is with time alone.
+    """
+    if sampling.draws < LONG_ENOUGH * sampling.relaxation:
+        return math.nan, math.nan
     rises = sampling.n_beta * chains.rises[:, sampling.burn_in :]
     energies = sampling.localisation / 2 * chains.squared_distances[:, sampling.burn_in :]
     products = (rises - rises.mean(axis=1, keepdims=True)) * (energies - energies.mean(axis=1, keepdims=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.landscape.sgld import Sampling
-from pythia_geometry.measures import LLC_SETTINGS, Measure
+from pythia_geometry.measures import LLC_SETTINGS, Measure, batches_of_chains
 
 CHAINS = "chains"
 """What measures share that are read off chains."""
@@ -39,7 +39,7 @@ def with_settings(measure: Measure, text: str) -> Measure:
     if measure.shares != CHAINS:
         return measure
     settings = read_llc(text)
-    return replace(measure, settings=settings, batches=settings["chains"] * (settings["burn_in"] + settings["draws"]))
+    return replace(measure, settings=settings, batches=batches_of_chains(settings))
 
 
 def as_text(settings: Mapping[str, Any]) -> str:
