@@ -30,7 +30,7 @@ RELAXATIONS = 3.0
 FREE_DIFFUSION = 0.41  # of the free walk's distance: where a flat direction is after three relaxations
 LARGEST_GROWTH = 1.1  # of the squared distance, from the first half of the draws to the second
 LARGEST_SLOPE = 0.1  # of ln λ̂ on ln γ
-LONG_ENOUGH = 10.0  # relaxation times of draws from which that slope can be read off them
+APPROACH = 2.0  # fluctuations of the squared distance that may be left of its approach when that slope is read
 SHARPEST_LOST = 0.05
 LARGEST_DESCENT = 0.1  # of λ̂
 CURVATURE_ROWS = 256
@@ -172,7 +172,7 @@ def _diagnostics(surface: Surface, sampling: Sampling, start: Start, chains: Cha
     mean_scale = float(scale.mean())
     stiffness = n_beta * max(start.bend, 0.0) + gamma
     square = float(start.gradient.double().square().sum())
-    slope, slope_error = _slope(sampling, chains)
+    slope, slope_error = _slope(sampling, chains, surface.n_parameters)
     growth, growth_error = _growth(distances)
     return {
         "gamma_over_n_beta": gamma / n_beta,
@@ -220,13 +220,14 @@ class _Scaled:
         return self.root * self.inner.times(self.root * vector)
 
 
-def _slope(sampling: Sampling, chains: Chains) -> tuple[float, float]:
+def _slope(sampling: Sampling, chains: Chains, n_parameters: int) -> tuple[float, float]:
     """How λ̂ changes with ln γ, from the draws themselves: −Cov(nβ L, γ ‖w − w₀‖² / 2), and its error over chains.
 
-    NaN where the draws are shorter than ten relaxation times: what is left of the approach to equilibrium, e⁻² of P/2 after
-    one, is then far more than the √(P/2) by which the distance fluctuates, and its covariance is with time alone.
+    NaN where the burn-in leaves more of the approach to equilibrium, e^(−2 burn-in/relaxation) of P/2, than twice what
+    the distance fluctuates by, √(P/2): the covariance would be one with time. 400,000 parameters take 2.7 relaxations.
     """
-    if sampling.draws < LONG_ENOUGH * sampling.relaxation:
+    left = math.exp(-2 * sampling.burn_in / sampling.relaxation) * math.sqrt(n_parameters / 2)
+    if left > APPROACH:
         return math.nan, math.nan
     rises = sampling.n_beta * chains.rises[:, sampling.burn_in :]
     energies = sampling.localisation / 2 * chains.squared_distances[:, sampling.burn_in :]

@@ -64,6 +64,14 @@ def test_localisation_that_cuts_the_middle_of_the_spectrum_is_named_by_the_draws
     )  # ten independent draws of the slow directions
 
 
+def test_the_approach_of_many_flat_directions_is_not_taken_for_localisation() -> None:
+    curvatures = torch.cat([torch.full((20,), 25.0), torch.zeros(40_000)])
+    short = replace(SOUND, localisation=30.0, step=1e-4, burn_in=700, draws=1500)  # 1 and 2.25 relaxation times
+    found = llc(parabola(curvatures), short)
+    assert "localisation decides" not in _reason(found) and np.isnan(found.diagnostics["slope_in_gamma"])
+    assert found.estimate.value == pytest.approx(20 / 2 * 2500 / 2530, abs=4 * found.estimate.error)
+
+
 @pytest.mark.parametrize("noise", [0.3, 1.0])
 def test_noisy_batches_are_named_and_their_inflation_foretold(noise: float) -> None:
     found = llc(parabola(torch.ones(D), noise), SOUND)
