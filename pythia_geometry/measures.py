@@ -205,7 +205,7 @@ def _divergence(name: str) -> Measure:
 
 
 LLC_SETTINGS: dict[str, Any] = {
-    "step": 2.5e-5, "n_beta": 100.0, "localisation": 100.0, "chains": 2, "burn_in": 400, "draws": 2200, "batch": 32,
+    "step": 3.2e-6, "n_beta": 300.0, "localisation": 300.0, "chains": 2, "burn_in": 2080, "draws": 4400, "batch": 8,
     "seed": 0, "preconditioned": False, "only": "",
 }  # fmt: skip
 """Of the local learning coefficient, where `--llc` does not change them: the same at every step."""

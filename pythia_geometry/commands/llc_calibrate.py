@@ -15,9 +15,9 @@ Numbers = "Numbers joined by commas."
 def calibrate_llc(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As after --model.")],
     at: Annotated[str, typer.Option("--at", help="The step, or last.")] = "last",
-    steps: Annotated[str, typer.Option("--steps", help=f"Step sizes ε to try. {Numbers}")] = "1e-5,2.5e-5,6e-5",
-    localisations: Annotated[str, typer.Option("--localisations", help=f"Pulls γ to try. {Numbers}")] = "30,100,300",
-    draws: Annotated[str, typer.Option("--draws", help=f"Chain lengths to try. {Numbers}")] = "600,2200",
+    steps: Annotated[str, typer.Option("--steps", help=f"Step sizes ε to try. {Numbers}")] = "1.6e-6,3.2e-6,6.4e-6",
+    localisations: Annotated[str, typer.Option("--localisations", help=f"Pulls γ to try. {Numbers}")] = "100,300,1000",
+    draws: Annotated[str, typer.Option("--draws", help=f"Chain lengths to try. {Numbers}")] = "1500,4400",
     llc: Annotated[str, typer.Option("--llc", help="What is not tried, as after --llc of a walk.")] = "",
     loss: Annotated[str, typer.Option("--loss", help="As in a walk: auto, text or probes.")] = "auto",
     text: Annotated[str, typer.Option("--text", help="A text file: its next-token loss is the surface.")] = "",

@@ -140,8 +140,9 @@ def _keep(part: nn.Module, given: Tensor, above: Tensor, own: dict[str, str], se
     n = len(given)
     above = above.reshape(-1, above.shape[-1])
     owner = torch.arange(n, device=above.device).repeat_interleave(len(above) // n)
-    alive = above.abs().amax(1) > 0
-    above, owner = above[alive], owner[alive]
+    alive = (above != 0).any(1)
+    if not bool(alive.all()):  # a head's rows are as wide as the vocabulary: no copy where all of them stay
+        above, owner = above[alive], owner[alive]
     if isinstance(part, nn.Embedding):
         index = given.reshape(-1)[alive]
         learns = index != (-1 if part.padding_idx is None else part.padding_idx)  # PyTorch keeps that row's gradient 0

@@ -52,7 +52,7 @@ def test_settings_are_read_and_said_again() -> None:
     assert (settings["localisation"], settings["chains"], settings["preconditioned"]) == (50.0, 4, True)
     assert read_llc(as_text(settings)) == settings and as_text(LLC_SETTINGS) == ""
     (measure,) = Request(measures=("llc",), llc="localisation=50").chosen
-    assert json.loads(measure.settings_text)["localisation_over_n_beta"] == 0.5
+    assert json.loads(measure.settings_text)["localisation_over_n_beta"] == 50 / 300
 
 
 @pytest.mark.parametrize("text", ["chains=two", "preconditioned=maybe", "draws=3", "step=0", "chains"])

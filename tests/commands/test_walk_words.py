@@ -34,7 +34,7 @@ def test_shared_work_is_counted_once_and_chains_by_their_steps(tmp_path: Path) -
     both = [MEASURES["noise_scale"], MEASURES["fisher_rank"]]
     assert dear_seconds(run, both, 2.0) == dear_seconds(run, both[:1], 2.0) == 2.0 * 2 * 6 / 32
     llc = MEASURES["llc"]
-    assert dear_seconds(run, [llc, MEASURES["llc_task_rise"]], 1.0) == 2 * 2600 + 45 * 6 / 32
+    assert dear_seconds(run, [llc, MEASURES["llc_task_rise"]], 1.0) == 2 * 6480 * 8 / 32 + 45 * 6 / 32
 
 
 def test_nothing_is_said_where_nothing_dear_will_be_taken(tmp_path: Path) -> None:

@@ -12,11 +12,20 @@ import torch
 from torch import Tensor
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.landscape.llc import Llc, llc, look_around, standard_error
+from pythia_geometry.landscape.llc import (
+    FREE_DIFFUSION,
+    LARGEST_GROWTH,
+    RELAXATIONS,
+    Llc,
+    llc,
+    look_around,
+    standard_error,
+)
 from pythia_geometry.landscape.llc_calibration import Grid, calibrate, complaints, proposal
 from pythia_geometry.landscape.sgld import Chance, Sampling, run_chains
 from pythia_geometry.landscape.surface import Surface
 from pythia_geometry.landscape.tokens import next_token_losses, scored_tokens
+from pythia_geometry.measures import LLC_SETTINGS
 from tests.landscape.small_surfaces import language_model, matrix_product, parabola
 from tests.reference.loss_surface import example_gradients, parabola_llc
 
@@ -176,6 +185,17 @@ def test_calibration_tries_the_grid_and_proposes_what_is_sound() -> None:
     assert again.value == pytest.approx(best.found.estimate.value, rel=1e-6)
     assert proposal([t for t in tried if t.sampling.localisation == 100.0]) is None
     assert dict(complaints(tried))["step too large"] >= 4
+
+
+def test_the_usual_settings_pass_the_checks_that_can_be_worked_out_beforehand() -> None:
+    usual = Sampling(**{key: value for key, value in LLC_SETTINGS.items() if key != "only"})
+    burnt, end = usual.burn_in / usual.relaxation, usual.steps / usual.relaxation
+    half = (burnt + end) / 2
+    early, late = (1 - (np.exp(-2 * a) - np.exp(-2 * b)) / 2 / (b - a) for a, b in ((burnt, half), (half, end)))
+    assert end >= RELAXATIONS
+    assert late / early < LARGEST_GROWTH, "of a flat direction's squared distance, 1 − e^(−2t)"
+    assert np.sqrt((1 - np.exp(-2 * end)) / (2 * end)) < FREE_DIFFUSION
+    assert usual.chains > 1, "an error between chains"
 
 
 def test_settings_that_cannot_run_are_refused() -> None:
