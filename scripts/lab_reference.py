@@ -89,12 +89,12 @@ def planned() -> dict[str, Planned]:
 
 
 def _usual() -> list[Planned]:
-    """The usual regime; NeoX learns at half GPT-2's pace: more steps."""
-    runs = [Training("nano", "gpt2", seed, 12_000) for seed in range(3)]
-    runs += [Training("nano", "neox", seed, 16_000) for seed in range(3)]
+    """The usual regime, nano GPT-2 with token-shuffled prompts; NeoX learns at half GPT-2's pace: more steps."""
+    with_companion = [Planned(Training("nano", "gpt2", seed, 12_000), has_companion=True) for seed in range(3)]
+    runs = [Training("nano", "neox", seed, 16_000) for seed in range(3)]
     runs += [Training("quad", "gpt2", seed, 6_000) for seed in range(3)]
     runs += [Training("micro", "gpt2", 0, 4_000), Training("smoke", "gpt2", 0, 12_000)]
-    return [Planned(run) for run in runs]
+    return [*with_companion, *map(Planned, runs)]
 
 
 def _released(training: Training) -> list[Planned]:
