@@ -18,6 +18,7 @@ from pythia_geometry.analysis.claims.rules import RULES
 from pythia_geometry.analysis.claims.ruling import IN_PART, REPLICATES, UNDECIDED, Ruling
 from pythia_geometry.analysis.claims.table import Claim, read_claims
 from pythia_geometry.analysis.events.coincidence import COINCIDES, NOT_TESTABLE, Coincidence
+from pythia_geometry.lab.patterns.linear_map import LinearMap
 
 PARTLY = "coincides, further apart"
 SIZES, SPARSITIES, RATES = (8, 12), (1, 2, 3, 4, 6, 8, 12), (1e-3, 3e-3)
@@ -151,7 +152,7 @@ def _emergence(folder: Path, name: str, runs: pd.DataFrame) -> str:
 
 def _sections() -> list[tuple[str, str, list[tuple[str, Sequence[str], list[Row]]]]]:
     sizes = [(f"S = {size}", {"size": size}) for size in (4, 6, 8, 10, 12, 16)]
-    sparse = [(f"S = {S}, s = {s}", {"size": S, "sparsity": s}) for S in SIZES for s in SPARSITIES if s <= S]
+    sparse = [(_with_routes(S, s), {"size": S, "sparsity": s}) for S in SIZES for s in SPARSITIES if s <= S]
     heads = [
         (f"S = {S}, {h} heads", {"size": S, "heads": h, "head_width": 128 // h})
         for S in SIZES
@@ -172,12 +173,25 @@ def _sections() -> list[tuple[str, str, list[tuple[str, Sequence[str], list[Row]
         for c in STRENGTHS
     ]
     return [
-        ("S3", "longer contexts, medium sparsity", [("size, s = 3", FORMS, sizes), ("sparsity", FORMS, sparse)]),
+        (
+            "S3",
+            "longer contexts, medium sparsity",
+            [
+                ("size, s = 3", FORMS, sizes),
+                ("sparsity (outputs with a shorter route in the leaking form)", FORMS, sparse),
+            ],
+        ),
         ("S4", "automata", [("size", FORMS[:1], [(f"S = {S}", automata | {"size": S}) for S in (4, 6, 8)])]),
         ("S5", "heads and their width", [("heads at D = 128", FORMS, heads), ("width of 8 heads", FORMS, wide)]),
         ("S6", "a mixer of as many parameters", [("network", FORMS[1:], mixers)]),
         ("S7", "the bias c·A", [("bias", FORMS, bias)]),
     ]
+
+
+def _with_routes(size: int, sparsity: int) -> str:
+    """The arm's name, and how many of its outputs the leaking form lets be had from fewer tokens than s."""
+    routes = LinearMap(size, sparsity).shortest_routes()
+    return f"S = {size}, s = {sparsity} ({sum(n < sparsity for n in routes)} of {size})"
 
 
 def _table(runs: pd.DataFrame, what: str, forms: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
