@@ -84,10 +84,10 @@ WORDS_NOTES = """
 Per cent of made-up studies of eight tasks on Pythia's 154 steps, with {runs} runs; {draws}. A study is one measure of
 one model, so Holm and `no lead of half a decade` (which needs the power of one's own tasks) are not in it. *Both legs*: both
 metrics lead at 5 %, before companion, bend and number of runs. *Word*: `precursor`, with one run `leads, in this run`.
-Standard errors are half of Wilson's interval, so that none is 0. Where the last column is filled no test of
-timing can tell the truth from a lead, or the legs alone cannot, or not in one run: the bend is printed, or the word is `undecided`. A measure that ends at a ceiling is
-of that kind, and no power of its own range shows it: where a table has a column `ceiling` and geometry comes to nine
-tenths of it the word is `earlier in its own range`.
+Standard errors are half of Wilson's interval, so that none is 0. Where the last column is filled no test of timing can
+tell the truth from a lead, or the legs alone cannot, or one run cannot: the bend is printed, or the word is `undecided`. A
+measure that ends at a ceiling is of that kind, and no power of its own range shows it: where a table has a column
+`ceiling` and geometry comes to nine tenths of it the word is `earlier in its own range`.
 
 """
 
@@ -259,7 +259,7 @@ def words_sections(words: pd.DataFrame) -> list[str]:
     """The tables of words, of power, and on real curves where there are some."""
     main, families = (words[words["grid"] == grid] for grid in ("154", *FAMILIES))
     legs = families[families["word"] == LEGS].to_dict("records")
-    told = " / ".join(f"{100 * row['rate']:.0f} ± {100 * row['se']:.0f}" for row in legs)
+    told = " / ".join(f"{100 * row['rate']:.0f} ± {100 * row['se']:.1f}" for row in legs)
     over = excess(words)
     real = words[words["grid"] == REAL_CURVES]
     return [
