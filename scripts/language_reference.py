@@ -38,14 +38,14 @@ METRICS = ("accuracy", "log_prob")
 SHIPPED = 2  # checkpoints: two of 2.6 MB fit into the 6 MB that they may take
 
 
-def walk(suite: Path, work: Path, out: Path) -> None:
-    """One seed's tables; its record last."""
-    if not is_finished(suite):
-        sys.exit(f"{suite} is not trained to its end: python scripts/train_language_suite.py --seed …")
+def walk(suite: Path, work: Path, out: Path, steps: str) -> None:
+    """One seed's tables; its record last. A run that is still trained is walked as far as it is, and its record says so."""
+    if not (suite / FACTS_NAME).exists():
+        sys.exit(f"There is no run {suite}: python scripts/train_language_suite.py --seed …")
     seed = json.loads((suite / FACTS_NAME).read_text())["seed"]
     spent = Spent(work / f"seed{seed}.spent.txt")
     request = Request(measures=HEADS, activations="none", threads=1, device="cpu")
-    result = pg.measure(pg.local(suite), pg.probes(*PROBES), out=work / f"seed{seed}", request=request)
+    result = pg.measure(pg.local(suite), pg.probes(*PROBES), steps, out=work / f"seed{seed}", request=request)
     out.mkdir(parents=True, exist_ok=True)
     behaviour = result.behaviour[result.behaviour["metric"].isin(METRICS)]
     _save(
@@ -61,6 +61,7 @@ def walk(suite: Path, work: Path, out: Path) -> None:
     trained = float((suite / ".cpu_seconds").read_text())
     record = {
         "training": json.loads((suite / SETTINGS).read_text()),
+        "is_finished": is_finished(suite),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
         "cpu_seconds": {"training": round(trained), "walk": round(spent.note())},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,12 +100,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=-1)
     for flag, what in (("report", "say what the tables say"), ("picture", "draw"), ("ship", "pack two checkpoints")):
         parser.add_argument(f"--{flag}", action="store_true", help=what)
+    parser.add_argument("--steps", default="all", help="checkpoints that are walked, such as 0,512,4000")
     parser.add_argument("--suites", type=Path, default=ROOT / "build" / "language" / "suites")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "language" / "walks")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference" / "language")
     args = parser.parse_args()
     if args.seed >= 0:
-        walk(args.suites / Language(args.seed).name, args.work, args.out)
+        walk(args.suites / Language(args.seed).name, args.work, args.out, args.steps)
     elif args.picture:
         picture(read(args.out), ROOT / "docs" / "figures" / "language.svg")
     elif args.ship:

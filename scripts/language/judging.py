@@ -71,6 +71,10 @@ class Judged:
         """All of it, to be printed."""
         return "\n".join(self.lines())
 
+    def is_finished(self, seed: int) -> bool:
+        """Whether a seed was trained to its end."""
+        return any(one["training"]["seed"] == seed and one["is_finished"] for one in self.tables.records)
+
     def lines(self) -> Iterator[str]:
         """A line a seed, a word and the cost."""
         text, per_step = self.tables.text, self.tables.tokens_per_step
@@ -83,8 +87,9 @@ class Judged:
                 for step in (row.begins, row.forms)
             )
             beaten, half = (f"at step {at:,.0f}" if at == at else "never" for at in (row.bigrams, row.head_half))
+            still = "" if self.is_finished(row.seed) else f" (unfinished, at step {row.last:,})"
             yield (
-                f"seed {row.seed}: bigrams beaten {beaten}; induction begins {begins}, forms {forms}; at "
+                f"seed {row.seed}{still}: bigrams beaten {beaten}; induction begins {begins}, forms {forms}; at "
                 f"the end held-out {row.held_out:.3f}, copied {row.copied:.3f}, first copy {row.first:.2f}, second "
                 f"{row.second:.2f}; largest induction score of a head {row.head_score:.2f} (resid_{row.layer} head {row.head}), "
                 f".5 first {half}"

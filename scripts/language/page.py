@@ -25,10 +25,10 @@ def _page(folder: Path) -> Iterator[str]:
             f"{at:,.0f}" if at == at else f"not in {row.last:,}" for at in (row.bigrams, row.begins, row.forms)
         )
         yield (
-            f"| {row.seed} | {row.held_out:.2f} | {beaten} | {begins} | {forms} | {row.copied:.2f} | {row.first:.1f}, "
+            f"| {row.seed}{'' if found.is_finished(row.seed) else f', to step {row.last:,}'} | {row.held_out:.2f} | {beaten} | {begins} | {forms} | {row.copied:.2f} | {row.first:.1f}, "
             f"{row.second:.1f} | {row.head_score:.2f} (block {row.layer}, head {row.head}) |"
         )
-    yield "\nAccuracy of the language probes at the last step, mean over seeds (chance or the commonest answer; seeds above):\n"
+    yield "\nAccuracy of the language probes at the last step that was walked, mean over seeds (chance or the commonest answer; seeds above):\n"
     for word in (ABOVE, SOME, AT):
         rows = found.tasks[found.tasks["word"] == word]
         told = ", ".join(f"{r.task} {r.accuracy:.2f} ({r.bar:.2f}; {r.above}/{r.n_seeds})" for r in rows.itertuples())

@@ -140,7 +140,15 @@ def tables_of(judging, copied, accuracy):
         ),
         pd.DataFrame(heads, columns=["seed", "step", "probe", "layer", "head", "measure", "value"]),
         {"unigram": 6.1, "bigram": 4.4},
-        [{"cpu_seconds": {"training": 60, "walk": 60}, "machine": "here"}],
+        [
+            {
+                "training": {"seed": seed},
+                "is_finished": seed < 3,
+                "cpu_seconds": {"training": 60, "walk": 60},
+                "machine": "here",
+            }
+            for seed in range(4)
+        ],
     )
 
 
@@ -159,4 +167,5 @@ def test_what_the_tables_say_by_the_rules_of_the_decision(monkeypatch):
         "up": judging.ABOVE, "level": judging.AT, "once": judging.SOME,
     }  # fmt: skip
     said = str(found)
+    assert "seed 2: bigrams" in said and "seed 3 (unfinished, at step 8): " in said
     assert "forms not in 8 steps" in said and "up 0.45 (0.25; 3/4)" in said
