@@ -175,11 +175,11 @@ def large(shape: str, device: str) -> None:
     surface = Surface(model, next_token_losses, scored_tokens(ids))
     print(f"{shape}, {surface.n_parameters:,} parameters, random, on {device}: 128 sequences of 30 tokens, all scored")
     report_memory("the model alone", device, lambda: None)
+    report_memory("ghost Gram of 128", device, lambda: gradient_grams(surface))
     few = surface.first(32 if device != "cpu" else 2)  # it is vectors of all weights that take the memory
     reference = torch.zeros(few.n)
     sampling = Sampling(1e-9, 100, 100, chains=1, burn_in=0, draws=16)
     report_memory(f"SGLD, batch {few.n}, 16 draws", device, lambda: run_chains(few, sampling, reference))
-    report_memory("ghost Gram of 128", device, lambda: gradient_grams(surface))
     report_memory(f"hessian_top, {few.n} examples", device, lambda: top_eigenpair(Hessian(few)))
 
 

@@ -82,13 +82,14 @@ def gradient_grams(
     seen, gradients = _backward(surface)
     grams: dict[str, Gram] = {}
     left = surface.n_parameters if leading is None else leading
-    for name, gradient in gradients.items():
+    for name in list(gradients):  # each is let go as it is done
+        gradient, kept = gradients.pop(name), seen.pop(name, _Seen([]))
         count = min(left, gradient.numel())
         left -= count
         if count == 0:
             break
         whole = count == gradient.numel()
-        mine = _parameter_gram(seen.get(name, _Seen([])), surface.n, None if whole else count, gradient)
+        mine = _parameter_gram(kept, surface.n, None if whole else count, gradient)
         _check(name, mine, gradient.reshape(-1)[:count])
         key = group(name)
         grams[key] = grams.get(key, 0) + mine.double().cpu().numpy()
