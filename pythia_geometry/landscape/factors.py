@@ -49,18 +49,6 @@ class Use:
         return rows * self.right.shape[1]
 
 
-def joined(parts: Sequence[Use]) -> Use:
-    """One use of a matrix whose rows were seen in parts, in the order of their owners."""
-    if len(parts) == 1:
-        return parts[0]
-    right, owner = torch.cat([p.right for p in parts]), torch.cat([p.owner for p in parts])
-    lefts = [p.left for p in parts]
-    if isinstance(lefts[0], Picks):
-        picked = [left for left in lefts if isinstance(left, Picks)]
-        return Use(Picks(torch.cat([left.index for left in picked]), picked[0].size), right, owner)
-    return Use(torch.cat([left for left in lefts if isinstance(left, Tensor)]), right, owner)
-
-
 def matrix_gram(uses: Sequence[Use], n: int) -> Tensor:
     """Inner products [n, n] of the examples' gradients of one matrix, the cheaper way of two.
 

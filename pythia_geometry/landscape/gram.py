@@ -21,7 +21,6 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.landscape.factors import (
     Picks,
     Use,
-    joined,
     leading_gram,
     matrix_gram,
     summed_by_owner,
@@ -31,31 +30,16 @@ from pythia_geometry.landscape.surface import Surface, twice_differentiable
 
 Gram = NDArray[np.float64]
 ALL = "all"
-_AT_ONCE = 2**32  # examples times parameters in one pass: a large model is as fast in parts, and needs less memory
 _MISMATCH = 1e-3  # of the trace: what the check by the summed gradient lets pass as rounding
 
 
 @dataclass
 class _Seen:
-    """What the hooks kept of one parameter: uses of a matrix in every pass, or gradients [n, k] of a vector."""
+    """What the hooks kept of one parameter: uses of a matrix, or gradients [n, k] of a vector."""
 
-    passes: list[list[Use]]
+    uses: list[Use]
     vector: Tensor | None = None
     transposed: bool = False
-
-    @property
-    def uses(self) -> list[Use]:
-        """Uses of the matrix, each with the rows of all passes."""
-        return [joined(parts) for parts in zip(*self.passes, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The examples of one pass: from which on, and of how many in all."""
-
-    start: int
-    count: int
-    n: int
 
 
 def gradient_grams(
@@ -63,9 +47,9 @@ def gradient_grams(
 ) -> dict[str, Gram]:
     """Inner products of the examples' gradients, ⟨g_i, g_j⟩, for groups of parameters.
 
-    Memory is that of one training step on the examples of a pass (all of them in a small model), beside every module's
-    input and what arrived at its output for all examples, and 64 MB. Each parameter's sum over all pairs is compared
-    with the squared norm of the summed gradient, so a module that the hooks misread is an error, not a number.
+    All examples go through the model at once: memory is that of one training step on them, plus 64 MB. Each
+    parameter's sum over all pairs is compared with the squared norm of the summed gradient, so a module that the
+    hooks misread is an error, not a number.
 
     Args:
         surface: The examples are the rows of the Gram matrix.
@@ -82,14 +66,13 @@ def gradient_grams(
     seen, gradients = _backward(surface)
     grams: dict[str, Gram] = {}
     left = surface.n_parameters if leading is None else leading
-    for name in list(gradients):  # each is let go as it is done
-        gradient, kept = gradients.pop(name), seen.pop(name, _Seen([]))
+    for name, gradient in gradients.items():
         count = min(left, gradient.numel())
         left -= count
         if count == 0:
             break
         whole = count == gradient.numel()
-        mine = _parameter_gram(kept, surface.n, None if whole else count, gradient)
+        mine = _parameter_gram(seen.get(name, _Seen([])), surface.n, None if whole else count, gradient)
         _check(name, mine, gradient.reshape(-1)[:count])
         key = group(name)
         grams[key] = grams.get(key, 0) + mine.double().cpu().numpy()
@@ -119,53 +102,44 @@ def _backward(surface: Surface) -> tuple[dict[str, _Seen], dict[str, Tensor]]:
     names = {id(p): name for name, p in surface.module.named_parameters()}
     seen: dict[str, _Seen] = defaultdict(lambda: _Seen([]))
     leaves = surface.leaves()
-    sums = {name: torch.zeros_like(w) for name, w in leaves.items()}
-    size = max(1, _AT_ONCE // surface.n_parameters)
-    for start in range(0, surface.n, size):
-        rows = _Rows(start, min(size, surface.n - start), surface.n)
-        for one in seen.values():
-            one.passes.append([])
-        with _hooks(surface.module, names, seen, rows):
-            total = surface.losses_at(leaves, surface.rows(slice(start, start + rows.count))).sum()
-            gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-        for name, g in zip(leaves, gradients, strict=True):
-            if g is not None:
-                sums[name] += g
-    return seen, sums
+    with _hooks(surface.module, names, seen, surface.n):
+        total = surface.losses_at(leaves, surface.rows(slice(None))).sum()
+        gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    found = {
+        name: torch.zeros_like(w) if g is None else g for (name, w), g in zip(leaves.items(), gradients, strict=True)
+    }
+    return seen, found
 
 
 @contextmanager
-def _hooks(module: nn.Module, names: dict[int, str], seen: dict[str, _Seen], rows: _Rows) -> Iterator[None]:
+def _hooks(module: nn.Module, names: dict[int, str], seen: dict[str, _Seen], n: int) -> Iterator[None]:
     """Hooks on every module that owns a parameter; their names are fixed before weights are stood in for."""
     handles = []
     try:
         for part in module.modules():
             own = {key: names[id(p)] for key, p in part.named_parameters(recurse=False)}
             if own:
-                handles.append(part.register_forward_hook(_watch(own, seen, rows)))
+                handles.append(part.register_forward_hook(_watch(own, seen, n)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _watch(own: dict[str, str], seen: dict[str, _Seen], rows: _Rows) -> Callable[..., None]:
+def _watch(own: dict[str, str], seen: dict[str, _Seen], n: int) -> Callable[..., None]:
     def after_forward(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if isinstance(output, Tensor) and output.requires_grad and args and len(args[0]) == rows.count:
+        if isinstance(output, Tensor) and output.requires_grad and args and len(args[0]) == n:
             given = args[0].detach()
-            output.register_hook(lambda above: _keep(part, given, above.detach(), own, seen, rows))
+            output.register_hook(lambda above: _keep(part, given, above.detach(), own, seen))
 
     return after_forward
 
 
-def _keep(
-    part: nn.Module, given: Tensor, above: Tensor, own: dict[str, str], seen: dict[str, _Seen], examples: _Rows
-) -> None:
+def _keep(part: nn.Module, given: Tensor, above: Tensor, own: dict[str, str], seen: dict[str, _Seen]) -> None:
     """Files what one call of a module says about its parameters; rows that nothing scored depends on are dropped."""
-    n = examples.n
+    n = len(given)
     above = above.reshape(-1, above.shape[-1])
-    owner = torch.arange(examples.count, device=above.device).repeat_interleave(len(above) // examples.count)
-    owner += examples.start
+    owner = torch.arange(n, device=above.device).repeat_interleave(len(above) // n)
     alive = (above != 0).any(1)
     if not bool(alive.all()):  # a head's rows are as wide as the vocabulary: no copy where all of them stay
         above, owner = above[alive], owner[alive]
@@ -173,13 +147,13 @@ def _keep(
         index = given.reshape(-1)[alive]
         learns = index != (-1 if part.padding_idx is None else part.padding_idx)  # PyTorch keeps that row's gradient 0
         picks = Picks(index[learns], part.num_embeddings)
-        _passes(seen, own["weight"])[-1].append(Use(picks, above[learns], owner[learns]))
+        seen[own["weight"]].uses.append(Use(picks, above[learns], owner[learns]))
         return
     rows = given.reshape(-1, given.shape[-1])[alive]
     if isinstance(part, nn.Linear):
-        _passes(seen, own["weight"])[-1].append(Use(above, rows, owner))
+        seen[own["weight"]].uses.append(Use(above, rows, owner))
     elif _is_conv1d(part):
-        _passes(seen, own["weight"])[-1].append(Use(above, rows, owner))
+        seen[own["weight"]].uses.append(Use(above, rows, owner))
         seen[own["weight"]].transposed = True
     elif (normed := _normed(part, rows)) is not None:
         _add_vector(seen, own["weight"], summed_by_owner(above * normed, owner, n))
@@ -187,13 +161,6 @@ def _keep(
         return
     if "bias" in own:
         _add_vector(seen, own["bias"], summed_by_owner(above, owner, n))
-
-
-def _passes(seen: dict[str, _Seen], name: str) -> list[list[Use]]:
-    """The passes of a matrix, this one last."""
-    if not seen[name].passes:
-        seen[name].passes.append([])
-    return seen[name].passes
 
 
 def _add_vector(seen: dict[str, _Seen], name: str, gradients: Tensor) -> None:
@@ -220,10 +187,11 @@ def _normed(part: nn.Module, rows: Tensor) -> Tensor | None:
 def _parameter_gram(seen: _Seen, n: int, leading: int | None, gradient: Tensor) -> Tensor:
     if seen.vector is not None:
         return vector_gram(seen.vector, leading)
-    uses = seen.uses
-    if not uses:
+    if not seen.uses:
         return gradient.new_zeros(n, n)
-    return matrix_gram(uses, n) if leading is None else leading_gram(uses, n, leading, seen.transposed)
+    if leading is None:
+        return matrix_gram(seen.uses, n)
+    return leading_gram(seen.uses, n, leading, seen.transposed)
 
 
 def _check(name: str, gram: Tensor, gradient: Tensor) -> None:

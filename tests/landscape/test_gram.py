@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.landscape import factors, gram
+from pythia_geometry.landscape import factors
 from pythia_geometry.landscape.gram import gradient_grams, stored_gram
 from pythia_geometry.landscape.surface import Examples, Surface
 from pythia_geometry.landscape.tokens import next_token_losses, with_sampled_labels
@@ -82,19 +82,6 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gradient_grams(surface)["all"]
     monkeypatch.setattr(factors, "_CHUNK", 200)
     assert np.allclose(gradient_grams(surface)["all"], whole, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("examples", [1, 5])
-@pytest.mark.parametrize("architecture", CONFIGS)
-def test_passes_of_a_few_examples_change_nothing(
-    architecture: str, examples: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    surface = _surface(architecture)
-    whole, leading = gradient_grams(surface)["all"], gradient_grams(surface, leading=700)["all"]
-    monkeypatch.setattr(gram, "_AT_ONCE", examples * surface.n_parameters)
-    assert surface.n % 5, "the last pass has fewer"
-    assert np.allclose(gradient_grams(surface)["all"], whole, rtol=1e-5, atol=1e-6)
-    assert np.allclose(gradient_grams(surface, leading=700)["all"], leading, rtol=1e-5, atol=1e-6)
 
 
 class _Scaled(nn.Module):
