@@ -133,6 +133,8 @@ def matched_table(evidence: Evidence) -> pd.DataFrame:
         for metric, leg in found.legs.items() if found else ():
             row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
             row[f"{metric}: lag, decades"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} to {leg.upper:+.2f})"
+        companion = found.companion if found else None
+        row["shuffled: p, kept"] = f"{companion.p:.3f}, {companion.kept:.2f}" if companion else "–"
         bend = found.bend if found else float("nan")
         row |= {"p, Holm": verdict.p_adjusted, "bend that ends it": "–" if bend != bend else f"{bend:g}"}
         rows.append(row | {"verdict": verdict.label})
@@ -217,7 +219,7 @@ def parts(reference: Reference) -> dict[str, str]:
 
 def main() -> None:
     """Writes the page and its pictures."""
-    reference = read_reference()
+    reference = read_reference().own()
     page = HEAD.read_text(encoding="utf-8")
     for name, content in parts(reference).items():
         assert f"{{{name}}}" in page, name

@@ -34,7 +34,7 @@ print(judge_claims([Evidence("mine", geometry, behaviour)]).table["verdict"].not
 
 
 def test_analysis_needs_no_torch(tmp_path: Path) -> None:
-    reference = read_reference()
+    reference = read_reference().own()
     for kind in ("geometry", "behaviour"):
         table = getattr(reference, kind)
         rows = table[

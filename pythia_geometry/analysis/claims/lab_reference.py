@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Reference:
     behaviour: pd.DataFrame
     made: dict[str, dict[str, Any]]
     surfaces: Reference | None = None
+
+    def own(self) -> Reference:
+        """Without the token-shuffled prompts, which some runs were walked with too."""
+        geometry, behaviour = (t[~t["probe"].str.endswith(SHUFFLED)] for t in (self.geometry, self.behaviour))
+        return replace(self, geometry=geometry, behaviour=behaviour)
 
 
 def read_reference(folder: str | Path | None = None) -> Reference:
