@@ -102,7 +102,7 @@ class Judged:
             yield f"{word}, {len(rows)} tasks: accuracy (chance or commonest answer; seeds above): {told or '–'}"
         costs = [record["cpu_seconds"] for record in self.tables.records]
         yield (
-            f"{len(costs)} seeds, {sum(c['training'] for c in costs) / 60:.0f} CPU-minutes of training and "
+            f"{len(costs)} seed{'s' * (len(costs) != 1)}, {sum(c['training'] for c in costs) / 60:.0f} CPU-minutes of training and "
             f"{sum(c['walk'] for c in costs) / 60:.0f} of walking ({self.tables.records[0]['machine']})"
         )
 

@@ -38,7 +38,7 @@ def picture(tables: Tables, file: Path) -> None:
     chart = _styled(
         alt.vconcat(*panels, spacing=6),
         f"A small language suite: {title}",
-        f"{len(seeds)} seeds, one line each; GPT-NeoX of 1.3M parameters on the King James Bible, 2,048 tokens a step; copied: "
+        f"{len(seeds)} seed{'s' * (len(seeds) != 1)}, one line each; GPT-NeoX of 1.3M parameters on the King James Bible, 2,048 tokens a step; copied: "
         "random tokens said twice; best head: of 16, mean over the probe sets",
     )
     chart.save(str(file))
