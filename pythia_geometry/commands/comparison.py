@@ -183,6 +183,11 @@ class _Run:
 
 
 def _read(run: str | Path) -> _Run:
+    if Path(run).is_file():
+        raise PythiaGeometryError(
+            f"{run} is a file: compare reads run folders, which hold geometry and behaviour of the same weights. Name "
+            "the folder; pythia-geom precursors reads tables"
+        )
     geometry, behaviour = read_tables([run])
     for frame, what in ((geometry, "geometry"), (behaviour, "behaviour")):
         if frame.empty:

@@ -141,10 +141,12 @@ def test_it_ends_in_one_sentence_a_body_of_evidence(command: Command, offline_ru
         (["--reference", "none"], "Nothing to compare"),
         (["nowhere"], "There is no nowhere|nowhere: expected a run folder"),
         (["empty"], "empty is no run folder"),
+        (["table.csv"], "table.csv is a file: compare reads run folders"),
     ],
 )
 def test_a_mistake_has_its_message(command: Command, words: list[str], message: str) -> None:
     Path("empty").mkdir()
+    Path("table.csv").write_text("model,seed,step,task,layer,measure,value\nm,0,1,a,resid_1,rankme,2.0\n")
     said = command("compare", *words)
     assert said.code == 2
     assert any(part in said.err for part in message.split("|"))

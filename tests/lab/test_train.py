@@ -226,3 +226,22 @@ def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / SHORT.name / "state.pt").write_bytes(content)
     with pytest.raises(PythiaGeometryError, match="state.pt is damaged"):
         train(SHORT, tmp_path)
+
+
+def test_a_state_that_is_slow_to_write_is_written_in_a_tenth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes ten seconds of a made-up clock, a save five: due every twenty, it waits fifty after the first."""
+    now, saved = [0.0], []
+
+    def save(*_: object) -> None:
+        now[0] += 5
+        saved.append(now[0])
+
+    def step(_: Progress) -> None:
+        now[0] += 10
+
+    monkeypatch.setattr(train_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(train_module, "save_state", save)
+    train(SHORT, tmp_path, step)
+    assert saved == [25.0, 80.0, 135.0, 190.0, 245.0]
