@@ -26,7 +26,7 @@ from pythia_geometry.geometry.representation import rankme, rankme_centred
 from pythia_geometry.lab.batches import draw_batch
 from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.landscape.gradients import gradient_measures
-from pythia_geometry.landscape.gram import _backward, gradient_grams, stored_gram
+from pythia_geometry.landscape.gram import _backward, _counts, gradient_grams, stored_gram
 from pythia_geometry.landscape.hessian import top_eigenpair
 from pythia_geometry.landscape.operator import Hessian
 from pythia_geometry.landscape.sgld import Sampling, run_chains
@@ -100,7 +100,7 @@ def parts(step: int) -> None:
     plain, _ = cpu_seconds(
         lambda: torch.autograd.grad(surface.losses_at(leaves, surface.rows(slice(None))).sum(), list(leaves.values()))
     )
-    hooked, _ = cpu_seconds(lambda: _backward(surface))
+    hooked, _ = cpu_seconds(lambda: _backward(surface, _counts(surface, None)))
     both = [
         (cpu_seconds(lambda: gradient_grams(surface))[0], cpu_seconds(lambda: stored_gram(surface))[0])
         for _ in range(5)

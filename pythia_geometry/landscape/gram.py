@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from pythia_geometry.landscape.surface import Surface, twice_differentiable
 
 Gram = NDArray[np.float64]
 ALL = "all"
+_CHUNK = 2**22  # numbers that are widened at once
 _MISMATCH = 1e-3  # of the trace: what the check by the summed gradient lets pass as rounding
 
 
@@ -63,17 +65,15 @@ def gradient_grams(
         PythiaGeometryError: If a parameter sits in a module other than Linear, Conv1D, Embedding, LayerNorm and
             RMSNorm, or is used outside it. `stored_gram` takes any module.
     """
-    seen, gradients = _backward(surface)
+    counts = _counts(surface, leading)
+    seen, squares = _backward(surface, counts)
     grams: dict[str, Gram] = {}
-    left = surface.n_parameters if leading is None else leading
-    for name, gradient in gradients.items():
-        count = min(left, gradient.numel())
-        left -= count
+    for name, count in counts.items():
         if count == 0:
             break
-        whole = count == gradient.numel()
-        mine = _parameter_gram(seen.get(name, _Seen([])), surface.n, None if whole else count, gradient)
-        _check(name, mine, gradient.reshape(-1)[:count])
+        whole = count == surface.weights[name].numel()
+        mine = _parameter_gram(seen.pop(name, _Seen([])), surface.n, None if whole else count, surface.weights[name])
+        _check(name, mine, squares[name])
         key = group(name)
         grams[key] = grams.get(key, 0) + mine.double().cpu().numpy()
     return grams
@@ -97,18 +97,37 @@ def stored_gram(surface: Surface, leading: int | None = None) -> Gram:
     return np.asarray((stored @ stored.T).double().cpu().numpy())
 
 
-def _backward(surface: Surface) -> tuple[dict[str, _Seen], dict[str, Tensor]]:
-    """One backward pass of the summed loss, and what the hooks saw of it."""
+def _counts(surface: Surface, leading: int | None) -> dict[str, int]:
+    """How many numbers of each parameter are counted: none of those that come after the leading ones."""
+    left = surface.n_parameters if leading is None else leading
+    counts = {}
+    for name, weight in surface.weights.items():
+        counts[name] = min(left, weight.numel())
+        left -= counts[name]
+    return counts
+
+
+def _backward(surface: Surface, counts: Mapping[str, int]) -> tuple[dict[str, _Seen], dict[str, float]]:
+    """One backward pass of the summed loss: what the hooks saw of it, and the squared norms of its counted gradients.
+
+    A gradient is dropped as soon as its norm is known: together they are as large as the model.
+    """
     names = {id(p): name for name, p in surface.module.named_parameters()}
     seen: dict[str, _Seen] = defaultdict(lambda: _Seen([]))
+    squares = dict.fromkeys(counts, 0.0)
+
+    def note(name: str, leaf: Tensor) -> None:
+        assert leaf.grad is not None
+        pieces = leaf.grad.reshape(-1)[: counts[name]].split(_CHUNK)
+        squares[name] = sum(float(piece.double().square().sum()) for piece in pieces)
+        leaf.grad = None
+
     leaves = surface.leaves()
+    for name, leaf in leaves.items():
+        leaf.register_post_accumulate_grad_hook(partial(note, name))
     with _hooks(surface.module, names, seen, surface.n):
-        total = surface.losses_at(leaves, surface.rows(slice(None))).sum()
-        gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    found = {
-        name: torch.zeros_like(w) if g is None else g for (name, w), g in zip(leaves.items(), gradients, strict=True)
-    }
-    return seen, found
+        surface.losses_at(leaves, surface.rows(slice(None))).sum().backward()
+    return seen, squares
 
 
 @contextmanager
@@ -184,23 +203,23 @@ def _normed(part: nn.Module, rows: Tensor) -> Tensor | None:
     return None
 
 
-def _parameter_gram(seen: _Seen, n: int, leading: int | None, gradient: Tensor) -> Tensor:
+def _parameter_gram(seen: _Seen, n: int, leading: int | None, weight: Tensor) -> Tensor:
     if seen.vector is not None:
         return vector_gram(seen.vector, leading)
     if not seen.uses:
-        return gradient.new_zeros(n, n)
+        return weight.new_zeros(n, n)
     if leading is None:
         return matrix_gram(seen.uses, n)
     return leading_gram(seen.uses, n, leading, seen.transposed)
 
 
-def _check(name: str, gram: Tensor, gradient: Tensor) -> None:
+def _check(name: str, gram: Tensor, expected: float) -> None:
     """Σ_ij ⟨g_i, g_j⟩ must be the squared norm of the summed gradient.
 
     Raises:
         PythiaGeometryError: If it is not.
     """
-    expected, found = float(gradient.double().square().sum()), float(gram.double().sum())
+    found = float(gram.double().sum())
     if abs(found - expected) > _MISMATCH * (float(gram.diagonal().double().sum()) + expected):
         raise PythiaGeometryError(
             f"the gradient of {name} cannot be read from its module's input and output "

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.landscape.surface import Examples, Surface
 
+_CHUNK = 2**24  # logits of one softmax: the backward pass of a large vocabulary needs three copies of its piece
+
 
 def scored_tokens(
     sequences: Sequence[Sequence[int]], first_scored: Sequence[int] | None = None, by_token: bool = False
@@ -65,8 +67,11 @@ def next_token_losses(module: nn.Module, batch: Examples) -> Tensor:
     Logits are computed at scored positions alone.
     """
     logits_BAV = scored_logits(module, batch)
-    losses_AB = nn.functional.cross_entropy(logits_BAV.transpose(1, 2), batch["targets"], reduction="none")
-    return (losses_AB * batch["weights"].to(losses_AB.dtype)).sum(1)
+    rows = max(1, _CHUNK // logits_BAV.shape[-1])
+    pieces = zip(logits_BAV.flatten(0, 1).split(rows), batch["targets"].flatten().split(rows), strict=True)
+    losses = torch.cat([nn.functional.cross_entropy(*piece, reduction="none") for piece in pieces])
+    losses_BA = losses.view(batch["targets"].shape)
+    return (losses_BA * batch["weights"].to(losses_BA.dtype)).sum(1)
 
 
 def scored_logits(module: nn.Module, batch: Examples) -> Tensor:
