@@ -1,4 +1,4 @@
-"""Writes docs/lab.md and its pictures from data/reference: what the lab's runs say about the claims C1 to C9.
+"""Writes docs/lab.md and its pictures from data/reference: what the lab's runs say about the claims C1 to C9 and C12.
 
 python scripts/build_lab_page.py
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from lab_page import depths, designed, numbers, pictures, sizes
-from lab_page.answers import answers
+from lab_page import depths, designed, numbers, pictures, sizes, surfaces
+from lab_page.answers import answers, checks
 from lab_page.designed import Arm
 
 from pythia_geometry.analysis.claims.evidence import Evidence
@@ -188,6 +188,18 @@ def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def of_surfaces(measured: Evidence | None) -> dict[str, str]:
+    """The tables of the loss surface and decoding; one sentence where no run was measured."""
+    if measured is None:
+        none = "No run is measured yet: `python scripts/landscape_reference.py RUN`.\n"
+        return {"order_of_measures": none, "belief": none}
+    picture = "\n![Eight measures by step, one line a seed](figures/lab-surface.png)\n"
+    return {
+        "order_of_measures": table(surfaces.order_rows(measured)),
+        "belief": table(surfaces.belief_rows(measured)) + picture,
+    }
+
+
 def parts(reference: Reference) -> dict[str, str]:
     """Every table of the page, by the name at which head.md wants it."""
     found, emerged = numbers.falls(reference), numbers.emergence(reference)
@@ -209,6 +221,8 @@ def parts(reference: Reference) -> dict[str, str]:
         "leads": table(leads_table(found, emerged)),
         "matched": table(matched_table(evidence)),
         "answers": table(answers(evidence, first_steps, arms)),
+        "checks": table(checks(arms)) if arms else NONE_YET,
+        **of_surfaces(evidence.surfaces),
         **of_designed(arms),
         **of_sizes(first_steps),
         "depths": table(depths.depth_rows(SHELVES / "transient")),
@@ -233,6 +247,8 @@ def main() -> None:
     }
     if len(first_steps) and first_steps["parameters"].nunique() > 1:
         charts["lab-sizes"] = pictures.sizes_picture(sizes.own_rate(first_steps))
+    if measured := lab_evidence().surfaces:
+        charts["lab-surface"] = surfaces.picture(measured)
     for name, chart in charts.items():
         FIGURES.mkdir(exist_ok=True)
         (FIGURES / f"{name}.png").write_bytes(save(chart)["png"])

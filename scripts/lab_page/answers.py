@@ -14,6 +14,7 @@ from pythia_geometry.analysis.precursor.verdict import Verdict
 
 COLUMNS = ["claim", "answer", "numbers", "power"]
 OF_SURFACES = ("C5", "C6", "C12")
+PLANTED = "planted"
 NOT_RUN = "not measured on these runs"
 
 
@@ -30,7 +31,9 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C12"):
         title = f"**{claim}** {judged.loc[claim, 'claim']}"
         if claim == "C4":
-            rows += [(_titled(title, name), *_lead(verdict)) for name, verdict in _tested(designed)]
+            rows += [
+                (f"{title} ({name})", *_lead(verdict)) for name, verdict in _tested(designed) if PLANTED not in name
+            ]
             rows += _usual(evidence)
         elif claim in OF_SURFACES and judged.loc[claim, "verdict"] == NOT_ENOUGH:
             rows.append((title, NOT_RUN, "–", "–"))
@@ -45,9 +48,10 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _titled(title: str, name: str) -> str:
-    """An arm with a plant is a check of the test and no evidence for the claim: `compare` does not judge it."""
-    return f"C4's test, checked: {name}" if "planted" in name else f"{title} ({name})"
+def checks(designed: list[Arm]) -> pd.DataFrame:
+    """One row a planted arm and convention: a check of C4's test and no evidence for the claim."""
+    rows = [(name, *_lead(verdict)) for name, verdict in _tested(designed) if PLANTED in name]
+    return pd.DataFrame(rows, columns=["what was planted", "the test says", "numbers", "power"])
 
 
 def _tested(arms: list[Arm]) -> list[tuple[str, Verdict]]:
