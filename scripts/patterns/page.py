@@ -15,7 +15,7 @@ from pythia_geometry.analysis.claims.heads import CLOSE, abruptness
 from pythia_geometry.analysis.claims.pattern_runs import base_arm, read_runs
 from pythia_geometry.analysis.claims.patterns import BASE, FORMS, HOLDS, STRENGTHS, median_of
 from pythia_geometry.analysis.claims.rules import RULES
-from pythia_geometry.analysis.claims.ruling import IN_PART, REPLICATES, UNDECIDED, Ruling
+from pythia_geometry.analysis.claims.ruling import Ruling
 from pythia_geometry.analysis.claims.table import Claim, read_claims
 from pythia_geometry.analysis.events.coincidence import COINCIDES, NOT_TESTABLE, Coincidence
 from pythia_geometry.lab.patterns.linear_map import LinearMap
@@ -36,10 +36,8 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
     yield "| claim | the paper | the reproduction | here, in the lab |"
     yield "|---|---|---|---|"
     for claim in read_claims():
-        if claim.id in ("S1", "S2"):
+        if claim.id == "S1":
             here = "Pythia: [heads.md](heads.md#s1-and-s2), needs the walks; lab: below, without a verdict of its own"
-            if claim.id == "S2":
-                here = f"Pythia: heads.md, needs the walks; {_in_both_forms(folder)}"
         elif claim.id in found:
             here = f"**{found[claim.id].verdict}**"
         else:
@@ -87,29 +85,13 @@ def _said(claim: Claim, source: str) -> str:
 def _rulings(runs: pd.DataFrame) -> dict[str, Ruling]:
     evidence = Evidence("lab", pd.DataFrame(), pd.DataFrame(), patterns=runs)
     claims = {claim.id: claim.rule for claim in read_claims()}
-    return {claim: RULES[claims[claim]].judge(evidence) for claim in ("S3", "S4", "S5", "S6", "S7")}
+    return {claim: RULES[claims[claim]].judge(evidence) for claim in ("S2", "S3", "S4", "S5", "S6", "S7")}
 
 
 def _bases(folder: Path) -> list[str]:
     """Base arms, the smaller size first."""
     names = [file.stem for file in folder.glob("linear-map-*.parquet")]
     return sorted(names, key=lambda name: ([int(n) for n in name.split("-")[2:4]], name))
-
-
-def _in_both_forms(folder: Path) -> str:
-    """S2 by decision 0015: at the largest size at which both forms are there."""
-    size = max((name.split("-")[2] for name in _bases(folder)), key=int, default="")
-    words = [_word(folder, f"linear-map-{size}-3-{form}") for form in FORMS]
-    both = REPLICATES if set(words) == {HOLDS} else IN_PART if HOLDS in words or PARTLY in words else UNDECIDED
-    return f"**{both}** in the lab, S = {size}: " + ", ".join(
-        f"{form} {word}" for form, word in zip(FORMS, words, strict=True)
-    )
-
-
-def _word(folder: Path, name: str) -> str:
-    if not (folder / f"{name}.parquet").exists():
-        return "lacks"
-    return _said_of(together(name, folder)["all outputs"])
 
 
 def _said_of(found: Coincidence) -> str:

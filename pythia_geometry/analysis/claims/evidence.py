@@ -98,9 +98,7 @@ class Evidence:
         """What of a rule's needs this evidence has not, and what to walk; empty where it has all."""
         if needs.pythia and not self.is_pythia:
             return "needs a Pythia run, walk --model pythia-160m"
-        have = self.own.dropna(subset=["value"])
-        have = have[have["layer"].astype(str).str.startswith(needs.layer)]
-        measures = set(have["measure"].astype(str))
+        measures = self._measures(needs.layer) if needs.measures else ()
         if absent := [m for m in needs.measures if m not in measures]:
             where = f" of {needs.layer}{'…' if needs.layer.endswith('_') else ''}" if needs.layer else ""
             here = f" at position {self.position!r}" if "position" in self.geometry else ""
@@ -114,6 +112,11 @@ class Evidence:
         if needs.sizes and len({self.parameters[m] for m in self.models if m in self.parameters}) < needs.sizes:
             return f"needs {needs.sizes} models of known size, walk another size and name both runs"
         return ""
+
+    def _measures(self, layer: str) -> set[str]:
+        """Measures that have a value at a layer, or at layers whose names begin so."""
+        have = self.own.dropna(subset=["value"])
+        return set(have.loc[have["layer"].astype(str).str.startswith(layer), "measure"].astype(str))
 
     @cached_property
     def falls(self) -> pd.DataFrame:

@@ -7,11 +7,13 @@ docs/heads.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence, Needs
+from pythia_geometry.analysis.claims.pattern_runs import base_arms_in_both_forms, of_base
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
     IN_PART,
@@ -39,6 +41,7 @@ MIN_SEEDS = 3
 ABRUPT = 0.5  # share of the rise within a doubling of the steps
 MIN_SCATTER = 2.0  # checkpoints
 CLOSE = 0.5  # share of units within one checkpoint
+HEAD_TABLES = Needs(measures=("target_mass",), layer="model", metrics=(PROBABILITY,))
 POWERFUL = 8  # seeds at which a planted coincidence is found nine times in ten (docs/heads.md)
 
 
@@ -121,6 +124,10 @@ def survival_table(behaviour: pd.DataFrame) -> pd.DataFrame:
 
 def together(evidence: Evidence) -> Ruling:
     """S2: the jump coincides with the learning of a task-relevant pattern, summed over all heads."""
+    if len(evidence.patterns):
+        return _in_both_forms(Path(evidence.patterns["folder"].iloc[0]))
+    if lack := evidence.lacks(HEAD_TABLES):
+        return not_enough(lack)
     units = paired_onsets(evidence.own, evidence.behaviour, PROBABILITY)
     found = coincidence(units)
     rows = _by_cell(units)
@@ -135,6 +142,22 @@ def together(evidence: Evidence) -> Ruling:
         f" ({sign}); {_counts(found)}"
     )
     return Ruling(_word(found), value, rows, Effect(n_runs=found.n_runs))
+
+
+def _in_both_forms(folder: Path) -> Ruling:
+    """S2 on the patterns lab (decision 0015): at the largest size whose base arms are there in both forms."""
+    arms = base_arms_in_both_forms(folder)
+    if not arms:
+        return not_enough("needs base arms of both forms: scripts/patterns_reference.py --all")
+    found = {form: of_base(arm, folder) for form, arm in arms.items()}
+    words = {_word(one) for one in found.values()}
+    told = "; ".join(
+        f"{arms[form]}: {one.label}, median |Δ| {one.median_distance:.1f} examinations, "
+        f"{one.within_one:.0%} within one, p = {one.p:.2g}; {_counts(one)}"
+        for form, one in found.items()
+    )
+    verdict = words.pop() if len(words) == 1 else IN_PART if words & {REPLICATES, IN_PART} else UNDECIDED
+    return Ruling(verdict, told, effect=Effect(n_runs=sum(one.n_runs for one in found.values())))
 
 
 def _word(found: Coincidence) -> str:
@@ -207,7 +230,7 @@ RULES = {
         ),
     ),
     "together": Rule(
-        Needs(measures=("target_mass",), layer="model", metrics=(PROBABILITY,)),
+        Needs(),  # the patterns lab has tables of its own; of others `together` asks for HEAD_TABLES
         together,
         (
             _made_up_together(WORLDS["independent around a common trend"], "null"),

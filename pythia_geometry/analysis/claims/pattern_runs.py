@@ -22,6 +22,8 @@ from pythia_geometry.shipped import data_folder
 
 EMERGED = 0.9  # accuracy over all outputs, the reproduction's
 TARGET_MASS = "target_mass"
+FORMS = ("leaking", "masked")
+BASE_SPARSITY = 3
 
 
 def emergence(readings: pd.DataFrame, budget: int) -> pd.DataFrame:
@@ -57,14 +59,14 @@ def first_sustained(above: NDArray[np.bool_]) -> int | None:
 
 
 def read_runs(folder: Path | None = None) -> pd.DataFrame:
-    """One row a run of every arm that is there, with its settings, from the arms' records; empty where none is."""
+    """One row a run of every arm that is there, with its settings and its folder, from the arms' records."""
     tables = []
     for file in sorted((folder or shipped()).glob("*.json")):
         record = json.loads(file.read_text())
         settings = {key: value for key, value in record["training"].items() if key not in ("seed", "steps")}
         arm = {key: record[key] for key in ("kind", "given", "layers", "head_width")}
         runs = pd.DataFrame(record["runs"]).astype({"after": float, "by": float, "last": float})
-        tables.append(runs.assign(**settings | arm, arm=file.stem))
+        tables.append(runs.assign(**settings | arm, arm=file.stem, folder=str(file.parent)))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -103,6 +105,16 @@ def base_arm(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict[
     where = folder or shipped()
     facts: dict[str, Any] = json.loads((where / f"{name}.json").read_text())
     return pd.read_parquet(where / f"{name}.parquet"), facts
+
+
+def base_arms_in_both_forms(folder: Path) -> dict[str, str]:
+    """The base arms of the largest size that is there in both forms, by form; empty where none is."""
+    there = {file.stem for file in folder.glob("linear-map-*.parquet")}
+    for size in sorted({int(name.split("-")[2]) for name in there}, reverse=True):
+        arms = {form: f"linear-map-{size}-{BASE_SPARSITY}-{form}" for form in FORMS}
+        if there.issuperset(arms.values()):
+            return arms
+    return {}
 
 
 def of_base(name: str, folder: Path | None = None) -> Coincidence:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from pythia_geometry.analysis.claims.evidence import Evidence, Needs
+from pythia_geometry.analysis.claims.pattern_runs import BASE_SPARSITY, FORMS
 from pythia_geometry.analysis.claims.pattern_truths import SEEDS, truths
 from pythia_geometry.analysis.claims.ruling import (
     DOES_NOT,
@@ -32,10 +33,9 @@ from pythia_geometry.analysis.claims.ruling import (
 from pythia_geometry.analysis.events.survival import kaplan_meier, log_rank
 
 MIN_SEEDS = 4
-FORMS = ("leaking", "masked")
 SIZES = (12, 8)  # the larger decides where its arms are there
 BASE: dict[str, Any] = {
-    "task": "linear-map", "size": 8, "sparsity": 3, "form": "leaking", "network": "transformer", "layers": 1,
+    "task": "linear-map", "size": 8, "sparsity": BASE_SPARSITY, "form": FORMS[0], "network": "transformer", "layers": 1,
     "heads": 8, "width": 128, "head_width": 16, "batch": 128, "rate": 1e-3, "bias": 0.0, "map_seed": 0, "given": "",
 }  # fmt: skip
 HOLDS, REFUTED, OPEN, LACKS = "holds", "refuted", "open", "lacks"

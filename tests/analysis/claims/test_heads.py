@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.heads import RULES, survival_table
 from pythia_geometry.analysis.claims.operating import operating
+from pythia_geometry.analysis.claims.pattern_runs import of_base, read_runs, shipped
 from pythia_geometry.analysis.claims.ruling import DOES_NOT, IN_PART, NOT_ENOUGH, REPLICATES, UNDECIDED
 from tests.analysis.made_up_heads import tables
 
@@ -58,6 +63,31 @@ def test_without_attention_or_answers_s2_says_what_to_walk() -> None:
     assert "walk --measures target_mass" in RULES["together"](no_mass).value
     no_answers = Evidence("x", whole.geometry, whole.behaviour[whole.behaviour["metric"] == "accuracy"])
     assert "needs behaviour probability" in RULES["together"](no_answers).value
+
+
+def in_the_lab(folder: Path) -> Evidence:
+    return Evidence("lab", pd.DataFrame(), pd.DataFrame(), patterns=read_runs(folder))
+
+
+def test_the_patterns_lab_answers_s2_at_the_largest_size_of_both_forms(tmp_path: Path) -> None:
+    for file in shipped().glob("linear-map-8-3-*"):
+        shutil.copy(file, tmp_path)
+    found = RULES["together"](in_the_lab(tmp_path))
+    both = {form: of_base(f"linear-map-8-3-{form}", tmp_path) for form in ("leaking", "masked")}
+    for form, one in both.items():
+        assert (
+            f"linear-map-8-3-{form}: {one.label}" in found.value and f"{one.within_one:.0%} within one" in found.value
+        )
+    assert found.effect.n_runs == sum(one.n_runs for one in both.values())
+    shutil.copy(shipped() / "linear-map-16-3-leaking.parquet", tmp_path)
+    assert RULES["together"](in_the_lab(tmp_path)).value == found.value, "one form of a larger size decides nothing"
+
+
+def test_one_form_of_the_patterns_lab_is_no_verdict(tmp_path: Path) -> None:
+    for file in shipped().glob("linear-map-8-3-masked*"):
+        shutil.copy(file, tmp_path)
+    found = RULES["together"](in_the_lab(tmp_path))
+    assert found.verdict == NOT_ENOUGH and "both forms" in found.value
 
 
 def test_abrupt_scattered_and_earlier_with_size_replicates_s1() -> None:
