@@ -29,17 +29,18 @@ def calibrate_llc(
     """Try settings of the local learning coefficient at one step: a table, a picture, and which to take."""
     from pythia_geometry.commands.llc_trials import Trials, run_trials
 
-    trials = Trials(
-        model, at, _numbers(steps), _numbers(localisations), tuple(map(int, _numbers(draws))), llc, loss, text
-    )
+    lengths = tuple(map(int, _numbers(draws, whole=True)))
+    trials = Trials(model, at, _numbers(steps), _numbers(localisations), lengths, llc, loss, text)
     raise typer.Exit(EXIT_OK if run_trials(trials, out, as_json) else EXIT_GAPS)
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _numbers(text: str, whole: bool = False) -> tuple[float, ...]:
     from pythia_geometry.errors import PythiaGeometryError
 
     try:
-        found = tuple(sorted({float(part) for part in text.split(",")}))
+        found = {float(part) for part in text.split(",")}
     except ValueError as error:
         raise PythiaGeometryError(f"{text!r}: expected numbers joined by commas, such as 1e-5,1e-4") from error
-    return found
+    if whole and not all(map(float.is_integer, found)):
+        raise PythiaGeometryError(f"--draws {text}: expected whole numbers joined by commas, such as 1500,4400")
+    return tuple(sorted(found))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pythia_geometry.extraction.losses import PROBES
 from pythia_geometry.extraction.probes.encoding import Encoder
 from pythia_geometry.extraction.probes.probes import load_probes
 from pythia_geometry.landscape.llc_calibration import Grid, Tried, calibrate, complaints, proposal
-from pythia_geometry.landscape.parts import restricted
+from pythia_geometry.landscape.parts import check_part, restricted
 from pythia_geometry.landscape.sgld import Sampling
 from pythia_geometry.landscape.surface import Surface
 from pythia_geometry.report.drawing import save
@@ -72,15 +73,16 @@ def run_trials(trials: Trials, out: str, as_json: bool = False) -> bool:
     suite, checkpoint = _place(trials)
     settings = read_llc(trials.llc)
     base = Sampling(**{key: value for key, value in settings.items() if key != "only"})
-    for step, pull, draws in ((s, p, d) for s in trials.steps for p in trials.localisations for d in trials.draws):
-        read_llc(f"step={step},localisation={pull},draws={draws}")  # refused before anything is computed
+    for step, pull, draws in product(trials.steps, trials.localisations, trials.draws):
+        replace(base, step=step, localisation=pull, draws=draws)  # refused before anything is computed
     console = open_console(quiet=as_json)
 
     def watch(tried: Tried) -> None:
         console.print(" · ".join(_cells(_row(tried))), highlight=False, markup=False)
 
     with tempfile.TemporaryDirectory() as folder:
-        surface = restricted(_surface(suite, checkpoint, request, Path(folder)), settings["only"])
+        surface, of_what = _surface(suite, checkpoint, request, settings["only"], Path(folder))
+        console.print(f"surface  {of_what}", highlight=False, markup=False)
         tried = calibrate(surface, base, Grid(trials.steps, trials.localisations, trials.draws), watch)
     table = pd.DataFrame([_row(one) for one in tried])
     for ending, content in save(trials_chart(table, checkpoint.label)).items():
@@ -88,7 +90,7 @@ def run_trials(trials: Trials, out: str, as_json: bool = False) -> bool:
             temporary.write_bytes(content)
     best = proposal(tried)
     said = _said(best, tried, settings)
-    asked = asdict(trials) | {"proposal": said}
+    asked = asdict(trials) | {"surface": of_what, "proposal": said}
 
     def show(tables: Tables) -> None:
         show_table(console, list(table.columns), [_cells(row) for row in tables[PICTURE].to_dict("records")])
@@ -102,24 +104,28 @@ def run_trials(trials: Trials, out: str, as_json: bool = False) -> bool:
 def _place(trials: Trials) -> tuple[Suite, Checkpoint]:
     """The run and its one chosen step."""
     suite = find_suites(trials.model)[0]
-    found = suite.find(parse_steps(trials.at, suite.steps(), run_name(suite.model, suite.seed)))
+    found = suite.find(parse_steps(trials.at, suite.steps(), run_name(suite.model, suite.seed), "--at"))
     if len(found) != 1 or found[0].status != OK:
         bad = next((one.detail for one in found if one.status != OK), "")
         raise PythiaGeometryError(bad or f"--at must name one step; {trials.at} names {len(found)}")
     return suite, found[0]
 
 
-def _surface(suite: Suite, checkpoint: Checkpoint, request: Request, folder: Path) -> Surface:
-    """The surface of the run's loss at the step."""
+def _surface(suite: Suite, checkpoint: Checkpoint, request: Request, only: str, folder: Path) -> tuple[Surface, str]:
+    """The surface of the run's loss at the step, over a part of the parameters; and of what it is, in words."""
     model = SuiteModel(suite.config_file(checkpoint), request.dtype, request.resolved_device)
+    check_part(model.module, only)
     encoder, shape = Encoder(suite.tokenizer_file()), model.shape
     asked = load_probes(suite.default_probes) if request.loss == PROBES else []
     probes = [encoder.encode(probe, shape.vocab_size, shape.context) for probe in asked]
-    loss = losses_of(request, suite, encoder, probes, shape)[0].at(checkpoint.step)
+    losses = losses_of(request, suite, encoder, probes, shape)
+    loss = losses[0].at(checkpoint.step)
     if loss.reason:
         raise PythiaGeometryError(f"{checkpoint.label}: {loss.reason}")
     model.swap(suite.fetch(checkpoint, folder), checkpoint, suite.config_file(checkpoint))
-    return surface_of(model, loss)
+    first = f", the first of {len(losses)}" if len(losses) > 1 else ""
+    named = f"{loss.kind} {loss.task}".strip()
+    return restricted(surface_of(model, loss), only), f"{named}{first}: {len(loss.sequences):,} examples"
 
 
 def _row(tried: Tried) -> dict[str, Any]:

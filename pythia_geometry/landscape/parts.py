@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.landscape.surface import Examples, Surface
 
 _HEAD = re.compile(r"head:(\d+)\.(\d+)")
+_Place = Callable[[Tensor, int, int, Any], None]
 
 
 @dataclass(frozen=True)
@@ -53,40 +54,62 @@ def restricted(surface: Surface, only: str) -> Surface:
     """
     if not only:
         return surface
+    check_part(surface.module, only)
     if (head := _HEAD.fullmatch(only)) is not None:
         masks = _head_masks(surface.module, int(head[1]), int(head[2]))
         given = {name: getattr(surface, name) for name in ("module", "losses", "examples", "batch")}
         return SlicedSurface(**given, masks=masks)
-    known = dict(surface.module.named_parameters())
-    names = tuple(name for name in known if name.startswith(tuple(only.split("+"))))
-    if not names:
-        raise PythiaGeometryError(
-            f"--llc only={only}: no parameter's name begins so; the first is {next(iter(known))}. A head is named "
-            "head:BLOCK.HEAD"
-        )
-    return replace(surface, only=names)
+    begins = tuple(only.split("+"))
+    return replace(surface, only=tuple(n for n, _ in surface.module.named_parameters() if n.startswith(begins)))
+
+
+def check_part(module: nn.Module, only: str) -> None:
+    """Whether a model has a part; a module without weights will do.
+
+    Args:
+        module: The model.
+        only: As for `restricted`.
+
+    Raises:
+        PythiaGeometryError: If there is no such part, or where the architecture keeps its heads is not known.
+    """
+    if (head := _HEAD.fullmatch(only)) is not None:
+        config: Any = module.config
+        blocks, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
+        if not (1 <= int(head[1]) <= blocks and int(head[2]) < heads):
+            raise PythiaGeometryError(
+                f"--llc only={only}: the model has blocks 1 to {blocks}, heads 0 to {heads - 1}"
+            )
+        if not any(True for _ in _of_heads(module, int(head[1]))):
+            raise PythiaGeometryError(f"{type(module).__name__} keeps its heads' weights in an unknown place")
+        return
+    known = [name for name, _ in module.named_parameters()]
+    for begin in only.split("+") if only else ():
+        if not begin or not any(name.startswith(begin) for name in known):
+            raise PythiaGeometryError(
+                f"--llc only={only}: no parameter's name begins with {begin!r}; the first is {known[0]}. A head is "
+                "named head:BLOCK.HEAD"
+            )
+
+
+def _of_heads(module: nn.Module, block: int) -> Iterator[tuple[str, Tensor, _Place]]:
+    """The parameters of a block that its heads share, and where in each a head lies."""
+    for name, parameter in module.named_parameters():
+        number = re.search(r"\.(\d+)\.", name)
+        place = next((mask for end, mask in _PLACES.items() if f".{end}." in name), None)
+        if number is not None and int(number[1]) == block - 1 and place is not None:
+            yield name, parameter, place
 
 
 def _head_masks(module: nn.Module, block: int, head: int) -> dict[str, Tensor]:
     """The entries of one head's query, key, value and output; of heads that share key and value, theirs too."""
     config: Any = module.config
-    blocks, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
-    if not (1 <= block <= blocks and head < heads):
-        raise PythiaGeometryError(
-            f"--llc only=head:{block}.{head}: the model has blocks 1 to {blocks}, heads 0 to {heads - 1}"
-        )
     found: dict[str, Tensor] = {}
-    for name, parameter in module.named_parameters():
-        number = re.search(r"\.(\d+)\.", name)
-        place = next((mask for end, mask in _PLACES.items() if f".{end}." in name), None)
-        if number is None or int(number[1]) != block - 1 or place is None:
-            continue
+    for name, parameter, place in _of_heads(module, block):
         mask = torch.zeros_like(parameter, dtype=torch.bool)
-        place(mask, head, heads, config)
+        place(mask, head, int(config.num_attention_heads), config)
         if mask.any():
             found[name] = mask
-    if not found:
-        raise PythiaGeometryError(f"{type(module).__name__} keeps its heads' weights in an unknown place")
     return found
 
 
@@ -124,7 +147,7 @@ def _into_conv(mask: Tensor, head: int, heads: int, _: Any) -> None:
         mask[head * size : (head + 1) * size] = True
 
 
-_PLACES: dict[str, Callable[[Tensor, int, int, Any], None]] = {
+_PLACES: dict[str, _Place] = {
     "query_key_value": _of_neox,
     "attention.dense": _into_output,
     "attn.c_attn": _of_gpt2,

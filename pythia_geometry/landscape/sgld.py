@@ -8,6 +8,7 @@ and its error drops out. First derivatives only, so any attention kernel will do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from pythia_geometry.landscape.surface import Surface, flat, shaped
 
 Array = NDArray[np.float64]
 _MEMORY, _FLOOR = 0.99, 0.1  # of the squared gradient, and what is added to its root, as in devinterp's rmsprop_sgld
+MOST_STEPS = 10**8  # of all chains together: what is recorded of them is then about 2 GB
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,26 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuses settings that no chain can run with."""
-        if min(self.step, self.n_beta) <= 0 or self.localisation < 0 or self.burn_in < 0:
-            raise PythiaGeometryError("SGLD needs step and n_beta above 0, localisation and burn_in of 0 or more")
+        numbers = (self.step, self.n_beta, self.localisation)
+        if not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0 or min(self.localisation, self.burn_in) < 0:
+            raise PythiaGeometryError(
+                "SGLD needs step and n_beta above 0, localisation and burn_in of 0 or more, and all of them finite; got "
+                f"step {self.step}, n_beta {self.n_beta}, localisation {self.localisation}, burn_in {self.burn_in}"
+            )
         if self.chains < 1 or self.draws < 16 or self.batch < 1:
-            raise PythiaGeometryError(f"SGLD needs a chain, a batch and at least 16 draws; got {self.draws} draws")
+            raise PythiaGeometryError(
+                f"SGLD needs a chain, a batch of 1 and at least 16 draws; got chains {self.chains}, batch {self.batch}, "
+                f"draws {self.draws}"
+            )
+        if self.chains * self.steps > MOST_STEPS:
+            raise PythiaGeometryError(
+                f"SGLD keeps a record of every step, {MOST_STEPS:,} at most; got chains {self.chains} of {self.steps:,} "
+                "steps"
+            )
+        if self.preconditioned and not self.burn_in:
+            raise PythiaGeometryError("SGLD adapts its step sizes during burn-in: preconditioned needs burn_in above 0")
+        if self.seed < 0:
+            raise PythiaGeometryError(f"SGLD needs a seed of 0 or more; got {self.seed}")
 
     @property
     def steps(self) -> int:

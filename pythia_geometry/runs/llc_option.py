@@ -18,18 +18,21 @@ def read_llc(text: str) -> Mapping[str, Any]:
     """The settings that `key=value,key=value` gives, with the usual ones for the rest.
 
     Raises:
-        PythiaGeometryError: If a key is unknown, or no chain can run so.
+        PythiaGeometryError: If a key is unknown or given twice, or no chain can run so.
 
     Example:
         >>> read_llc("localisation=50,chains=4")["chains"]
         4
     """
-    settings = dict(LLC_SETTINGS)
+    given: dict[str, Any] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
         key, _, value = part.partition("=")
         if key not in LLC_SETTINGS:
             raise PythiaGeometryError(f"--llc {part!r}: expected key=value with one of: {', '.join(LLC_SETTINGS)}")
-        settings[key] = _typed(key, value)
+        if key in given:
+            raise PythiaGeometryError(f"--llc gives {key} twice; expected it once")
+        given[key] = _typed(key, value)
+    settings = LLC_SETTINGS | given
     Sampling(**{key: value for key, value in settings.items() if key != "only"})
     return settings
 

@@ -13,12 +13,13 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.attention.marked_prompts import marked_prompts
 from pythia_geometry.extraction.labelled import LabelledRows
 from pythia_geometry.extraction.loading.config_identity import config_identity
-from pythia_geometry.extraction.loading.models import DTYPES, Shape, read_prefix, read_shape
+from pythia_geometry.extraction.loading.models import DTYPES, Shape, read_empty, read_prefix, read_shape
 from pythia_geometry.extraction.losses import PROBES, TEXT, EncodedLoss, of_nothing, of_probe, of_text
 from pythia_geometry.extraction.probes.encoding import EncodedProbe, Encoder
 from pythia_geometry.extraction.probes.probes import Probe, load_probes
 from pythia_geometry.extraction.probes.text_cloud import TEXT as TEXT_PROBE
 from pythia_geometry.extraction.probes.text_cloud import TextCloud, read_text_cloud
+from pythia_geometry.landscape.parts import check_part
 from pythia_geometry.measures import (
     LABELLED,
     PATTERN,
@@ -214,13 +215,20 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     prefix = read_prefix(config) if any(probe.facts for probe in probes) else None
     encoded = tuple(encoder.encode(probe, shape.vocab_size, shape.context, prefix) for probe in probes)
     reads = {measure.reads for measure in request.chosen}
+    if only := next((part for m in request.chosen if (part := m.settings.get("only"))), ""):
+        check_part(read_empty(config), only)
     text = None
     if TEXT_PROBE in request.probes or (request.text and PREDICTIONS in reads):
         text = read_text_cloud(request.text, encoder, shape.vocab_size, shape.context)
     if text and TEXT_PROBE in request.probes:
         encoded = (*encoded, text.encoded)
     _check_context(encoded, shape, name)
-    at = frozenset(parse_steps(request.at, suite.steps(), name) if request.at else steps)
+    at = frozenset(parse_steps(request.at, suite.steps(), name, "--at") if request.at else steps)
+    if not at & set(steps) and any(READINGS[measure.reads].dear for measure in request.chosen):
+        raise PythiaGeometryError(
+            f"--at {request.at} names no step of this walk of {name} (--steps {request.steps}): no dear measure would be "
+            "taken. Name steps that --steps names too"
+        )
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads == PATTERN or READINGS[m.reads].edits_heads for m in request.chosen)
     if reads_heads:

@@ -14,6 +14,7 @@ from pythia_geometry.commands.llc_trials import Trials, run_trials
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.measures import LLC_SETTINGS
 from pythia_geometry.runs.llc_option import as_text, read_llc
+from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
 from tests.runs.test_surface_walk import text_beside
 from tests.suites_on_disk import tiny_suite
@@ -29,6 +30,7 @@ def test_trials_give_a_table_a_picture_and_a_proposal(tmp_path: Path) -> None:
     (kept,) = out.glob("results/*.json")
     record = json.loads(kept.read_text())
     assert "No setting is sound" in json.dumps(record) and "not at a minimum" in json.dumps(record)
+    assert "text text.txt: 6 examples" in json.dumps(record), "of which loss the surface is"
     assert (out / "llc-calibration.png").stat().st_size > 1000 and (out / "llc-calibration.svg").exists()
 
 
@@ -42,6 +44,15 @@ def test_what_is_refused_is_said_in_one_line_before_anything_is_computed(tmp_pat
         (["--at", "0,4", "--text", text_beside(suite)], "must name one step"),
         ([], "pass --text FILE"),
         (["--llc", "warmth=1"], "expected key=value with one of: step"),
+        (["--steps", "nan", "--text", text_beside(suite)], "all of them finite"),
+        (["--localisations", "inf", "--text", text_beside(suite)], "all of them finite"),
+        (["--draws", "inf", "--text", text_beside(suite)], "expected whole numbers"),
+        (["--draws", "nan", "--text", text_beside(suite)], "expected whole numbers"),
+        (["--draws", "16.5", "--text", text_beside(suite)], "expected whole numbers"),
+        (["--draws", "1e20", "--text", text_beside(suite)], "100,000,000 at most"),
+        (["--draws", "", "--text", text_beside(suite)], "expected numbers joined by commas"),
+        (["--at", "soon", "--text", text_beside(suite)], "--at does not understand 'soon'"),
+        (["--llc", "only=head:9.9", "--text", text_beside(suite)], "the model has blocks 1 to 2"),
     ):
         found = CliRunner().invoke(app, ["llc-calibrate", model, *more, "--out", str(tmp_path / "out")])
         assert isinstance(found.exception, PythiaGeometryError) and words in str(found.exception), more
@@ -55,19 +66,30 @@ def test_settings_are_read_and_said_again() -> None:
     assert json.loads(measure.settings_text)["localisation_over_n_beta"] == 50 / 300
 
 
-@pytest.mark.parametrize("text", ["chains=two", "preconditioned=maybe", "draws=3", "step=0", "chains"])
+REFUSED = [
+    *("chains=two", "preconditioned=maybe", "draws=3", "step=0", "chains", "step=1e-5,step=1e-6"),
+    *(f"{key}={value}" for key in ("step", "n_beta", "localisation") for value in ("nan", "inf", "-1")),
+    *(f"{key}=-1" for key in ("seed", "burn_in", "draws", "chains", "batch")),
+    *("draws=0", "chains=99999999999", "preconditioned=true,burn_in=0"),
+]
+
+
+@pytest.mark.parametrize("text", REFUSED)
 def test_settings_that_no_chain_can_run_with_are_refused(text: str) -> None:
     with pytest.raises(PythiaGeometryError):
         Request(llc=text)
 
 
-def test_a_block_alone_can_be_sampled_and_a_wrong_name_is_a_reason(tmp_path: Path) -> None:
+def test_a_block_alone_can_be_sampled(tmp_path: Path) -> None:
     suite = tiny_suite(tmp_path, (0,))
-    given = {"measures": ("rankme", "llc"), "text": text_beside(suite)}
-    tables = [
-        suite.walk(tmp_path / "run", llc=f"{QUICK},draws=16,only={name}", **given).geometry
-        for name in ("gpt_neox.layers.0+gpt_neox.final_layer_norm", "no_such_part")
-    ]
-    block, wrong = (pd.DataFrame(t[t["measure"] == "llc"]).iloc[-1] for t in tables)
-    whole = sum(1 for _ in tables)
-    assert whole == 2 and block["ceiling"] < 3300 and "no parameter's name begins so" in wrong["reason"]
+    only = "gpt_neox.layers.0+gpt_neox.final_layer_norm"
+    given = {"measures": ("rankme", "llc"), "text": text_beside(suite), "llc": f"{QUICK},draws=16,only={only}"}
+    found = suite.walk(tmp_path / "run", **given).geometry
+    assert found.loc[found["measure"] == "llc", "ceiling"].iloc[0] < 3300
+
+
+@pytest.mark.parametrize("only", ["no_such_part", "gpt_neox.layers.0+no_such_part", "+", "head:9.9", "head:0.0"])
+def test_a_part_that_is_not_there_is_refused_before_the_walk(tmp_path: Path, only: str) -> None:
+    suite = tiny_suite(tmp_path, (0,))
+    with pytest.raises(PythiaGeometryError, match="--llc only="):
+        make_plan(suite.request(measures=("llc",), text=text_beside(suite), llc=f"only={only}"))

@@ -60,7 +60,7 @@ def test_a_head_can_be_sampled_alone() -> None:
     assert found.estimate.ceiling == part.n_parameters / 2 < surface_of("gpt-neox").n_parameters / 8
 
 
-@pytest.mark.parametrize("only", ["head:0.0", "head:1.2", "head:9.0", "nothing", "head:1"])
+@pytest.mark.parametrize("only", ["head:0.0", "head:1.2", "head:9.0", "nothing", "head:1", "transformer.h.0+nothing"])
 def test_a_part_that_is_not_there_is_refused(only: str) -> None:
     with pytest.raises(PythiaGeometryError, match="--llc only="):
         restricted(surface_of("gpt2"), only)

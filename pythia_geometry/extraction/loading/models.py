@@ -107,7 +107,16 @@ def read_names(config_file: Path) -> TensorNames:
     Raises:
         PythiaGeometryError: If the config is unreadable or names code outside transformers.
     """
-    return names_of(empty_model(read_config(config_file), torch.float32))
+    return names_of(read_empty(config_file))
+
+
+def read_empty(config_file: Path) -> PreTrainedModel:
+    """The model without memory for a weight: its parameters' names and shapes.
+
+    Raises:
+        PythiaGeometryError: If the config is unreadable or names code outside transformers.
+    """
+    return empty_model(read_config(config_file), torch.float32)
 
 
 class SuiteModel:

@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})(?::([0-9]{1,15}))?")
 
 
-def parse_steps(text: str, available: Sequence[int], run: str) -> list[int]:
+def parse_steps(text: str, available: Sequence[int], run: str, option: str = "--steps") -> list[int]:
     """Turns a selection such as `0,log,1000-10000:1000,last` into ascending steps.
 
     Args:
@@ -21,6 +21,7 @@ def parse_steps(text: str, available: Sequence[int], run: str) -> list[int]:
             `a-b:s` those a whole number of strides s after a; a number is itself.
         available: Every step of the run, ascending.
         run: The run's name, for messages.
+        option: What the words stand after, for messages.
 
     Raises:
         PythiaGeometryError: If a word is not understood, a step does not exist, or nothing is left.
@@ -29,11 +30,11 @@ def parse_steps(text: str, available: Sequence[int], run: str) -> list[int]:
         raise PythiaGeometryError(f"{run} has no checkpoints to choose from. See: pythia-geom steps {run}")
     chosen: set[int] = set()
     for word in (part.strip() for part in text.split(",")):
-        chosen.update(_expand(word, available, run))
+        chosen.update(_expand(word, available, run, option))
     return sorted(chosen)
 
 
-def _expand(word: str, available: Sequence[int], run: str) -> list[int]:
+def _expand(word: str, available: Sequence[int], run: str, option: str) -> list[int]:
     if word == "all":
         return list(available)
     if word == "log":
@@ -44,10 +45,10 @@ def _expand(word: str, available: Sequence[int], run: str) -> list[int]:
         return [_existing(int(word), available, run)]
     if match := _RANGE.fullmatch(word):
         start, stop, stride = int(match[1]), int(match[2]), int(match[3] or 0)
-        return _in_range(word, available, run, (start, stop, stride))
+        return _in_range(f"{option} {word}", available, run, (start, stop, stride))
     raise PythiaGeometryError(
-        f"--steps does not understand {word!r}. Expected all, log, last, a number, a range a-b or a-b:stride "
-        "or several joined by commas, such as --steps 0,log,1000-10000:1000"
+        f"{option} does not understand {word!r}. Expected all, log, last, a number, a range a-b or a-b:stride "
+        f"or several joined by commas, such as {option} 0,log,1000-10000:1000"
     )
 
 
@@ -66,14 +67,14 @@ def _nearest(step: int, available: Sequence[int]) -> str:
     return ", ".join(str(s) for s in available[max(0, i - 1) : i + 1])
 
 
-def _in_range(word: str, available: Sequence[int], run: str, bounds: tuple[int, int, int]) -> list[int]:
+def _in_range(said: str, available: Sequence[int], run: str, bounds: tuple[int, int, int]) -> list[int]:
     start, stop, stride = bounds
-    if ":" in word and stride == 0:
-        raise PythiaGeometryError(f"--steps {word}: the stride must be at least 1, such as {start}-{stop}:1000")
+    if ":" in said and stride == 0:
+        raise PythiaGeometryError(f"{said}: the stride must be at least 1, such as {start}-{stop}:1000")
     inside = [s for s in available if start <= s <= stop and (stride == 0 or (s - start) % stride == 0)]
     if not inside:
         raise PythiaGeometryError(
-            f"--steps {word} selects none of the {len(available)} checkpoints of {run} "
+            f"{said} selects none of the {len(available)} checkpoints of {run} "
             f"(they run from {available[0]} to {available[-1]}). See: pythia-geom steps {run}"
         )
     return inside
