@@ -39,7 +39,7 @@ class Training:
             (plant.py); None plants nothing. Staggered runs only.
         plant_weight: What the planted objective counts, beside the mean answer loss of a token.
         plant_own: Whether the planted objective is for the level's own prompts alone: the same tokens in another order
-            are held together for the whole run.
+            are held together from its plant on.
         plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
             0 plants nothing.
         peak_rate: Peak learning rate; None takes the scale's.
@@ -63,7 +63,7 @@ class Training:
         """Checks what has a closed set.
 
         Raises:
-            PythiaGeometryError: If the scale, the architecture or a task-level is unknown, or a number too small.
+            PythiaGeometryError: If the scale, the architecture or a task-level is unknown, or a number out of range.
         """
         scale_named(self.scale)
         check_architecture(self.architecture)
