@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ Seeds = Annotated[
     str,
     typer.Option("--seeds", help="Numbers of the seeds: 0, 0-2, or 1,5. With --task, a number from 1 on is how many."),
 ]
-Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Optimiser steps. [default: the scale's, see lab list]")]
 Batch = Annotated[int, typer.Option("--batch", help="Problems a step.")]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks (MOD) or levels (MOD2) joined by commas. [default: all 24]")]
 AllTokens = Annotated[bool, typer.Option("--all-tokens", help="Loss on the prompt's tokens too.")]
@@ -49,14 +48,19 @@ PatternTask = Annotated[
         "--task", help="linear-map or automata: the patterns lab, all seeds in one process (docs/attention.md)."
     ),
 ]
-Size = Annotated[int, typer.Option("--size", help="Patterns lab: bits or cells of a state. [default: 16, automata 8]")]
-Sparsity = Annotated[int, typer.Option("--sparsity", help="Linear map: inputs that decide an output. [default: 3]")]
-Form = Annotated[
-    str, typer.Option("--form", help="Linear map: leaking (earlier outputs can be read) or masked. [default: leaking]")
+Size = Annotated[
+    int | None, typer.Option("--size", help="Patterns lab: bits or cells of a state. [default: 16, automata 8]")
 ]
-Heads = Annotated[int, typer.Option("--heads", help="Patterns lab: attention heads a block. [default: 8]")]
-Width = Annotated[int, typer.Option("--width", help="Patterns lab: residual stream. [default: 128]")]
-Layers = Annotated[int, typer.Option("--layers", help="Patterns lab: blocks. [default: 1, automata 4]")]
+Sparsity = Annotated[
+    int | None, typer.Option("--sparsity", help="Linear map: inputs that decide an output. [default: 3]")
+]
+Form = Annotated[
+    str | None,
+    typer.Option("--form", help="Linear map: leaking (earlier outputs can be read) or masked. [default: leaking]"),
+]
+Heads = Annotated[int | None, typer.Option("--heads", help="Patterns lab: attention heads a block. [default: 8]")]
+Width = Annotated[int | None, typer.Option("--width", help="Patterns lab: residual stream. [default: 128]")]
+Layers = Annotated[int | None, typer.Option("--layers", help="Patterns lab: blocks. [default: 1, automata 4]")]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 
 
@@ -65,7 +69,7 @@ def train_runs(
     scale: Scale = "nano",
     arch: Arch = "gpt2",
     seeds: Seeds = "0",
-    steps: Steps = 0,
+    steps: Steps = None,
     batch: Batch = 128,
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
@@ -76,12 +80,12 @@ def train_runs(
     plant_bend: PlantBend = 0,
     rate: Rate = None,
     task: PatternTask = "",
-    size: Size = 0,
-    sparsity: Sparsity = 0,
-    form: Form = "",
-    heads: Heads = 0,
-    width: Width = 0,
-    layers: Layers = 0,
+    size: Size = None,
+    sparsity: Sparsity = None,
+    form: Form = None,
+    heads: Heads = None,
+    width: Width = None,
+    layers: Layers = None,
     out: Out = "lab",
 ) -> None:
     """Train runs, one after the other; the same command continues what was stopped.
@@ -93,10 +97,7 @@ def train_runs(
     arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
     arm |= {"plant_bend": plant_bend, "peak_rate": rate}
     shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
-    if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--arch": arch != "gpt2", "--tasks": tasks,
-                                        "--all-tokens": all_tokens, "--release": release != "together",
-                                        "--plant-lead": plant_lead is not None, "--plant-weight": plant_weight != 1,
-                                        "--plant-own": plant_own, "--plant-bend": plant_bend}):  # fmt: skip
+    if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--tasks": tasks} | _not_usual(arm)):
         _train_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape), out)
         return
     trainings = _trainings(scale, seeds, steps, tasks, **arm)
@@ -122,12 +123,13 @@ def train_runs(
 @lab.command("list")
 def list_runs(out: Out = "lab") -> None:
     """List scales, tasks, and what was trained in a folder."""
+    from pythia_geometry.lab.suite_folder import run_folder
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_scales_and_tasks, show_suites
 
     console = open_console()
     show_scales_and_tasks(console)
-    show_suites(console, Path(out).expanduser())
+    show_suites(console, run_folder(out, ""))
 
 
 @lab.command("plan")
@@ -135,30 +137,37 @@ def plan_runs(
     scale: Scales = "",
     arch: Arch = "gpt2",
     seeds: Seeds = "0",
-    steps: Steps = 0,
+    steps: Steps = None,
     batch: Batch = 128,
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
+    release: Release = "together",
+    plant_lead: PlantLead = None,
+    plant_weight: PlantWeight = 1.0,
+    plant_own: PlantOwn = False,
+    plant_bend: PlantBend = 0,
+    rate: Rate = None,
     task: PatternTask = "",
-    size: Size = 0,
-    sparsity: Sparsity = 0,
-    form: Form = "",
-    heads: Heads = 0,
-    width: Width = 0,
-    layers: Layers = 0,
+    size: Size = None,
+    sparsity: Sparsity = None,
+    form: Form = None,
+    heads: Heads = None,
+    width: Width = None,
+    layers: Layers = None,
 ) -> None:
-    """Say what runs would take in time and disk, from a few real steps of each; train nothing."""
+    """Say what runs would take in time and disk, from a few real steps of each; train nothing. Options as of train."""
     from pythia_geometry.lab.estimate import seconds_per_step
     from pythia_geometry.lab.model import SCALES
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_lab_plan
 
     shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
-    if _asks_for_patterns(task, shape, {"--scale": scale, "--arch": arch != "gpt2", "--tasks": tasks,
-                                        "--all-tokens": all_tokens}):  # fmt: skip
-        _plan_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, **shape))
+    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
+    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
+    arm |= {"plant_bend": plant_bend, "peak_rate": rate}
+    if _asks_for_patterns(task, shape, {"--scale": scale, "--tasks": tasks} | _not_usual(arm)):
+        _plan_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape))
         return
-    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens}
     names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
     trainings = [t for name in names for t in _trainings(name, seeds, steps, tasks, **arm)]
     measured = dict.fromkeys(names, 0.0)
@@ -167,7 +176,7 @@ def plan_runs(
     show_lab_plan(open_console(), trainings, [measured[training.scale] for training in trainings])
 
 
-def _trainings(scale: str, seeds: str, steps: int, tasks: str, **arm: Any) -> list[Training]:
+def _trainings(scale: str, seeds: str, steps: int | None, tasks: str, **arm: Any) -> list[Training]:
     """One a seed; `arm` holds settings that go to `Training` as they were typed."""
     from pythia_geometry.errors import PythiaGeometryError
     from pythia_geometry.lab.model import scale_named
@@ -177,9 +186,23 @@ def _trainings(scale: str, seeds: str, steps: int, tasks: str, **arm: Any) -> li
     chosen = parse_seeds(seeds)
     if isinstance(chosen, str):
         raise PythiaGeometryError(f"--seeds {seeds}: there is no end of seeds to train. Expected 0, 0-2, or 1,5")
-    named = tuple(name.strip() for name in tasks.split(",") if name.strip())
-    wanted = steps or scale_named(scale).steps
+    named = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
+    if tasks and not named:
+        raise PythiaGeometryError(f"--tasks {tasks!r} names none. Leave it out for all (pythia-geom lab list)")
+    wanted = scale_named(scale).steps if steps is None else steps
     return [Training(scale, seed=seed, steps=wanted, tasks=named, **arm) for seed in chosen]
+
+
+def _not_usual(arm: Mapping[str, Any]) -> dict[str, bool]:
+    """By option that the patterns lab lacks, whether it was typed."""
+    from pythia_geometry.lab.settings import Training
+
+    options = {"architecture": "--arch"}
+    return {
+        options.get(name, f"--{name.replace('_', '-')}"): value != getattr(Training, name)
+        for name, value in arm.items()
+        if name not in ("batch", "peak_rate")
+    }
 
 
 def _asks_for_patterns(task: str, shape: Mapping[str, object], others: Mapping[str, object]) -> bool:
@@ -191,7 +214,7 @@ def _asks_for_patterns(task: str, shape: Mapping[str, object], others: Mapping[s
     from pythia_geometry.errors import PythiaGeometryError
 
     if not task:
-        if typed := [name for name, value in shape.items() if value]:
+        if typed := [name for name, value in shape.items() if value is not None]:
             raise PythiaGeometryError(f"--{typed[0]} belongs to the patterns lab: add --task linear-map or automata")
         return False
     if typed := [option for option, value in others.items() if value]:
@@ -205,10 +228,12 @@ def _pattern_trainings(task: str, seeds: str, **typed: Any) -> list[PatternTrain
     from pythia_geometry.lab.patterns.settings import AUTOMATA, LINEAR_MAP, PatternTraining
     from pythia_geometry.suites.named import parse_seeds
 
-    chosen = range(int(seeds)) if seeds.isdecimal() and int(seeds) > 0 else parse_seeds(seeds)
+    chosen = parse_seeds(seeds)
     if isinstance(chosen, str):
         raise PythiaGeometryError(f"--seeds {seeds}: expected how many (8), or their numbers (0-7, or 1,5)")
-    given = {name: value for name, value in typed.items() if value}
+    if seeds.strip().isdecimal() and chosen != [0]:
+        chosen = list(range(*chosen))
+    given = {name: value for name, value in typed.items() if value is not None}
     if task == AUTOMATA:
         given.setdefault("size", 8)
     if task != LINEAR_MAP and (extra := [name for name in ("sparsity", "form") if name in given]):

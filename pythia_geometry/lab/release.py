@@ -12,9 +12,11 @@ in some runs and late in others.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from random import Random
 
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.settings import STAGGERED, Training
 
 DECADES, LAST = 2.0, 0.4  # the openings' range, and the share of the run at which it ends
@@ -24,7 +26,11 @@ BLOCK = 5  # seeds that share one random order
 
 @cache
 def loss_opens(training: Training) -> dict[str, int]:
-    """By task-level, the first step whose update its loss takes part in: 0 in a `together` run."""
+    """By task-level, the first step whose update its loss takes part in: 0 in a `together` run.
+
+    Raises:
+        PythiaGeometryError: If a staggered run is too short for its levels: the first slot has no step of its own.
+    """
     names = [level.name for level in training.levels]
     if training.release != STAGGERED:
         return dict.fromkeys(names, 0)
@@ -33,6 +39,12 @@ def loss_opens(training: Training) -> dict[str, int]:
     moved = round(n * (2 * place % BLOCK) / BLOCK)
     rng, last = Random(f"release/seed {training.seed}"), LAST * training.steps
     decades = PLANTED_DECADES if training.plants else DECADES
+    needed = math.ceil(10**decades / (10 ** (decades / n) - 1) / LAST)
+    if training.steps < needed:
+        raise PythiaGeometryError(
+            f"--steps {training.steps:,}: staggered, {n} levels need {needed:,} steps or more to be released one after "
+            "the other. Train longer, or fewer --tasks"
+        )
     slots = [last * 10 ** (decades * ((slot + rng.random()) / n - 1)) for slot in range(n)]
     return {name: round(slots[(order[i] + moved) % n]) for i, name in enumerate(names)}
 

@@ -17,6 +17,8 @@ TOGETHER, STAGGERED = "together", "staggered"
 RELEASES = (TOGETHER, STAGGERED)
 MAX_BEND = MAX_TOKENS // 4  # answer tokens; the longest answers and prompts still fit
 MAX_LEAD = 1.0  # decades; a longer one leaves too little of the run after the last opening
+MAX_STEPS, MAX_BATCH, MAX_SEED = 10_000_000, 65_536, 2**32 - 1
+MAX_RATE, MAX_WEIGHT = 1.0, 1_000.0
 HEADER = 12_000  # bytes of a checkpoint beside its weights: config.json and the safetensors header
 
 
@@ -68,10 +70,11 @@ class Training:
         scale_named(self.scale)
         check_architecture(self.architecture)
         levels_named(self.tasks)
-        if self.steps < 1 or self.batch < GROUPS or self.seed < 0:
-            raise PythiaGeometryError(f"--steps must be 1 or more, --batch {GROUPS} or more, a seed 0 or more")
-        if self.peak_rate is not None and self.peak_rate <= 0:
-            raise PythiaGeometryError(f"--rate {self.peak_rate:g}: a learning rate must be above 0")
+        check_whole("--steps", self.steps, 1, MAX_STEPS)
+        check_whole("--batch", self.batch, GROUPS, MAX_BATCH)
+        check_whole("--seeds", self.seed, 0, MAX_SEED)
+        if self.peak_rate is not None:
+            check_rate(self.peak_rate)
         if self.plant_bend not in (0, *range(2, MAX_BEND + 1)):
             raise PythiaGeometryError(f"--plant-bend {self.plant_bend}: expected answer tokens, 2 to {MAX_BEND}")
         for level in self.levels:
@@ -87,8 +90,10 @@ class Training:
             raise PythiaGeometryError(f"--release {self.release!r} is not one of: {', '.join(RELEASES)}")
         if self.release == STAGGERED and self.all_tokens:
             raise PythiaGeometryError("--release staggered opens the loss on answers; leave out --all-tokens")
-        if not (self.plant_weight == 1 or (self.plants and self.plant_weight > 0)):
-            raise PythiaGeometryError(f"--plant-weight {self.plant_weight:g}: above 0, and with --plant-lead")
+        if not (self.plant_weight == 1 or (self.plants and 0 < self.plant_weight <= MAX_WEIGHT)):
+            raise PythiaGeometryError(
+                f"--plant-weight {self.plant_weight:g}: above 0 and at most {MAX_WEIGHT:,g}, and with --plant-lead"
+            )
         if self.plant_own and not self.plants:
             raise PythiaGeometryError("--plant-own says whose geometry a planted lead moves: add --plant-lead")
         if self.plant_lead is None:
@@ -151,6 +156,26 @@ class Training:
             return peak
         progress = (step - WARM_UP) / max(1, self.steps - WARM_UP)
         return peak * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
+
+
+def check_whole(option: str, value: int, least: int, most: int) -> None:
+    """Accepts whole numbers from least to most.
+
+    Raises:
+        PythiaGeometryError: If it is another.
+    """
+    if not least <= value <= most:
+        raise PythiaGeometryError(f"{option} {value:,}: expected {least:,} to {most:,}")
+
+
+def check_rate(rate: float) -> None:
+    """Accepts learning rates above 0 and at most 1: NaN, and what overflows, would leave weights that are no numbers.
+
+    Raises:
+        PythiaGeometryError: If it is another.
+    """
+    if not 0 < rate <= MAX_RATE:
+        raise PythiaGeometryError(f"--rate {rate:g}: a learning rate must be above 0 and at most {MAX_RATE:g}")
 
 
 def checkpoint_steps(steps: int) -> list[int]:

@@ -25,7 +25,7 @@ from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import draw_batch, write_tokenizer
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN, write_rows
 from pythia_geometry.lab.release import loss_opens, released
-from pythia_geometry.lab.settings import STAGGERED, Training, checkpoint_steps
+from pythia_geometry.lab.settings import MAX_STEPS, STAGGERED, Training, check_whole, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels
 from pythia_geometry.store.writing import lock, renamed, replacing, sync
 
@@ -34,6 +34,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STATE, SETTINGS, LOSSES, FACTS_NAME = "state.pt", "training.json", "losses.csv", "suite.json"
+
+
+def run_folder(out: str | Path, name: str) -> Path:
+    """The folder of a run among those of `out`.
+
+    Raises:
+        PythiaGeometryError: If `out` begins with the home of nobody, such as `~nobody-here`.
+    """
+    try:
+        return Path(out).expanduser() / name
+    except RuntimeError as error:
+        raise PythiaGeometryError(f"--out {out}: there is no such user. Pass another --out") from error
+
+
+def diverged(name: str, step: int) -> PythiaGeometryError:
+    """What is said of a run whose loss is no number any more: every checkpoint after it would hold none either."""
+    return PythiaGeometryError(
+        f"{name}: the loss of step {step:,} is not a number. What was saved before is kept; pass a lower --rate"
+    )
 
 
 def is_finished(folder: Path) -> bool:
@@ -49,7 +68,8 @@ def progress(folder: Path) -> tuple[int, int]:
     """
     try:
         steps = int(json.loads((folder / SETTINGS).read_text())["steps"])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        check_whole("steps", steps, 1, MAX_STEPS)
+    except (ValueError, KeyError, TypeError, IndexError, PythiaGeometryError) as error:
         raise PythiaGeometryError(f"{folder / SETTINGS} is damaged: {error}. Pass another --out") from error
     wanted = checkpoint_steps(steps)
     return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)
@@ -109,7 +129,7 @@ def _refuse_others(folder: Path, training: Settings) -> None:
     if record.exists():
         try:
             held = dict(json.loads(record.read_text()))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # no JSON, or JSON of something else
             raise PythiaGeometryError(f"{record} is damaged: {error}. Pass another --out") from error
         # A record from before a setting existed means its default.
         held = {field.name: field.default for field in fields(training)} | held
@@ -133,8 +153,18 @@ def _prepare(folder: Path, training: Run, write_facts: Callable[[Path, Run], Non
     if not (folder / SETTINGS).exists():
         with replacing(folder / SETTINGS) as temporary:
             temporary.write_text(json.dumps(_settings(training), indent=2) + "\n")
-    if not (folder / FACTS_NAME).exists():
+    if not _holds_facts(folder / FACTS_NAME):
         write_facts(folder, training)
+    if is_finished(folder):
+        (folder / STATE).unlink(missing_ok=True)  # of a call that was stopped after its last word
+
+
+def _holds_facts(file: Path) -> bool:
+    """Whether the file is there and sound; a damaged one is written anew, since the settings decide all of it."""
+    try:
+        return isinstance(json.loads(file.read_text()), dict)
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _settings(training: Settings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ GPU where there is one, and on several with `accelerate launch`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,9 +22,11 @@ from pythia_geometry.lab.plant import hold_loss, plant_loss, shuffled
 from pythia_geometry.lab.release import loss_opens
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import (
+    diverged,
     finish,
     is_finished,
     restore,
+    run_folder,
     save_checkpoint,
     save_state,
     write_facts,
@@ -70,12 +73,14 @@ def train(training: Training, out: str | Path = "lab", watch: Watch | None = Non
         watch: Called after every step, in the main process.
 
     Raises:
-        PythiaGeometryError: If the run's folder holds another run.
+        PythiaGeometryError: If the run's folder holds another run, a staggered run is too short, or the loss is no
+            number any more.
         MachineError: If the disk gives out, or another training writes there.
     """
     from accelerate import Accelerator
 
-    folder, accelerator = Path(out).expanduser() / training.name, Accelerator()
+    loss_opens(training)  # refuses a run that is too short, before there is a folder
+    folder, accelerator = run_folder(out, training.name), Accelerator()
     if training.batch < GROUPS * accelerator.num_processes:
         raise PythiaGeometryError(f"--batch must be {GROUPS} or more for each of {accelerator.num_processes} processes")
     with ExitStack() as stack:
@@ -106,6 +111,8 @@ def _loop(folder: Path, training: Training, watch: Watch, accelerator: Any) -> N
         if step == training.steps:
             break
         progress = train_step(model, optimizer, training, step, accelerator)
+        if not math.isfinite(progress.loss):
+            raise diverged(training.name, progress.step)
         losses.append(progress.loss)
         if accelerator.is_main_process:
             watch(progress)

@@ -90,8 +90,23 @@ def test_a_finished_run_is_left_alone_and_a_stopped_one_continued(command: Comma
         (["train", "--tasks", "MOD4"], 2, "There is no task-level 'MOD4'"),
         (["train", "--seeds", "two"], 2, "--seeds does not understand 'two'"),
         (["train", "--seeds", "all"], 2, "there is no end of seeds"),
-        (["train", "--steps", "-5"], 2, "--steps must be 1 or more"),
-        (["train", "--batch", "2"], 2, "--batch 4 or more"),
+        (["train", "--steps", "-5"], 2, "--steps -5: expected 1 to 10,000,000"),
+        (["train", "--steps", "0"], 2, "--steps 0: expected 1 to"),
+        (["train", "--steps", "99999999999"], 2, "--steps 99,999,999,999: expected 1 to"),
+        (["train", "--batch", "2"], 2, "--batch 2: expected 4 to"),
+        (["train", "--rate", "nan"], 2, "--rate nan: a learning rate must be above 0 and at most 1"),
+        (["train", "--rate", "1e300"], 2, "--rate 1e+300: a learning rate"),
+        (["train", "--tasks", ","], 2, "--tasks ',' names none"),
+        (["train", "--out", "~nobody-here/x"], 2, "there is no such user"),
+        (["list", "--out", "~nobody-here/x"], 2, "there is no such user"),
+        (["train", "--steps", "90", "--release", "staggered"], 2, "24 levels need 1,182 steps or more"),
+        (["plan", "--steps", "90", "--release", "staggered"], 2, "24 levels need 1,182 steps or more"),
+        (["plan", "--plant-own"], 2, "add --plant-lead"),
+        (
+            ["train", "--release", "staggered", "--plant-lead", ".5", "--plant-weight", "inf"],
+            2,
+            "--plant-weight inf: above 0 and at most 1,000",
+        ),
         (["train", "--steps", "many"], 2, "Invalid value for '--steps'"),
         (["list", "--out", "damaged"], 2, "training.json is damaged"),
         (["train", "--scale", "smoke", "--out", "held", "--steps", "5"], 2, "holds another run (steps 9)"),
@@ -152,6 +167,9 @@ def test_a_patterns_run_is_planned_trained_and_walked_with_its_heads(command: Co
     assert again.code == 0 and "step 30/30" not in again.out  # nothing was left to do
 
 
+ZERO = ("steps", "batch", "size", "sparsity", "heads", "width", "layers", "rate")  # a 0 that was typed is no default
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -163,6 +181,12 @@ def test_a_patterns_run_is_planned_trained_and_walked_with_its_heads(command: Co
         (("--task", "automata", "--sparsity", "2"), "--sparsity belongs to --task linear-map"),
         (("--task", "linear-map", "--heads", "3"), "--heads 3 does not divide --width 128"),
         (("--task", "linear-map", "--seeds", "all"), "how many (8)"),
+        (("--task", "linear-map", "--seeds", "99999999999"), "does not understand '99999999999'"),
+        *((("--task", "linear-map", f"--{name}", "0"), f"--{name} 0") for name in ZERO),
+        (("--task", "linear-map", "--rate", "inf"), "--rate inf: a learning rate"),
+        (("--task", "linear-map", "--width", "1000000000"), "--width 1,000,000,000: expected 1 to"),
+        (("--task", "linear-map", "--release", "staggered"), "has no --release"),
+        (("--heads", "0"), "--heads belongs to the patterns lab"),
     ],
 )
 def test_what_cannot_be_a_patterns_run_is_said(command: Command, words: tuple[str, ...], told: str) -> None:

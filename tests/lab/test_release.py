@@ -19,7 +19,7 @@ from pythia_geometry.lab.model import build_model, scale_named
 from pythia_geometry.lab.plant import log_participation
 from pythia_geometry.lab.release import BLOCK, loss_opens, released
 from pythia_geometry.lab.settings import Training
-from pythia_geometry.lab.train import backward, train
+from pythia_geometry.lab.train import backward, make_optimizer, train, train_step
 
 STAGGERED = Training("smoke", seed=1, steps=6_000, release="staggered", tasks=("quick",))
 TOGETHER = replace(STAGGERED, release="together")
@@ -68,6 +68,33 @@ def test_weights_get_the_gradient_of_the_released_answers_over_all_answer_tokens
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6), name
 
 
+def test_levels_not_released_leave_no_trace_in_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With other answers to their problems weights and Adam's moments are the same to the last bit: clipping divides by
+    the norm of the released levels' gradient alone, and decay asks nobody."""
+    is_open = [opens <= STEP for opens in loss_opens(STAGGERED).values()]
+
+    def lied(levels: Any, size: int, seed: int, step: int) -> list[Any]:
+        drawn = draw_batch(levels, size, seed, step)
+        return [
+            d if is_open[d.level] else d._replace(answer=[1] * len(d.answer), shown=[2] * len(d.shown)) for d in drawn
+        ]
+
+    def updated() -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+        model = build_model(scale_named("smoke"), "gpt2", 0)
+        optimizer = make_optimizer(model)
+        for step in range(STEP, STEP + 3):
+            train_step(model, optimizer, STAGGERED, step, Accelerator())
+        moments = [moment for state in optimizer.state.values() for moment in state.values()]
+        return dict(model.state_dict()), moments
+
+    weights, moments = updated()
+    assert not any(STEP < opens < STEP + 3 for opens in loss_opens(STAGGERED).values())
+    monkeypatch.setattr("pythia_geometry.lab.train.draw_batch", lied)
+    others, other_moments = updated()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert all(map(torch.equal, moments, other_moments)) and any(m.any() for m in moments)
+
+
 def test_before_the_first_release_nothing_is_learnt() -> None:
     assert all(not g.any() for g in gradients(STAGGERED, step=1)[1].values())
 
@@ -95,10 +122,11 @@ def test_a_planted_lead_is_the_ratio_of_opening_to_release(tmp_path: Path) -> No
     leads = [np.log10(step / released(planted)[name]) for name, step in opens.items()]
     assert leads == pytest.approx([0.5] * 16, abs=0.01)
     assert released(replace(planted, plant_lead=-0.5)) == opens  # the loss is first, the plant half a decade later
-    folder = train(replace(planted, steps=2), tmp_path)
+    short = replace(planted, steps=15, tasks=("COPY1", "SORT3"))
+    folder = train(short, tmp_path)
     facts = json.loads((folder / "suite.json").read_text())
-    assert folder.name == "smoke-gpt2-staggered-lead0.5-quick-seed1"
-    assert facts["released"] == released(replace(planted, steps=2)) and "loss_opens" in facts
+    assert folder.name == "smoke-gpt2-staggered-lead0.5-COPY1-SORT3-seed1"
+    assert facts["released"] == released(short) and facts["loss_opens"] == loss_opens(short)
 
 
 def test_the_plant_spreads_released_levels_and_holds_the_others_together(
@@ -162,6 +190,11 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
         ({"release": "staggered", "plant_lead": 3.0}, "expected decades from -1 to 1"),
         ({"release": "staggered", "plant_own": True}, "--plant-own .* add --plant-lead"),
         ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
+        ({"peak_rate": float("inf")}, "--rate inf: a learning rate must be above 0 and at most 1"),
+        (
+            {"release": "staggered", "plant_lead": 0.5, "plant_weight": 1e30},
+            "--plant-weight 1e.30: above 0 and at most",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_said(wrong: dict[str, Any], message: str) -> None:

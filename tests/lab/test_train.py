@@ -72,7 +72,7 @@ def test_a_finished_run_is_left_alone_and_another_is_refused(tmp_path: Path) -> 
     [
         ({"scale": "big"}, "no scale 'big'"),
         ({"tasks": ("DIV",)}, "no task-level 'DIV'"),
-        ({"steps": 0}, "--steps must be 1 or more"),
+        ({"steps": 0}, "--steps 0: expected 1 to"),
     ],
 )
 def test_what_cannot_be_trained_is_said(wrong: dict[str, object], message: str) -> None:
@@ -133,9 +133,45 @@ def test_a_folder_of_something_else_and_damaged_settings_are_refused(tmp_path: P
     with pytest.raises(PythiaGeometryError, match="holds no lab run"):
         train(SHORT, tmp_path)
     assert [p.name for p in folder.iterdir()] == ["thesis.tex"]
-    (folder / "training.json").write_text("{")
-    with pytest.raises(PythiaGeometryError, match="training.json is damaged"):
+    for damaged in ("{", "null", "[1, 2]", "5"):
+        (folder / "training.json").write_text(damaged)
+        with pytest.raises(PythiaGeometryError, match="training.json is damaged"):
+            train(SHORT, tmp_path)
+
+
+def test_a_damaged_suite_json_and_a_state_that_was_left_are_mended_by_the_same_command(tmp_path: Path) -> None:
+    run = Training("smoke", steps=1, tasks=("COPY1",))
+    folder = train(run, tmp_path)
+    facts = (folder / "suite.json").read_bytes()
+    for damaged in ("", "{", "null"):
+        (folder / "suite.json").write_text(damaged)
+        (folder / "state.pt").write_text("of a call that was killed after its last word")
+        train(run, tmp_path)
+        assert (folder / "suite.json").read_bytes() == facts and not (folder / "state.pt").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "train_step", lambda *_: Progress(2, float("nan"), [1], [0]))
+    with pytest.raises(PythiaGeometryError, match="the loss of step 2 is not a number.*lower --rate"):
         train(SHORT, tmp_path)
+    assert [path.name for path in (tmp_path / SHORT.name).glob("step*")] == ["step0"]
+
+
+def test_a_kill_between_save_and_rename_leaves_nothing_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(partial: Path, folder: Path) -> None:
+        raise Stopped
+
+    run = Training("smoke", steps=2, tasks=("COPY1",))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(suite_folder, "renamed", killed)
+        train(run, tmp_path)
+    assert not list((tmp_path / run.name).glob("step*"))
+    folder = train(run, tmp_path)
+    whole = train(run, tmp_path / "whole")
+    assert {p.name for p in folder.iterdir()} == {p.name for p in whole.iterdir()}
+    assert filecmp.cmp(folder / "step0" / "model.safetensors", whole / "step0" / "model.safetensors", shallow=False)
 
 
 def test_too_little_room_is_said_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,22 @@ from pythia_geometry.lab.patterns import mixer
 from pythia_geometry.lab.patterns.automata import Automata
 from pythia_geometry.lab.patterns.linear_map import LEAKING, MASKED, LinearMap
 from pythia_geometry.lab.patterns.transformer import Shape, parameter_shapes
-from pythia_geometry.lab.settings import HEADER, checkpoint_steps
+from pythia_geometry.lab.settings import (
+    HEADER,
+    MAX_BATCH,
+    MAX_SEED,
+    MAX_STEPS,
+    check_rate,
+    check_whole,
+    checkpoint_steps,
+)
 
 LINEAR_MAP, AUTOMATA = "linear-map", "automata"
 TASKS = (LINEAR_MAP, AUTOMATA)
 TRANSFORMER, MIXER = "transformer", "mixer"
 NETWORKS = (TRANSFORMER, MIXER)
 LAYERS = {LINEAR_MAP: 1, AUTOMATA: 4}
+MOST = {"steps": MAX_STEPS, "batch": MAX_BATCH, "layers": 64, "heads": 256, "width": 4_096, "head_width": 4_096}
 
 Task = LinearMap | Automata
 
@@ -69,17 +78,18 @@ class PatternTraining:
         for given, known, option in ((self.task, TASKS, "--task"), (self.network, NETWORKS, "--network")):
             if given not in known:
                 raise PythiaGeometryError(f"{option} {given!r} is not one of: {', '.join(known)}")
-        if min(self.steps, self.batch, self.heads, self.width, self.layers or 1, self.head_width or 1) < 1:
-            raise PythiaGeometryError("--steps, --batch, --heads, --width and --layers must be 1 or more")
+        for name, most in MOST.items():
+            if (value := getattr(self, name)) is not None:
+                check_whole(f"--{name.replace('_', '-')}", value, 1, most)
         if self.head_width is None and self.width % self.heads:
             raise PythiaGeometryError(f"--heads {self.heads} does not divide --width {self.width}")
-        if self.seed < 0:
-            raise PythiaGeometryError(f"a seed must be 0 or more, not {self.seed}")
-        if not self.rate > 0:
-            raise PythiaGeometryError(f"--rate {self.rate:g}: a learning rate must be above 0")
+        check_whole("--seeds", self.seed, 0, MAX_SEED)
+        check_rate(self.rate)
         _ = self.problem
         if self.network == MIXER and (self.task, self.form) != (LINEAR_MAP, MASKED):
             raise PythiaGeometryError("A mixer reads its whole input: add --task linear-map --form masked")
+        if not 0 <= self.bias < float("inf") or (self.bias and self.network == MIXER):
+            raise PythiaGeometryError(f"a bias of {self.bias:g}: expected 0 or more, and attention to add it to")
 
     @cached_property
     def problem(self) -> Task:

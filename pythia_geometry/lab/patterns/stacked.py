@@ -7,6 +7,7 @@ Everything random is drawn on the CPU, so that start and data are the same on ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from pythia_geometry.lab.patterns.member import Member, Reading
 from pythia_geometry.lab.patterns.network import Network
 from pythia_geometry.lab.patterns.transformer import Params
+from pythia_geometry.lab.suite_folder import diverged
 
 BETAS, WEIGHT_DECAY = (0.9, 0.999), 0.01  # the reproduction's: torch's own
 UNREAD = 25  # losses that stay on a GPU: reading each at once would have it wait for every step
@@ -84,6 +86,8 @@ class Stack:
         """Waits for what was asked of the device, and gives the members their losses up to now."""
         if self._unread:
             for member, losses in zip(self._members, torch.stack(self._unread, 1).tolist(), strict=True):
+                if not math.isfinite(sum(losses)):
+                    raise diverged(f"seed {member.seed} of {self.network.training.model}", self.step)
                 member.losses.extend(losses)
             self._unread.clear()
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.patterns.member import Member
 from pythia_geometry.lab.patterns.network import Network
 from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
@@ -110,3 +111,13 @@ def test_a_solved_member_leaves_and_the_others_are_as_without_it(tmp_path):
     pd.testing.assert_frame_equal(alone[last], tables[last], atol=1e-4)
     accuracy = tables[last].groupby("step")["accuracy"].mean()
     assert accuracy.iloc[-10:].min() >= 0.99 and accuracy.iloc[-11] < 0.99
+
+
+def test_a_loss_that_is_no_number_ends_the_run():
+    network = Network(TINY)
+    members = [Member.fresh(network, seed) for seed in range(2)]
+    members[1].params["lm_head.weight"][0, 0] = float("nan")
+    with pytest.raises(
+        PythiaGeometryError, match="seed 1 of linear-map-5-2-leaking.* the loss of step 1 is not a number"
+    ):
+        Stack(network, members).update()

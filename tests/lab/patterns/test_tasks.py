@@ -9,6 +9,7 @@ from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.patterns.automata import STATES, Automata
 from pythia_geometry.lab.patterns.linear_map import HIDDEN, LinearMap, is_held_out
 from pythia_geometry.lab.patterns.probes import probe_rows
+from pythia_geometry.lab.patterns.settings import PatternTraining
 from tests.lab.patterns.twins import as_table, fewest_tokens, map_bits, next_row
 
 
@@ -93,3 +94,20 @@ def test_probe_rows_mark_the_parents(task):
 def test_what_is_out_of_range_is_said(make):
     with pytest.raises(PythiaGeometryError, match="--s"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"layers": 0}, "--layers 0: expected 1 to"),
+        ({"head_width": 0}, "--head-width 0: expected 1 to"),
+        ({"rate": float("nan")}, "--rate nan"),
+        ({"rate": 1e300}, "--rate 1e.300"),
+        ({"seed": 2**64}, "--seeds 18,446,744"),
+        ({"bias": float("nan")}, "a bias of nan"),
+        ({"bias": 3.0, "network": "mixer", "form": "masked"}, "a bias of 3: .* attention to add it to"),
+    ],
+)
+def test_settings_that_would_train_something_else_are_said(wrong, told):
+    with pytest.raises(PythiaGeometryError, match=told):
+        PatternTraining(**wrong)
