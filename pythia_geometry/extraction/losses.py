@@ -22,7 +22,10 @@ NONE, TEXT, PROBES, MIXTURE = "none", "text", "probes", "mixture"
 """Kinds of loss, as the column `probe` names them."""
 
 TEXT_TOKENS = 64
-"""Tokens of an example of a text: all of them but the first are scored."""
+"""Tokens of an example of a text, fewer where the model reads fewer: all of them but the first are scored."""
+
+FEWEST_EXAMPLES = 4
+"""Examples of a text: fewer gradients leave nothing to leave one out of."""
 
 NO_LOSS = (
     "no loss is named: pass --text FILE for next-token loss of a text, or --loss probes for that of the probes' answers"
@@ -109,18 +112,25 @@ def of_mixture(parts: Sequence[EncodedProbe], all_tokens: bool, opens: Mapping[s
     )
 
 
-def of_probe(encoded: EncodedProbe) -> EncodedLoss:
-    """The loss of the right answers after their prompts."""
-    items = encoded.items
+def of_probe(encoded: EncodedProbe, context: int = 0) -> EncodedLoss:
+    """The loss of the right answers after their prompts.
+
+    Args:
+        encoded: The probe.
+        context: Tokens that the model reads, 0 where that is not known; a benchmark's longer prompts lose their
+            beginning, as in the harness.
+    """
+    whole = [item.prompt + item.target for item in encoded.items]
+    kept = [ids[-context:] for ids in whole]  # of context 0 all
     return EncodedLoss(
         PROBES,
         encoded.probe.name,
-        tuple(item.prompt + item.target for item in items),
-        tuple(len(item.prompt) for item in items),
+        tuple(kept),
+        tuple(len(ids) - len(item.target) for ids, item in zip(kept, encoded.items, strict=True)),
     )
 
 
-def of_text(file: str, encoder: Encoder, vocab_size: int, examples: int) -> EncodedLoss:
+def of_text(file: str, encoder: Encoder, vocab_size: int, examples: int, context: int = 0) -> EncodedLoss:
     """Next-token loss of the beginning of a text, cut into examples of 64 tokens.
 
     Args:
@@ -128,15 +138,18 @@ def of_text(file: str, encoder: Encoder, vocab_size: int, examples: int) -> Enco
         encoder: The suite's tokenizer.
         vocab_size: Of the model.
         examples: How many.
+        context: Tokens that the model reads; 0 where that is not known.
 
     Raises:
-        PythiaGeometryError: If the file cannot be read, or is shorter than two examples.
+        PythiaGeometryError: If the file cannot be read, or is shorter than four examples.
     """
-    ids = text_ids(file, encoder, vocab_size, examples * TEXT_TOKENS)
-    pieces = [ids[i : i + TEXT_TOKENS] for i in range(0, len(ids) - TEXT_TOKENS + 1, TEXT_TOKENS)]
-    if len(pieces) < 2:
+    length = min(TEXT_TOKENS, context or TEXT_TOKENS)
+    ids = text_ids(file, encoder, vocab_size, examples * length)
+    pieces = [ids[i : i + length] for i in range(0, len(ids) - length + 1, length)]
+    if len(pieces) < FEWEST_EXAMPLES:
         raise PythiaGeometryError(
-            f"--text {file} has {len(ids)} tokens under this tokenizer; a loss surface needs at least {2 * TEXT_TOKENS}"
+            f"--text {file} has {len(ids)} tokens under this tokenizer; a loss surface needs at least "
+            f"{FEWEST_EXAMPLES * length}"
         )
     return EncodedLoss(TEXT, Path(file).name, tuple(pieces), (1,) * len(pieces))
 

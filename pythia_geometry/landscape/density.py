@@ -78,6 +78,8 @@ def hessian_negative_share(density: Density, n: int, margin: float = 0.02) -> Es
     """
     if not np.isfinite(density.nodes).all():
         return unknown(n, 1.0, "non-finite Hessian product")
+    if density.nodes.max() <= 0:
+        return unknown(n, 1.0, "the surface curves up nowhere: there is no largest eigenvalue to measure against")
     below = density.below([-margin * density.nodes.max()])[:, 0]
     error = float(below.std(ddof=1) / np.sqrt(len(below))) if len(below) > 1 else float("nan")
     return Estimate(float(below.mean()), error, 1.0, n)

@@ -237,17 +237,17 @@ def _as_gram(gram: ArrayLike) -> Array:
     """A square float64 array.
 
     Raises:
-        ValueError: If it is not one, or has too few rows for leaving one out.
+        ValueError: If it is not one.
     """
     array = np.asarray(gram, dtype=np.float64)
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         raise ValueError(f"needs inner products [n, n]; got shape {array.shape}")
-    if len(array) < FEWEST:
-        raise ValueError(f"needs the gradients of at least {FEWEST} examples; got {len(array)}")
     return array
 
 
 def _fault(gram: Array) -> str:
+    if len(gram) < FEWEST:  # too few to leave one out
+        return f"needs the gradients of {FEWEST} examples; got {len(gram)}"
     if not np.isfinite(gram).all():
         return "non-finite gradients"
     return "" if np.trace(gram) > 0 else "all gradients are zero"

@@ -105,7 +105,7 @@ def hessian_top(hessian: Hessian, tolerance: float = 1e-3, kept: int = 12, seed:
     own = hessian.curvatures(pair.vector).double()
     error_over_examples = float(own.std() / math.sqrt(n)) if n > 1 else float("nan")
     loose = pair.residual > 0.01 * abs(pair.value)
-    reason = f"the residual is {pair.residual / abs(pair.value):.1%} of the eigenvalue" if loose else ""
+    reason = f"the residual is {pair.residual:.3g}, over 1 % of the eigenvalue" if loose else ""
     return Estimate(pair.value, error_over_examples, INFINITE, n, reason)
 
 

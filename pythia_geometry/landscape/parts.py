@@ -77,9 +77,7 @@ def check_part(module: nn.Module, only: str) -> None:
         config: Any = module.config
         blocks, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
         if not (1 <= int(head[1]) <= blocks and int(head[2]) < heads):
-            raise PythiaGeometryError(
-                f"--llc only={only}: the model has blocks 1 to {blocks}, heads 0 to {heads - 1}"
-            )
+            raise PythiaGeometryError(f"--llc only={only}: the model has blocks 1 to {blocks}, heads 0 to {heads - 1}")
         if not any(True for _ in _of_heads(module, int(head[1]))):
             raise PythiaGeometryError(f"{type(module).__name__} keeps its heads' weights in an unknown place")
         return

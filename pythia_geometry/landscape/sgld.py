@@ -57,18 +57,18 @@ class Sampling:
         numbers = (self.step, self.n_beta, self.localisation)
         if not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0 or min(self.localisation, self.burn_in) < 0:
             raise PythiaGeometryError(
-                "SGLD needs step and n_beta above 0, localisation and burn_in of 0 or more, and all of them finite; got "
+                "SGLD needs step and n_beta above 0, localisation and burn_in of 0 or more, all of them finite; got "
                 f"step {self.step}, n_beta {self.n_beta}, localisation {self.localisation}, burn_in {self.burn_in}"
             )
         if self.chains < 1 or self.draws < 16 or self.batch < 1:
             raise PythiaGeometryError(
-                f"SGLD needs a chain, a batch of 1 and at least 16 draws; got chains {self.chains}, batch {self.batch}, "
-                f"draws {self.draws}"
+                f"SGLD needs a chain, a batch of 1 and at least 16 draws; got chains {self.chains}, "
+                f"batch {self.batch}, draws {self.draws}"
             )
         if self.chains * self.steps > MOST_STEPS:
             raise PythiaGeometryError(
-                f"SGLD keeps a record of every step, {MOST_STEPS:,} at most; got chains {self.chains} of {self.steps:,} "
-                "steps"
+                f"SGLD keeps a record of every step, {MOST_STEPS:,} at most; got chains {self.chains} of "
+                f"{self.steps:,} steps"
             )
         if self.preconditioned and not self.burn_in:
             raise PythiaGeometryError("SGLD adapts its step sizes during burn-in: preconditioned needs burn_in above 0")

@@ -226,8 +226,8 @@ def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> Ru
     at = frozenset(parse_steps(request.at, suite.steps(), name, "--at") if request.at else steps)
     if not at & set(steps) and any(READINGS[measure.reads].dear for measure in request.chosen):
         raise PythiaGeometryError(
-            f"--at {request.at} names no step of this walk of {name} (--steps {request.steps}): no dear measure would be "
-            "taken. Name steps that --steps names too"
+            f"--at {request.at} names no step of this walk of {name} (--steps {request.steps}): no dear measure would "
+            "be taken. Name steps that --steps names too"
         )
     configs = {checkpoint.step: _config_of(suite, checkpoint) for checkpoint in found if checkpoint.status == OK}
     reads_heads = any(m.reads == PATTERN or READINGS[m.reads].edits_heads for m in request.chosen)
@@ -268,12 +268,12 @@ def losses_of(
         shape: Of its models.
     """
     if request.loss == PROBES:
-        return tuple(map(of_probe, probes))
+        return tuple(of_probe(probe, shape.context) for probe in probes)
     mixture = None if request.loss == TEXT else mixture_loss(suite, encoder, shape)
     if mixture is not None:
         return (mixture,)
     if request.text:
-        return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES),)
+        return (of_text(request.text, encoder, shape.vocab_size, EXAMPLES, shape.context),)
     return (of_nothing(),)
 
 

@@ -106,3 +106,11 @@ def test_a_loss_that_is_not_finite_is_a_reason() -> None:
     assert "non-finite" in both_ends(hessian, 8)["hessian_bottom"].reason
     assert "non-finite" in hessian_trace(hessian, 8).reason
     assert "non-finite" in hessian_negative_share(spectral_density(hessian), 8).reason
+
+
+def test_a_flat_surface_has_no_share_that_curves_down() -> None:
+    flat = Hessian(parabola(torch.zeros(5), n=8))
+    assert "curves up nowhere" in hessian_negative_share(spectral_density(flat, probes=2, steps=4), 8).reason
+    top = hessian_top(flat)
+    assert top.value == 0 or top.reason
+    assert hessian_trace(flat, 8).value == 0

@@ -129,3 +129,12 @@ def test_weights_that_two_runs_of_one_walk_serve_are_walked_in_neither(tmp_path:
     assert "holds the same weights as other@step16" in plan.runs[0].checkpoints[1].detail
     kept = make_plan(first.request(models=(str(first.folder), str(second.folder)), duplicates="keep"))
     assert all(c.status == "ok" for run in kept.runs for c in run.checkpoints)
+
+
+def test_steps_of_dear_measures_outside_the_walk_are_refused(suite: SuiteOnDisk) -> None:
+    with pytest.raises(PythiaGeometryError, match="--at 4 names no step of this walk of tiny"):
+        make_plan(suite.request(measures=("noise_scale",), steps="0,2", at="4"))
+    with pytest.raises(PythiaGeometryError, match="--at does not understand 'soon'"):
+        make_plan(suite.request(measures=("noise_scale",), at="soon"))
+    assert make_plan(suite.request(measures=("rankme",), steps="0,2", at="4")).runs[0].usable, "nothing dear is lost"
+    assert make_plan(suite.request(measures=("noise_scale",), steps="0,2", at="2,4")).runs[0].at == {2, 4}
