@@ -21,7 +21,7 @@ STRAIGHT = 0.9
 def alpha_req(z: ArrayLike | Cloud, first: int = FIRST, last: int | None = None) -> Mapping[str, Estimate]:
     """α-ReQ: minus the slope of ln λ_i on ln i, λ_i the eigenvalues of the covariance from `first` to `last`.
 
-    Range any real number, usually 0 … 3; no unit. Near 1: many directions matter; large: few do. 0 is an even spread.
+    Range 0 or more, usually 0 … 3; no unit. Near 1: many directions matter; large: few do. 0 is an even spread.
 
     How it misleads: the slope depends on the range of the fit and on the number of rows. The last eigenvalues of few
     rows fall steeply whatever the truth, so the fit ends at min(n, d)/4 unless told otherwise; and even then 128

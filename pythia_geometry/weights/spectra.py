@@ -15,6 +15,8 @@ from pythia_geometry.geometry.cloud import Array, Estimate, unknown
 
 _ROWS_AT_ONCE = 4096
 _FEWEST_IN_TAIL = 10
+_ROUNDING = 1e-7  # of the largest singular value: what a float64 Gram matrix and float32 weights leave of 0
+_EVEN = 1e-5  # spread of ln λ that float32 weights have by rounding
 
 
 def singular_values(matrix: ArrayLike) -> Array:
@@ -58,7 +60,7 @@ def effective_rank(sigma: ArrayLike) -> Estimate:
 
     How it misleads: a random matrix has nearly full rank, so training lowers it from the start whatever is learnt; it
     follows batch size and weight decay more than performance (arXiv 2602.20433, 108 models: no such number predicts
-    downstream reliably). Singular values under 1e-8 of the largest are rounding, and count for nothing.
+    downstream reliably). Singular values under 1e-7 of the largest are rounding, and count for nothing.
 
     Args:
         sigma: Singular values.
@@ -149,11 +151,13 @@ def tail_exponent(sigma: ArrayLike) -> Estimate:
     values = _checked(sigma)
     if isinstance(values, Estimate):
         return values
-    eigenvalues = np.sort(values[values > 1e-8 * values[0]] ** 2)
+    eigenvalues = np.sort(values[values > _ROUNDING * values[0]] ** 2)
     n = len(eigenvalues)
     if n < 2 * _FEWEST_IN_TAIL:
         return unknown(n, float("inf"), f"needs {2 * _FEWEST_IN_TAIL} eigenvalues; got {n}")
     logs = np.log(eigenvalues)
+    if logs[-1] - logs[0] < _EVEN:
+        return unknown(n, float("inf"), "all eigenvalues are the same: there is no tail")
     starts = np.arange(n - _FEWEST_IN_TAIL + 1)
     in_tail = n - starts
     above = (np.cumsum(logs[::-1])[::-1])[starts] - in_tail * logs[starts]  # Σ ln(λ/λ_min)
@@ -178,4 +182,4 @@ def _checked(sigma: ArrayLike) -> Array | Estimate:
         return unknown(len(values), float(len(values)), "non-finite weights")
     if values[0] == 0:
         return unknown(len(values), float(len(values)), "all weights are zero")
-    return np.where(values > 1e-8 * values[0], values, 0.0)
+    return np.where(values > _ROUNDING * values[0], values, 0.0)

@@ -54,6 +54,14 @@ def test_planted_tails(alpha: float) -> None:
     assert 2000 < found.n <= 3500
 
 
+def test_rounding_is_no_tail() -> None:
+    left, right = (np.linalg.qr(RNG.normal(size=(128, 5)))[0] for _ in range(2))
+    low = tail_exponent(singular_values((left @ right.T).astype(np.float32)))
+    assert np.isnan(low.value) and "needs 20 eigenvalues; got 5" in low.reason
+    even = tail_exponent(singular_values(np.linalg.qr(RNG.normal(size=(64, 64)))[0].astype(np.float32)))
+    assert np.isnan(even.value) and "all eigenvalues are the same" in even.reason
+
+
 def test_what_says_nothing_has_a_reason() -> None:
     for w, words in ((np.zeros((5, 4)), "zero"), (np.full((5, 4), np.nan), "non-finite"), (np.eye(12), "eigenvalues")):
         assert words in spectrum_measures(w)["weight_tail"].reason
