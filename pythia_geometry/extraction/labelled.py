@@ -59,8 +59,11 @@ class LabelledRows:
 
     @property
     def answers(self) -> int:
-        """Answer positions that enough rows have."""
-        lengths = sorted((len(item.target) for item in self.encoded.items), reverse=True)
+        """Answer positions that enough prompts have."""
+        longest: dict[Ids, int] = {}
+        for item in self.encoded.items:
+            longest[item.prompt] = max(longest.get(item.prompt, 0), len(item.target))
+        lengths = sorted(longest.values(), reverse=True)
         return max(1, lengths[FEWEST_ROWS - 1]) if len(lengths) >= FEWEST_ROWS else 1
 
     @property

@@ -60,6 +60,12 @@ def test_corpus_and_length_are_in_the_identity(tmp_path: Path) -> None:
         for words, name in ((64 * 110, "a"), (64 * 120, "a"), (64 * 110, "b"))
     ]
     assert len({e.sha256 for e in found[:2]}) == 2 and len({e.probe.sha256 for e in found}) == 3
+    clouds = [
+        make_plan(suite.request(probes=("text",), text=long_text(tmp_path, words))).runs[0].text
+        for words in (64 * 110, 64 * 110 + 30)
+    ]
+    assert clouds[0].encoded.sha256 == clouds[1].encoded.sha256, "the last 30 words fill no piece"
+    assert clouds[0].sha256 != clouds[1].sha256, "but n-grams are counted on them too"
 
 
 def test_what_is_no_text_is_refused_and_no_text_is_a_reason(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pythia_geometry.extraction.labelled import LabelledRows
+from pythia_geometry.extraction.probes.encoding import EncodedItem, EncodedProbe
+from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.geometry import decoding as module
 from pythia_geometry.geometry.decoding import PENALTIES, Questions, decoding
 from tests.reference.ridge import ridge_guesses
@@ -74,6 +77,15 @@ def test_the_error_is_the_spread_over_splits_and_data() -> None:
         values.append(found.value)
         errors.append(found.error)
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.4)
+
+
+def test_an_answer_position_needs_as_many_prompts_as_rows_are_asked_of() -> None:
+    def rows(n: int, prompts: int, length: int) -> list[EncodedItem]:
+        return [EncodedItem((i % prompts,), (1,) * length, ()) for i in range(n)]
+
+    few = LabelledRows(EncodedProbe(Probe("p", "t", ()), (*rows(1000, 1000, 1), *rows(1000, 10, 2))), "p")
+    many = LabelledRows(EncodedProbe(Probe("p", "t", ()), tuple(rows(1000, 1000, 2))), "p")
+    assert (few.prompts, few.answers, many.answers) == (1000, 1, 2)
 
 
 def test_what_cannot_be_asked_has_a_reason() -> None:

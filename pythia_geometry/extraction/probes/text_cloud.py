@@ -6,6 +6,8 @@ the identity of every number, so corpus and length are.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,10 +47,10 @@ class TextCloud:
         """The text's name."""
         return self.encoded.probe.task
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Identity of the pieces."""
-        return self.encoded.sha256
+        """Identity of the pieces, and of what n-grams are counted on: the end of a text fills no piece."""
+        return hashlib.sha256(json.dumps([self.encoded.sha256, self.ids]).encode()).hexdigest()
 
     @cached_property
     def unigrams(self) -> Counter[int]:
