@@ -69,8 +69,8 @@ def walk_all(console: Console, plan: Plan, folder: Path) -> bool:
     has_rows = not (tables.geometry.empty and tables.behaviour.empty)
     page = save_page([folder]) if has_rows else None
     show_outcome(console, summary[summary["position"] == position], pictures, folder)
-    asked = tables.geometry[tables.geometry["measure"].isin([measure.name for measure in plan.request.chosen])]
-    show_belief(console, belief(asked), folder)
+    asked = [measure.name for measure in plan.request.chosen]
+    show_belief(console, belief(tables.geometry[tables.geometry["measure"].isin(asked)], asked), folder)
     if page:
         console.print(
             f"page     {page} (open it in a browser: it says what to type next)", highlight=False, markup=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -14,7 +14,10 @@ COLUMNS = ["measure", "rows", "believed", "why not", "rows so", "from step", "to
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?(\s?%)?")
 
 
-def belief(geometry: pd.DataFrame) -> pd.DataFrame:
+NO_ROWS = "no rows: nothing here that it could be taken of"
+
+
+def belief(geometry: pd.DataFrame, asked: Iterable[str] = ()) -> pd.DataFrame:
     """One row a measure and kind of reason; of a measure without any, one row with an empty reason.
 
     A row that counts twice has two reasons. `believed` counts rows with a value and no reason: nothing that is checked
@@ -22,6 +25,7 @@ def belief(geometry: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         geometry: The `geometry` table.
+        asked: Measures that were chosen: one of which the table has no row is said to have none.
 
     Returns:
         The columns `COLUMNS`, in the order of the list of measures.
@@ -46,6 +50,8 @@ def belief(geometry: pd.DataFrame) -> pd.DataFrame:
             found.append(
                 about | {"why not": why, "rows so": len(steps), "from step": steps.min(), "to step": steps.max()}
             )
+    missing = set(asked) - {row["measure"] for row in found}
+    found += [{"measure": name, "rows": 0, "believed": 0, "why not": NO_ROWS, "rows so": 0} for name in missing]
     table = pd.DataFrame(found, columns=COLUMNS).astype({"from step": "Int64", "to step": "Int64"})
     places = {name: place for place, name in enumerate(MEASURES)}
     order = table["measure"].map(lambda name: places.get(name, len(places)))

@@ -20,7 +20,7 @@ from pythia_geometry.runs.plan import RunPlan
 from pythia_geometry.runs.progress import Progress
 from pythia_geometry.runs.request import NONE, Request
 from pythia_geometry.runs.rows import Measured, Row, checkpoint_row, geometry_row, probe_columns, run_columns
-from pythia_geometry.runs.work import Alone, RunWork, question_of
+from pythia_geometry.runs.work import Alone, RunWork, question_of, superseded
 from pythia_geometry.store.activations import read_activations
 from pythia_geometry.store.inputs import version_key
 from pythia_geometry.store.run_folder import RunFolder
@@ -173,6 +173,10 @@ class Ledger:
     def record(self, checkpoint: Checkpoint, current: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """Writes the checkpoint's row; what cannot be reached now does not undo what was walked before."""
         held = self.folder.checkpoint(checkpoint.label)
+        if current and WHOLE in current:
+            before, now = held["current"].get(WHOLE, {}), current[WHOLE]
+            shown = {**before, **now} if before.get("capture") == now.get("capture") else now
+            current = {**current, WHOLE: {**now, **superseded(shown)}}
         if checkpoint.status in (MISSING, FAILED) and held["row"].get("status") == OK:
             return
         if checkpoint.status == OK and _is_unchecked(held["current"], current or {}, checkpoint.weight_sha256):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pythia_geometry.extraction.labelled import LabelledRows
-from pythia_geometry.extraction.losses import EncodedLoss
+from pythia_geometry.extraction.losses import NONE, EncodedLoss
 from pythia_geometry.extraction.probes.encoding import EncodedProbe
 from pythia_geometry.extraction.probes.probes import Probe
 from pythia_geometry.extraction.probes.text_cloud import TextCloud
@@ -26,6 +26,7 @@ from pythia_geometry.measures import (
     PREDICTIONS,
     RESIDUAL,
     SURFACE,
+    SURFACE_PAIR,
     WEIGHTS,
     Measure,
 )
@@ -69,6 +70,20 @@ class Alone(NamedTuple):
         if self.rows:
             return f"{self.measure.name} {self.rows.named}/{self.rows.task}"
         return f"{self.measure.name} {self.loss.kind} {self.loss.task}" if self.loss else self.measure.name
+
+
+def superseded(shown: Mapping[str, str]) -> dict[str, str]:
+    """Keys, without work, of rows that say that no loss or no text is named, where the tables show those of one."""
+    found: dict[str, str] = {}
+    for measure in MEASURES.values():
+        if measure.reads not in (SURFACE, SURFACE_PAIR, PREDICTIONS):
+            continue
+        nothing = measure.name if measure.reads == PREDICTIONS else f"{measure.name} {NONE} "
+        beside = {nothing, f"{measure.name} with"}  # the second names a step
+        something = [k for k, work in shown.items() if work and k.startswith(f"{measure.name} ") and k not in beside]
+        if nothing in shown and something:
+            found[nothing] = ""
+    return found
 
 
 class Edit(NamedTuple):

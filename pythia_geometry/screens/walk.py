@@ -180,9 +180,8 @@ def show_belief(console: Console, found: pd.DataFrame, out: Path) -> None:
         return
     rows = []
     for row in doubted.head(MAX_ROWS).to_dict("records"):
-        steps = (
-            f"{row['from step']} – {row['to step']}" if row["from step"] != row["to step"] else str(row["from step"])
-        )
+        ends = [str(row[end]) for end in ("from step", "to step") if not pd.isna(row[end])]
+        steps = " – ".join(dict.fromkeys(ends))
         counts = f"{row['believed']:,} of {row['rows']:,}"
         rows.append([row["measure"], counts, f"{row['rows so']:,}", steps, row["why not"]])
     headings = ["measure", "believed", "not", "steps", "why not"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from pythia_geometry.report.belief import belief, kinds_of
+from pythia_geometry.screens.console import open_console
+from pythia_geometry.screens.walk import show_belief
 
 
 def test_reasons_are_gathered_by_kind_with_their_steps() -> None:
@@ -33,3 +37,14 @@ def test_reasons_are_gathered_by_kind_with_their_steps() -> None:
 def test_a_kind_says_what_to_do_where_the_reason_does() -> None:
     (kind,) = kinds_of("no loss is named: pass --text FILE for next-token loss of a text")
     assert "--text FILE" in kind
+
+
+def test_a_measure_without_a_row_is_named() -> None:
+    rows = pd.DataFrame([("rankme", 0, 2.0, "")], columns=["measure", "step", "value", "reason"])
+    found = belief(rows, ["rankme", "unembedding_rank"]).set_index("measure")
+    assert "no rows" in str(found.loc["unembedding_rank", "why not"]) and found.loc["unembedding_rank", "rows"] == 0
+    assert found.loc["rankme", "why not"] == ""
+    console = open_console()
+    with console.capture() as said:
+        show_belief(console, belief(rows, ["rankme", "unembedding_rank"]), Path("run"))
+    assert "unembedding_rank" in said.get() and "0 of 0" in said.get()

@@ -117,6 +117,26 @@ def test_without_a_mixture_and_a_text_there_is_a_reason_and_no_number(tmp_path: 
     assert dear["reason"].str.contains("--text FILE").all() and (dear["probe"] == "none").all()
 
 
+def test_once_a_text_is_named_rows_that_say_there_is_none_are_gone_and_stay_so(tmp_path: Path) -> None:
+    suite = tiny_suite(tmp_path, (0,))
+    rng = np.random.default_rng(0)
+    text = tmp_path / "long.txt"
+    text.write_text(" ".join(rng.choice(WORDS[:12], size=6500)))
+    given = {"measures": ("gradient_cosine", "bigram_kl", "checkpoint_sharpness")}
+    for more, none in (({}, True), ({"text": str(text)}, False), ({}, False)):
+        found = suite.walk(tmp_path / "run", **given, **more).geometry
+        assert found["measure"].value_counts().to_dict() == dict.fromkeys(given["measures"], 1)
+        assert (found["reason"].str.contains("--text FILE")).any() == none
+
+
+def test_a_text_is_cut_to_what_the_model_reads(tmp_path: Path) -> None:
+    suite = tiny_suite(tmp_path, (0,))
+    config = suite.folder / "step0" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 32}))
+    (loss,) = make_plan(suite.request(measures=("noise_scale",), text=text_beside(suite))).runs[0].losses
+    assert {len(ids) for ids in loss.sequences} == {32} and len(loss.sequences) == 12
+
+
 def test_weights_that_are_not_float32_are_a_reason(tmp_path: Path) -> None:
     suite = tiny_suite(tmp_path, (0, 1))
     given = {"measures": ("rankme", "noise_scale", "checkpoint_sharpness"), "text": text_beside(suite)}
