@@ -26,7 +26,8 @@ ERRORS = 3.0
 SHARE = 0.5
 LEVEL = 0.95  # of a 90 % interval's upper end
 MIN_RUNS = 3
-LOSSES = ("mixture", "text", "probes")
+TEXT, PROBES = "text", "probes"
+LOSSES = ("mixture", TEXT, PROBES)
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ def _rows(geometry: pd.DataFrame, curve: Curve) -> pd.DataFrame:
         known = rows[rows["probe"].isin(LOSSES)]
         loss = next((one for one in LOSSES if (known["probe"] == one).any()), "")
         rows = known[known["probe"] == loss]
+        if loss == TEXT and rows["task"].nunique() > 1:  # two texts are two surfaces
+            rows = rows[rows["task"] == rows["task"].value_counts().index[0]]
         if "settings" in rows and len(rows):
             rows = rows[rows["settings"] == rows["settings"].value_counts().index[0]]
     return rows
@@ -187,7 +190,8 @@ def _rows(geometry: pd.DataFrame, curve: Curve) -> pd.DataFrame:
 def _of_run(rows: pd.DataFrame, rose: Mapping[str, float], family: Mapping[str, str], curve: Curve) -> pd.DataFrame:
     """One row a task of a run."""
     first, named = rows.iloc[0], rows["task"].astype(str)
-    is_whole = curve.of_surface and not named.isin({*rose, *(key.rpartition("/")[2] for key in rose)}).any()
+    is_whole = curve.of_surface and named.nunique() == 1 and str(first.get("probe", "")) != PROBES
+    is_whole = is_whole and not named.isin({*rose, *(key.rpartition("/")[2] for key in rose)}).any()
     found = []
     for key in rose:
         own = named.isin((key, key.rpartition("/")[2])) if curve.of_surface else rows["key"] == key

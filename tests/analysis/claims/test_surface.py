@@ -118,6 +118,19 @@ def test_one_loss_and_one_setting_are_read() -> None:
     assert said("synchronous", Evidence("both", both, one.behaviour)) == REPLICATES
 
 
+def test_of_several_texts_one_is_read_and_the_surface_of_a_probe_is_not_that_of_others() -> None:
+    one = evidence({"hessian_top": 0.0})
+    hessian = Curve("hessian_top", of_surface=True)
+    text = one.geometry.assign(probe="text", task="a.txt")
+    other = text[text["step"] > 1].assign(task="b.txt", value=lambda rows: 7 - rows["value"])
+    alone, both = (lags(rows, one.behaviour, hessian) for rows in (text, pd.concat([other, text])))
+    assert not isinstance(alone, str) and not isinstance(both, str) and alone.value == both.value
+    of_probe = one.geometry.assign(probe="probes", task="elsewhere")
+    assert "beside 0 families" in str(lags(of_probe, one.behaviour, hessian))
+    of_tasks = pd.concat([one.geometry.assign(task=name) for name in ("X1", "X2")])
+    assert "beside 0 families" in str(lags(of_tasks, one.behaviour, hessian)), "two curves are not one"
+
+
 def test_a_curve_moves_where_it_stays_and_only_beyond_its_errors() -> None:
     steps = np.array([1.0, 10.0, 100.0, 1000.0, 10_000.0])
     nothing = np.zeros(5)
