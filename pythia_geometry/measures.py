@@ -212,10 +212,10 @@ LLC_SETTINGS: dict[str, Any] = {
 
 
 def _of_matrix(
-    name: str, compute: Callable[..., Any], unit: str, scale: str = LOG, sites: tuple[str, ...] = ()
+    name: str, compute: Callable[..., Any], unit: str, scale: str = LOG, sites: tuple[str, ...] = (), version: int = 1
 ) -> Measure:
     """A number of every weight matrix, or of those with a role."""
-    return Measure(name, WEIGHTS, compute, OF_WEIGHTS, unit, scale=scale, sites=sites)
+    return Measure(name, WEIGHTS, compute, OF_WEIGHTS, unit, scale=scale, version=version, sites=sites)
 
 
 def _update(name: str, unit: str) -> Measure:
@@ -272,7 +272,7 @@ MEASURES: dict[str, Measure] = {
         _of_matrix("weight_stable_rank", lambda m: weight_stable_rank(m.sigma), "directions"),
         _of_matrix("weight_norm", lambda m: frobenius_norm(m.sigma), "weight"),
         _of_matrix("weight_spectral_norm", lambda m: spectral_norm(m.sigma), "weight"),
-        _of_matrix("weight_tail", lambda m: tail_exponent(m.sigma), "exponent", LINEAR),
+        _of_matrix("weight_tail", lambda m: tail_exponent(m.sigma), "exponent", LINEAR, version=2),
         _of_matrix("weibull_shape", lambda m: weibull(m.values)["weibull_shape"], "exponent", LINEAR),
         _of_matrix("weibull_scale", lambda m: weibull(m.values)["weibull_scale"], "weight"),
         _update("update_size", "weight"),
