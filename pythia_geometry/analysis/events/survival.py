@@ -115,6 +115,7 @@ def log_rank(
     strata: Sequence[object] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    runs: Sequence[object] | None = None,
 ) -> LogRank:
     """The log-rank test for trend, its p from permuting scores within strata.
 
@@ -133,12 +134,14 @@ def log_rank(
         strata: Runs that may be exchanged, such as those of one capability [n]; all where None.
         draws: Random permutations.
         seed: Of the permutations.
+        runs: Whose training run each row is, where a run has several (its capabilities, a stratum each): then whole
+            runs are permuted, since a run that is early in one is often early in all, and rows are no n.
 
     Returns:
         p is NaN where no run emerged or all scores of every stratum are the same.
 
     Raises:
-        PythiaGeometryError: As `kaplan_meier`; or if a score is not a number.
+        PythiaGeometryError: As `kaplan_meier`; or if a score is not a number, or a run has two.
 
     Source: Mantel 1966; trend: Tarone 1975; martingale form: Therneau and Grambsch 2000, section 4.
 
@@ -156,15 +159,31 @@ def log_rank(
     for members in groups:
         residual[members] = is_event[members] - _hazard(time[members], is_event[members])
         centred[members] = given[members] - given[members].mean()
+    n = len(time)
+    if runs is not None:
+        centred, residual = _by_run(runs, given, residual)
+        groups = [np.arange(len(centred))]
     own = float(centred @ residual)
     if not is_event.any() or not centred.any():
-        return LogRank(own, float("nan"), len(time), int(is_event.sum()))
+        return LogRank(own, float("nan"), n, int(is_event.sum()))
     rng = np.random.default_rng(seed)
     drawn = np.tile(residual, (draws, 1))
     for members in groups:
         drawn[:, members] = rng.permuted(drawn[:, members], axis=1)
     as_far = np.abs(drawn @ centred) >= abs(own) - 1e-9
-    return LogRank(own, float((1 + as_far.sum()) / (1 + draws)), len(time), int(is_event.sum()))
+    return LogRank(own, float((1 + as_far.sum()) / (1 + draws)), n, int(is_event.sum()))
+
+
+def _by_run(runs: Sequence[object], score: Array, residual: Array) -> tuple[Array, Array]:
+    """Centred score and summed residual of each run; T is the same, as residuals of a stratum sum to 0."""
+    names, of = np.unique([str(one) for one in runs], return_inverse=True)
+    if len(of) != len(score):
+        raise PythiaGeometryError(f"log_rank needs the run of each of {len(score)} rows; got {len(of)}")
+    by_run = np.zeros(len(names))
+    by_run[of] = score
+    if (by_run[of] != score).any():
+        raise PythiaGeometryError("log_rank: all rows of a run need one score")
+    return by_run - by_run.mean(), np.bincount(of, residual)
 
 
 def _hazard(time: Array, is_event: NDArray[np.bool_]) -> Array:

@@ -210,8 +210,9 @@ def follows_release(runs: Sequence[ReleasedRun], curve: str, seed: int = 0) -> F
     design draws them (one order of tasks a block of seeds). If no release changes this curve, at most 5 % of designs
     give p ≤ .05.
 
-    How it misleads: runs of one block only. Of several blocks it permutes all as one, which is one of the ways in which
-    they could have been drawn, and not all of them.
+    How it misleads: exact for all tasks of the design. Tasks that did not emerge in every run are left out, and whether
+    they did can depend on their release. And for runs of one block only: of several blocks it permutes all as one,
+    which is one of the ways in which they could have been drawn, and not all of them.
 
     Args:
         runs: With the same tasks in the same order.

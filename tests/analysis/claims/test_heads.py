@@ -78,7 +78,7 @@ def test_the_patterns_lab_answers_s2_at_the_largest_size_of_both_forms(tmp_path:
         assert (
             f"linear-map-8-3-{form}: {one.label}" in found.value and f"{one.within_one:.0%} within one" in found.value
         )
-    assert found.effect.n_runs == sum(one.n_runs for one in both.values())
+    assert found.effect.n_runs == min(one.n_runs for one in both.values()) == 8  # seeds; both forms have the same
     shutil.copy(shipped() / "linear-map-16-3-leaking.parquet", tmp_path)
     assert RULES["together"](in_the_lab(tmp_path)).value == found.value, "one form of a larger size decides nothing"
 

@@ -114,6 +114,26 @@ def test_scores_and_strata_must_fit() -> None:
         log_rank([1, 2], [5, 5], [1, 2], ["a"])
 
 
+def test_capabilities_of_a_run_are_no_runs() -> None:
+    """A run that is early in one is early in all: dealt row by row, a size that does nothing would be seen."""
+    rng, n_runs, n_tasks, draws = np.random.default_rng(3), 12, 6, 60
+    run, task = np.repeat(np.arange(n_runs), n_tasks), np.tile(np.arange(n_tasks), n_runs)
+    size = (run % 3).astype(float)
+    false = {"rows": 0, "runs": 0}
+    for _ in range(draws):
+        by = 10.0 ** (3 + 0.1 * task + rng.normal(0, 0.3, n_runs)[run] + rng.normal(0, 0.05, len(run)))
+        last = np.full(len(by), 1e6)
+        rows = log_rank(by, last, size, task.tolist(), draws=199)
+        runs = log_rank(by, last, size, task.tolist(), draws=199, runs=run.tolist())
+        assert runs.statistic == pytest.approx(rows.statistic) and runs.n == rows.n
+        false["rows"] += rows.p <= 0.05
+        false["runs"] += runs.p <= 0.05
+    assert false["rows"] > 0.25 * draws
+    assert false["runs"] < 0.15 * draws
+    with pytest.raises(PythiaGeometryError, match="all rows of a run need one score"):
+        log_rank([10.0, 20.0], [99, 99], [1.0, 2.0], runs=["a", "a"])
+
+
 def test_examples_run() -> None:
     found = doctest.testmod(survival, extraglobs={"np": np})
     assert (found.failed, found.attempted) == (0, 3)
