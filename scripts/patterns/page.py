@@ -47,7 +47,7 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
     yield "\nA cell below is the Kaplan–Meier median step of emergence, [of the seeds, the smallest and the largest; from seven on the second and the"
     yield "last but one], and how many of the seeds emerged. These ranges hold the median with 88 % (four seeds) and 93 % (eight)."
     yield "\n### S1: when runs emerge\n"
-    yield "| base arm | median | first, last | scatter of one output over seeds, decades (sd) | share of an output's rise within a doubling of steps | mass on the parents, first and last |"
+    yield "| base arm | median | first, last | scatter of one output over the seeds that reach it (accuracy of .9), decades (sd) | share of an output's rise within a doubling of steps | mass on the parents, first and last |"
     yield "|---|---|---|---|---|---|"
     for name in _bases(folder):
         yield _emergence(folder, name, runs)
@@ -106,13 +106,22 @@ def _coincidence(folder: Path, name: str) -> Iterator[str]:
         is_all = what == "all outputs"
         tests, counts = f"{found.p_other_seed:.2g}, {found.p_other_unit:.2g}, {found.p_remainder:.2g}", f"{found.n}"
         if found.label == NOT_TESTABLE:
-            tests, counts = "onsets scatter by less than two examinations", "0"
+            tests, counts = _why(found), "0"
         order, early = found.order, f"{rho:.2f} at step {at:,.0f} (p = {p:.2g})" if is_all else ""
         yield (
             f"| {name if is_all else '… ' + what} | {_said_of(found)} | {found.median_distance:.1f} | "
             f"{found.within_one:.0%} | {tests} | {order.pattern_first}, {order.tied}, {order.behaviour_first} | "
             f"{counts}, {found.behaviour_only} | {early} |"
         )
+
+
+def _why(found: Coincidence) -> str:
+    """Why there is no test: what is said of most of its outputs."""
+    said = [reason.partition(": ")[2] or reason for reason in found.reasons]
+    few = sum("both onsets" in reason for reason in said)
+    if few > len(said) / 2:
+        return "too few runs have both onsets"
+    return "onsets scatter by less than two examinations" if said else "no unit has both onsets"
 
 
 def _emergence(folder: Path, name: str, runs: pd.DataFrame) -> str:
