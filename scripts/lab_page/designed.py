@@ -166,12 +166,13 @@ def event_rows(found: list[Arm]) -> pd.DataFrame:
         clocks = arm.study.clocks
         for lead in arm.study.leads.itertuples():
             mine = clocks[clocks["share"] == lead.share]
-            after = mine.groupby("curve")["after"].median()
+            after = mine.pivot(index=["run", "task"], columns="curve", values="after")
+            after = after.dropna(subset=[GEOMETRY, lead.behaviour]).median()  # of the cells that the lead is of
             rows.append(
                 {
                     "arm": arm.name, "share of the way": lead.share, "behaviour": lead.behaviour,
-                    "geometry after release, median steps": f"{after[GEOMETRY]:,.0f}",
-                    "behaviour after release": f"{after[lead.behaviour]:,.0f}",
+                    "geometry after release, median steps": "–" if lead.n == 0 else f"{after[GEOMETRY]:,.0f}",
+                    "behaviour after release": "–" if lead.n == 0 else f"{after[lead.behaviour]:,.0f}",
                     "lead of geometry, decades": f"{lead.lead:+.2f} ({lead.low:+.2f} … {lead.high:+.2f})",
                     "runs × levels": f"{lead.n} of {lead.n + lead.without}",
                 }
@@ -188,6 +189,8 @@ def follows_rows(found: list[Arm]) -> pd.DataFrame:
             row[f"{curve}: mean effect, p"] = f"{one.effect:+.2f}, {one.p:.3f}"
         done = arm.done_at_opening[np.isfinite(arm.done_at_opening)]
         row["geometry's way done when the loss opens, median"] = f"{np.median(done):.2f}" if len(done) else "–"
-        row["levels × runs with half of it done"] = f"{int((done >= 0.5).sum())} of {len(done)}"
+        # Of all: a level whose geometry never rose was not moved by its plant either.
+        row["levels × runs with half of it done"] = f"{int((done >= 0.5).sum())} of {arm.done_at_opening.size}"
+        row["whose geometry rises at all"] = len(done)
         rows.append(row)
     return pd.DataFrame(rows)

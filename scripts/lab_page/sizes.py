@@ -12,6 +12,7 @@ from pythia_geometry.analysis.claims.scale_invariance import DRAWS, scaling
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, TRANSIENT, collapses
 
 DEEP = ("oct", "dozen")
+WIDER, DRAWN = "90 %, wider of levels and runs", "90 %, runs drawn again"
 VALUES = {"floor": "floor", "start": "start", "ratio": "floor ÷ start"}
 
 
@@ -70,7 +71,11 @@ def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """Slope of the logarithm on log10 parameters; intervals over levels, and over runs."""
+    """Slope of the logarithm on log10 parameters, and two intervals.
+
+    The first is `scaling`'s: the wider of levels drawn again and Student's t over runs. The second draws the runs of each
+    size again; with three a size that is a fifth too narrow.
+    """
     rows = []
     parts = {"own rate": own_rate(found), "peak rate 1e-3": one_rate(found), "NeoX, own rate": of_neox(found)}
     for what, part in parts.items():
@@ -84,7 +89,7 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
                     {
                         "runs at": what, "RankMe": "uncentred" if measure == "rankme" else "centred", "of": name,
                         "sizes": s.n_sizes, "runs": s.n_runs, "levels": s.n_tasks, "slope a decade": s.slope,
-                        "90 % over levels": f"{s.low:+.2f} … {s.high:+.2f}", "90 % over runs": "–" if np.isnan(low) else f"{low:+.2f} … {high:+.2f}",
+                        WIDER: f"{s.low:+.2f} … {s.high:+.2f}", DRAWN: "–" if np.isnan(low) else f"{low:+.2f} … {high:+.2f}",
                         "within ± .10 both ways": flat(s.low, s.high, low, high),
                     }
                 )  # fmt: skip
