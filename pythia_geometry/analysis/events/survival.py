@@ -183,7 +183,7 @@ def _by_run(runs: Sequence[object], score: Array, residual: Array) -> tuple[Arra
     by_run[of] = score
     if (by_run[of] != score).any():
         raise PythiaGeometryError("log_rank: all rows of a run need one score")
-    return by_run - by_run.mean(), np.bincount(of, residual)
+    return by_run - by_run.mean(), np.asarray(np.bincount(of, residual), dtype=float)
 
 
 def _hazard(time: Array, is_event: NDArray[np.bool_]) -> Array:
