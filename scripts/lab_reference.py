@@ -36,6 +36,7 @@ from pythia_geometry.lab.suite_folder import LOSSES
 from pythia_geometry.lab.tasks import QUICK
 from pythia_geometry.lab.train import Progress, train
 from pythia_geometry.runs.request import Request
+from pythia_geometry.store.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
@@ -157,14 +158,14 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         file = args.out / f"{run.name}.{kind}.parquet"
         if kind == "behaviour" and file.exists():
             continue  # written by --behaviour: the power was computed on it, its hash is in decision 0013
-        file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "behaviour" and training.release == STAGGERED:
             table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
-        small(table).to_parquet(file, compression="zstd", index=False)
+        with replacing(file) as temporary:  # behaviour that is there is never written again: whole, or not at all
+            small(table).to_parquet(temporary, compression="zstd", index=False)
     seconds = spent.note()
     if not args.behaviour:
-        record = args.out / f"{run.name}.json"
-        record.write_text(json.dumps(provenance(run, folder, seconds), indent=2) + "\n")
+        with replacing(args.out / f"{run.name}.json") as temporary:
+            temporary.write_text(json.dumps(provenance(run, folder, seconds), indent=2) + "\n")
     print(f"{run.name} written", flush=True)
 
 

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+from pythia_geometry.store.writing import replacing
+
 
 class Spent:
     """CPU seconds of one run over all the calls it took, in a small file; the time since the last note is lost."""
@@ -18,8 +20,8 @@ class Spent:
     def note(self) -> float:
         """Writes and returns the seconds up to now."""
         seconds = self.before + time.process_time() - self.clock
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(f"{seconds:.1f}\n")
+        with replacing(self.file) as temporary:  # a slice may end in the middle of this
+            temporary.write_text(f"{seconds:.1f}\n")
         return seconds
 
 

@@ -57,7 +57,7 @@ def test_a_killed_list_continues_and_says_what_it_found(script, monkeypatch, tmp
         with pytest.raises(SystemExit, match="3"):
             run(script, monkeypatch, tmp_path / "cut", "--all")
     run(script, monkeypatch, tmp_path / "cut", "--all")
-    whole, cut = (read_runs(tmp_path / name / "out") for name in ("whole", "cut"))
+    whole, cut = (read_runs(tmp_path / name / "out").drop(columns="folder") for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(whole, cut)
     assert len(whole) == 6 and whole["arm"].nunique() == 3
     curves = [pd.read_parquet(tmp_path / name / "out" / f"{TINY.model}.parquet") for name in ("whole", "cut")]
@@ -77,6 +77,21 @@ def test_a_killed_list_continues_and_says_what_it_found(script, monkeypatch, tmp
     assert f"## {TINY.model}, 2 seeds" in said and "S3 not enough evidence" in said and "3 arms" in said
     run(script, monkeypatch, tmp_path / "cut", "--list")
     assert capsys.readouterr().out.count("done") == 3
+
+
+def test_a_slice_that_ends_while_time_is_noted_loses_no_time(script, monkeypatch, tmp_path):
+    spent = script.Spent(tmp_path / "spent.txt")
+    spent.note()
+    before = (tmp_path / "spent.txt").read_text()
+
+    def ended(path, text):
+        path.open("w").close()  # emptied, and not yet written
+        raise script.SliceEndedError
+
+    with monkeypatch.context() as patched, pytest.raises(script.SliceEndedError):
+        patched.setattr(Path, "write_text", ended)
+        spent.note()
+    assert (tmp_path / "spent.txt").read_text() == before and script.Spent(tmp_path / "spent.txt").before >= 0
 
 
 def test_an_arm_that_is_not_planned_is_named(script, monkeypatch, tmp_path):
