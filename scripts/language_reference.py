@@ -59,8 +59,10 @@ def walk(suite: Path, work: Path, out: Path, steps: str) -> None:
     if not (out / "text.json").exists():
         shutil.copy(suite.parents[1] / "text.json", out / "text.json")
     trained = float((suite / ".cpu_seconds").read_text())
+    settings = json.loads((suite / SETTINGS).read_text())
     record = {
-        "training": json.loads((suite / SETTINGS).read_text()),
+        "training": settings,
+        "n_parameters": Language(**settings).n_parameters,
         "is_finished": is_finished(suite),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
         "cpu_seconds": {"training": round(trained), "walk": round(spent.note())},

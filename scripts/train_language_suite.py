@@ -76,8 +76,13 @@ class Language:
         return f"language-seed{self.seed}"
 
     @property
+    def n_parameters(self) -> int:
+        blocks = self.layers * (12 * self.width**2 + 13 * self.width)
+        return blocks + 2 * self.width + 2 * VOCABULARY * self.width
+
+    @property
     def bytes_on_disk(self) -> int:
-        n = 12 * self.layers * self.width**2 + 2 * VOCABULARY * self.width
+        n = self.n_parameters
         return len(checkpoint_steps(self.steps)) * (2 * n + 12_000) + 24 * n
 
 
@@ -146,7 +151,7 @@ def prepare(work: Path) -> tuple[Tokenizer, np.ndarray, np.ndarray]:
             "repeated_share": REPEATED,
         } | dict(zip(("unigram", "bigram"), baselines(*ids), strict=True))
         (work / "text.json").write_text(json.dumps(facts, indent=2) + "\n")
-        with tokens.open("wb") as stream:
+        with replacing(tokens) as temporary, temporary.open("wb") as stream:
             np.savez(stream, train=ids[0], held=ids[1])
     with np.load(tokens) as kept:
         return Tokenizer.from_file(str(vocabulary)), kept["train"], kept["held"]
@@ -251,8 +256,8 @@ def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray
             seen = {line.partition(",")[0] for line in progress.read_text().splitlines()}
             if str(step) not in seen:
                 numbers = ",".join(f"{value:.4f}" for value in examine(model, held))
-                with progress.open("a") as stream:
-                    stream.write(f"{step},{numbers},{spent.note():.0f}\n")
+                with replacing(progress) as temporary:
+                    temporary.write_text(f"{progress.read_text()}{step},{numbers},{spent.note():.0f}\n")
                 print(f"{training.name} step {step}: held-out, first, second, copied {numbers}", flush=True)
         if time.monotonic() - saved_at > SAVE_SECONDS:
             save_state(folder, model, optimizer, step, losses)

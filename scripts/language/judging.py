@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from pythia_geometry.analysis.claims.pattern_runs import first_sustained
 
 BEGINS, FORMS = 0.1, 0.5  # share copied
-MOST = 3  # of four seeds, from which a task is above chance
+MOST = 3  # of four seeds, from which a task is above chance; fewer seeds cannot show it (decision 0016)
 ABOVE, AT, SOME = "above chance", "at chance", "in some seeds"
 
 
@@ -153,6 +153,6 @@ def _tasks(behaviour: pd.DataFrame) -> pd.DataFrame:
             for value, n in zip(mine["value"].astype(float), mine["n"], strict=True)
         ]
         above, n_seeds = sum(low > bar for low in lows), len(lows)
-        word = ABOVE if above >= min(MOST, n_seeds) else SOME if above else AT
+        word = ABOVE if above >= MOST else SOME if above else AT
         rows.append([probe, task, float(mine["value"].mean()), bar, above, n_seeds, word])
     return pd.DataFrame(rows, columns=["probe", "task", "accuracy", "bar", "above", "n_seeds", "word"])

@@ -94,6 +94,7 @@ def text(tmp_path, script, monkeypatch):
 
 def test_a_stopped_run_goes_on_as_if_it_never_had_been(script, text, monkeypatch):
     tiny = script.Language(seed=1, steps=6, layers=1, width=16, heads=2, batch=2)
+    assert script.build(tiny).num_parameters() == tiny.n_parameters
     script.train(tiny, text, text / "whole", "cpu")
     monkeypatch.setattr(script, "SAVE_SECONDS", -1.0)
     drawn = script.draw
@@ -166,6 +167,8 @@ def test_what_the_tables_say_by_the_rules_of_the_decision(monkeypatch):
     assert dict(zip(found.tasks["task"], found.tasks["word"], strict=True)) == {
         "up": judging.ABOVE, "level": judging.AT, "once": judging.SOME,
     }  # fmt: skip
+    of_one = judging._tasks(tables_of(judging, copied, accuracy).behaviour.query("seed == 0"))
+    assert dict(zip(of_one["task"], of_one["word"], strict=True))["up"] == judging.SOME  # one seed of one is not three
     said = str(found)
     assert "seed 2: bigrams" in said and "seed 3 (unfinished, at step 8): " in said
     assert "forms not in 8 steps" in said and "up 0.45 (0.25; 3/4)" in said

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from pythia_geometry.extraction.probes.probes import load_probes
+from pythia_geometry.lab.settings import Training
 from pythia_geometry.lab.tasks import default_levels, is_held_out, vocabulary
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
@@ -43,6 +44,17 @@ def shipped_rows() -> dict[str, list[dict[str, Any]]]:
 
 ROWS = shipped_rows()
 each_task = pytest.mark.parametrize("task", sorted(ROWS))
+
+
+def test_every_reference_record_says_its_parameters_and_its_time() -> None:
+    records = [path for path in (data_folder() / "reference").rglob("*.json") if path.name != "text.json"]
+    assert len(records) > 100
+    for path in records:
+        record = json.loads(path.read_text())
+        assert record["n_parameters"] > 0 and "cpu_seconds" in record and record["machine"], path
+        if "scale" in record["training"]:
+            training = {k: tuple(v) if k == "tasks" else v for k, v in record["training"].items()}
+            assert record["n_parameters"] == Training(**training).n_parameters, path
 
 
 def trainer() -> ModuleType:
