@@ -97,7 +97,7 @@ def train_runs(
     arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
     arm |= {"plant_bend": plant_bend, "peak_rate": rate}
     shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
-    if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--tasks": tasks} | _not_usual(arm)):
+    if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--tasks": bool(tasks)} | _not_usual(arm)):
         _train_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape), out)
         return
     trainings = _trainings(scale, seeds, steps, tasks, **arm)
@@ -165,7 +165,7 @@ def plan_runs(
     arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
     arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
     arm |= {"plant_bend": plant_bend, "peak_rate": rate}
-    if _asks_for_patterns(task, shape, {"--scale": scale, "--tasks": tasks} | _not_usual(arm)):
+    if _asks_for_patterns(task, shape, {"--scale": bool(scale), "--tasks": bool(tasks)} | _not_usual(arm)):
         _plan_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape))
         return
     names = [name.strip() for name in scale.split(",") if name.strip()] or list(SCALES)
