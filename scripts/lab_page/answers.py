@@ -38,8 +38,9 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
         elif claim in OF_SURFACES and judged.loc[claim, "verdict"] == NOT_ENOUGH:
             rows.append((title, NOT_RUN, "–", "–"))
         elif claim in OF_SURFACES:
+            said, _, _ = judged.loc[claim, "value"].partition(". Beside it")  # the neighbours have a table of their own
             rows.append(
-                (title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], judged.loc[claim, "operating"])
+                (title, judged.loc[claim, "verdict"], said.replace(" | ", "; "), judged.loc[claim, "operating"])
             )
         else:
             rows.append((title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], "–"))

@@ -48,8 +48,8 @@ def _told(lag: Lag) -> dict[str, object]:
         "lag, decades (90 %)": f"{lag.value:+.2f} ({lag.low:+.2f} to {lag.high:+.2f})",
         "by run": ", ".join(f"{value:+.2f}" for value in of_run),
         "moves first": f"{int((lag.rows['lag'] > 0).sum())} of {len(lag.rows)}",
-        "runs": lag.n_runs,
-        "families": lag.n_families,
+        "runs": str(lag.n_runs),
+        "families": str(lag.n_families),
     }
 
 
@@ -62,10 +62,11 @@ def belief_rows(surfaces: Evidence | None) -> pd.DataFrame:
         good = unmarked(mine) & mine["value"].notna()
         reasons = mine.loc[~good, "reason"].str.split(r"[:;]", regex=True).str[0]
         reasons = reasons.str.replace(r"\d+%", "over a fifth", regex=True).value_counts()
-        steps = sorted(mine["step"].unique())
+        counts = mine.groupby(["model", "seed"])["step"].nunique()
+        many = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         rows.append(
             {
-                "measure": measure, "steps a run": f"{len(steps)}, {steps[0]} to {steps[-1]}", "rows": len(mine),
+                "measure": measure, "steps a run": f"{many} from {mine['step'].min()} to {mine['step'].max()}", "rows": len(mine),
                 "nothing speaks against": int(good.sum()),
                 "what speaks against the others": "; ".join(f"{why} ({n})" for why, n in reasons.head(2).items()) or "–",
             }
