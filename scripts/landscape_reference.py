@@ -36,6 +36,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from slices import SliceEndedError, Spent, stop_after
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.mixture import read_mixture
@@ -175,10 +176,12 @@ def write(folder: str, args: argparse.Namespace) -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     spent = [float(one.read_text()) for one in (args.work / SPENT / name).glob("*")]
     llc = f" --llc {args.llc}" if args.llc else ""
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(find_suites(folder)[0].config_file()))
     record = {
         "command": f"python scripts/landscape_reference.py {folder} --steps {args.steps} --llc-steps {args.llc_steps} "
         f"--llc-from {args.llc_from}{llc}",
         "commit": commit.stdout.strip() or "unknown",
+        "n_parameters": model.num_parameters(),
         "llc": {**LLC_SETTINGS, "changed": args.llc},
         "steps": {str(m): sorted(map(int, rows["step"].unique())) for m, rows in geometry.groupby("measure")},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",

@@ -52,7 +52,7 @@ def test_every_reference_record_says_its_parameters_and_its_time() -> None:
     for path in records:
         record = json.loads(path.read_text())
         assert record["n_parameters"] > 0 and "cpu_seconds" in record and record["machine"], path
-        if "scale" in record["training"]:
+        if "scale" in record.get("training", {}):
             training = {k: tuple(v) if k == "tasks" else v for k, v in record["training"].items()}
             assert record["n_parameters"] == Training(**training).n_parameters, path
 
