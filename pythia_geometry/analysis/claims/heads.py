@@ -204,8 +204,15 @@ def _made_up_scatter(name: str, what: str, faster: float) -> Truth:
 
     def said(n_runs: int, rng: np.random.Generator) -> str:
         at = rng.uniform(3.2, 4.6, CELLS)
+        speeds = RUN_SPREAD * rng.normal(size=(len(sizes), n_runs))
         units = [
-            [model, seed, "p", str(cell), 10 ** (at[cell] - faster * place + SPREAD * rng.normal())]
+            [
+                model,
+                seed,
+                "p",
+                str(cell),
+                10 ** (at[cell] - faster * place + speeds[place, seed] + SPREAD * rng.normal()),
+            ]
             for place, model in enumerate(sizes)
             for seed in range(n_runs)
             for cell in range(CELLS)
@@ -221,13 +228,16 @@ def _made_up_scatter(name: str, what: str, faster: float) -> Truth:
 
 WORLDS = {world.name: world for world in ONSET_WORLDS}
 CELLS = 4  # capabilities of a made-up suite
+RUN_SPREAD = 0.15  # decades by which a run is early or late in everything
 SPREAD = 0.2  # decades: the forty seeds of the reproduction emerge between steps 625 and 3,825
 RULES = {
     "scatter": Rule(
         Needs(metrics=("accuracy",)),
         scatter,
         (
-            _made_up_scatter("null", "abrupt onsets that scatter over seeds; size says nothing", 0.0),
+            _made_up_scatter(
+                "null", "abrupt onsets that scatter over seeds, runs of a speed of their own; size says nothing", 0.0
+            ),
             _made_up_scatter("the paper's effect", "the same, and each size .15 decades before the next smaller", 0.15),
         ),
     ),
