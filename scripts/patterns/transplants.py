@@ -16,6 +16,7 @@ from pythia_geometry.lab.patterns.network import Network
 from pythia_geometry.lab.patterns.settings import PatternTraining
 from pythia_geometry.lab.patterns.stacked import Donor
 from pythia_geometry.lab.patterns.transformer import Params
+from pythia_geometry.lab.suite_folder import is_finished
 
 
 class Given(StrEnum):
@@ -41,13 +42,17 @@ def load(folder: Path, step: int) -> Params:
     return torch.load(folder / f"params-{step}.pt", weights_only=True)
 
 
+def end_of(folder: Path) -> Params:
+    """The last kept parameters of a member that went to its end: those of one that was stopped are no end."""
+    if not is_finished(folder) or not kept_steps(folder):
+        name = folder.parent.name
+        sys.exit(f"{folder} lacks the end of {name}. Remove its record from --out and train that arm first: {name}")
+    return load(folder, kept_steps(folder)[-1])
+
+
 def _ends(training: PatternTraining, work: Path, seeds: Sequence[int]) -> Params:
-    """The last kept parameters of some seeds of a base arm, side by side."""
-    folders = [work / training.model / f"seed{seed}" for seed in seeds]
-    if not all(map(kept_steps, folders)):
-        name = replace(training, seed=0).model
-        sys.exit(f"{work / name} lacks checkpoints of {name}. Remove its record from --out and train that arm first")
-    found = [load(folder, kept_steps(folder)[-1]) for folder in folders]
+    """The ends of some seeds of a base arm, side by side."""
+    found = [end_of(work / training.model / f"seed{seed}") for seed in seeds]
     return {name: torch.stack([one[name] for one in found]) for name in found[0]}
 
 
@@ -76,7 +81,7 @@ def transplants(work: Path, out: Path, trainings: Sequence[PatternTraining]) -> 
         folders = sorted((work / training.model).glob("seed*"), key=lambda path: int(path.name[4:]))
         network = Network(training)
         inputs, right = (torch.as_tensor(part)[None] for part in training.problem.examined())
-        ends = [load(folder, kept_steps(folder)[-1]) for folder in folders]
+        ends = [end_of(folder) for folder in folders]
         patterns = [network(_alone(end), inputs, pattern=True)[1] for end in ends]
         for seed, folder in enumerate(folders):
             for step in kept_steps(folder):

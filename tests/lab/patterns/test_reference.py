@@ -79,6 +79,15 @@ def test_a_killed_list_continues_and_says_what_it_found(script, monkeypatch, tmp
     assert capsys.readouterr().out.count("done") == 3
 
 
+def test_the_pattern_of_a_base_run_that_was_stopped_is_given_to_nobody(script, monkeypatch, tmp_path):
+    run(script, monkeypatch, tmp_path, TINY.model)
+    (tmp_path / "work" / TINY.model / "seed1" / "losses.csv").unlink()
+    for words in ((f"{TINY.model}-given-other",), ("--transplants",)):
+        with pytest.raises(SystemExit, match=f"seed1 lacks the end of {TINY.model}"):
+            run(script, monkeypatch, tmp_path, *words)
+    assert not list((tmp_path / "out").glob("*given*")) and not (tmp_path / "out" / "transplants.csv").exists()
+
+
 def test_a_slice_that_ends_while_time_is_noted_loses_no_time(script, monkeypatch, tmp_path):
     spent = script.Spent(tmp_path / "spent.txt")
     spent.note()
