@@ -267,8 +267,10 @@ MEASURES: dict[str, Measure] = {
         _of_edits("ablation_mean_p", "p", 0.0, passes=0, together=2, random_sets=20),  # of the same passes
         _of_edits("ablation_resample", "nats", -INFINITE, together=2, random_sets=20),
         _of_edits("ablation_resample_p", "p", 0.0, passes=0, together=2, random_sets=20),
-        _of_matrix("weight_rank", lambda m: effective_rank(m.sigma), "directions"),
-        _of_matrix("unembedding_rank", lambda m: effective_rank(m.sigma), "directions", sites=("unembedding",)),
+        _of_matrix("weight_rank", lambda m: effective_rank(m.sigma), "directions", version=2),
+        _of_matrix(
+            "unembedding_rank", lambda m: effective_rank(m.sigma), "directions", sites=("unembedding",), version=2
+        ),
         _of_matrix("weight_stable_rank", lambda m: weight_stable_rank(m.sigma), "directions"),
         _of_matrix("weight_norm", lambda m: frobenius_norm(m.sigma), "weight"),
         _of_matrix("weight_spectral_norm", lambda m: spectral_norm(m.sigma), "weight"),

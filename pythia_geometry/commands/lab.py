@@ -63,6 +63,14 @@ Width = Annotated[int | None, typer.Option("--width", help="Patterns lab: residu
 Layers = Annotated[int | None, typer.Option("--layers", help="Patterns lab: blocks. [default: 1, automata 4]")]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 
+ARM = {
+    "architecture": "arch", "batch": "batch", "all_tokens": "all_tokens", "release": "release", "peak_rate": "rate",
+    "plant_lead": "plant_lead", "plant_weight": "plant_weight", "plant_own": "plant_own", "plant_bend": "plant_bend",
+}  # fmt: skip
+"""Settings of `Training`, by the argument of a command."""
+SHAPE = ("size", "sparsity", "form", "heads", "width", "layers")
+"""Arguments that belong to the patterns lab."""
+
 
 @lab.command("train")
 def train_runs(
@@ -93,10 +101,7 @@ def train_runs(
     With --task the seeds of a run are trained together. Several GPUs, without --task:
     `accelerate launch -m pythia_geometry.cli lab train …`.
     """
-    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
-    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
-    arm |= {"plant_bend": plant_bend, "peak_rate": rate}
-    shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
+    arm, shape = _typed(locals())
     if _asks_for_patterns(task, shape, {"--scale": scale != "nano", "--tasks": bool(tasks)} | _not_usual(arm)):
         _train_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape), out)
         return
@@ -156,15 +161,12 @@ def plan_runs(
     layers: Layers = None,
 ) -> None:
     """Say what runs would take in time and disk, from a few real steps of each; train nothing. Options as of train."""
+    arm, shape = _typed(locals())
     from pythia_geometry.lab.estimate import seconds_per_step
     from pythia_geometry.lab.model import SCALES
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_lab_plan
 
-    shape = {"size": size, "sparsity": sparsity, "form": form, "heads": heads, "width": width, "layers": layers}
-    arm = {"architecture": arch, "batch": batch, "all_tokens": all_tokens, "release": release}
-    arm |= {"plant_lead": plant_lead, "plant_weight": plant_weight, "plant_own": plant_own}
-    arm |= {"plant_bend": plant_bend, "peak_rate": rate}
     if _asks_for_patterns(task, shape, {"--scale": bool(scale), "--tasks": bool(tasks)} | _not_usual(arm)):
         _plan_patterns(_pattern_trainings(task, seeds, steps=steps, batch=batch, rate=rate, **shape))
         return
@@ -174,6 +176,12 @@ def plan_runs(
     for training in trainings:
         measured[training.scale] = measured[training.scale] or seconds_per_step(training)
     show_lab_plan(open_console(), trainings, [measured[training.scale] for training in trainings])
+
+
+def _typed(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was typed, as settings of `Training` and as those of the patterns lab alone."""
+    arm = {setting: arguments[argument] for setting, argument in ARM.items()}
+    return arm, {name: arguments[name] for name in SHAPE}
 
 
 def _trainings(scale: str, seeds: str, steps: int | None, tasks: str, **arm: Any) -> list[Training]:
