@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from reference_tables import write_table
 from slices import SliceEndedError, Spent, stop_after
 
 import pythia_geometry as pg
@@ -160,8 +161,7 @@ def make(run: Planned, args: argparse.Namespace) -> None:
             continue  # written by --behaviour: the power was computed on it, its hash is in decision 0013
         if kind == "behaviour" and training.release == STAGGERED:
             table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
-        with replacing(file) as temporary:  # behaviour that is there is never written again: whole, or not at all
-            small(table).to_parquet(temporary, compression="zstd", index=False)
+        write_table(small(table), file)
     seconds = spent.note()
     if not args.behaviour:
         with replacing(args.out / f"{run.name}.json") as temporary:

@@ -35,6 +35,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from reference_tables import write_table
 from slices import SliceEndedError, Spent, stop_after
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -172,7 +173,7 @@ def write(folder: str, args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for kind, table in (("geometry", geometry), ("behaviour", behaviour)):
         narrow = {c: "float32" for c in ("value", "error", "ceiling", "chance", "majority") if c in table}
-        table.astype(narrow).to_parquet(args.out / f"{name}.{kind}.parquet", compression="zstd", index=False)
+        write_table(table.astype(narrow), args.out / f"{name}.{kind}.parquet")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     spent = [float(one.read_text()) for one in (args.work / SPENT / name).glob("*")]
     llc = f" --llc {args.llc}" if args.llc else ""

@@ -22,9 +22,11 @@ from pathlib import Path
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the parts beside this file
-from lab_reference import Spent, accelerator
+from lab_reference import accelerator
 from language.judging import judged, read
 from language.picture import picture
+from reference_tables import write_table
+from slices import Spent
 from train_language_suite import PROBES, Language
 
 import pythia_geometry as pg
@@ -75,7 +77,7 @@ def walk(suite: Path, work: Path, out: Path, steps: str) -> None:
 
 def _save(table: pd.DataFrame, file: Path) -> None:
     small = {c: "float32" for c in ("value", "error", "chance", "majority") if c in table}
-    table.astype(small).to_parquet(file, compression="zstd", index=False)
+    write_table(table.astype(small), file)
 
 
 def ship(suite: Path, folder: Path, out: Path) -> None:
