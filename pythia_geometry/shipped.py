@@ -13,6 +13,8 @@ def data_folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "data"
 
 
-def shipped_suite(name: str) -> Path | None:
-    """The folder of a suite that ships, such as `offline`; None where none has this name."""
-    return next((folder for folder in (data_folder() / "suites").iterdir() if folder.name == name), None)
+def shipped_suites() -> dict[str, Path]:
+    """By name, the folders of the suites that ship: `offline`, `language`."""
+    return {
+        folder.name: folder for folder in sorted((data_folder() / "suites").iterdir(), reverse=True) if folder.is_dir()
+    }

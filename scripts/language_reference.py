@@ -37,7 +37,6 @@ from pythia_geometry.store.writing import replacing
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = ("induction", "previous_token", "target_mass")
 METRICS = ("accuracy", "log_prob")
-SHIPPED = 2  # checkpoints: two of 2.6 MB fit into the 6 MB that they may take
 
 
 def walk(suite: Path, work: Path, out: Path, steps: str) -> None:
@@ -81,11 +80,11 @@ def _save(table: pd.DataFrame, file: Path) -> None:
 
 
 def ship(suite: Path, folder: Path, out: Path) -> None:
-    """The last checkpoint before induction begins, and the last of all."""
-    steps = judged(read(out)).seeds.set_index("seed").loc[0]
+    """Two checkpoints, as 6 MB hold no third: before induction begins (where it does not: when bigrams are beaten), and the last of all."""
+    found = judged(read(out)).seeds.set_index("seed").loc[0]
     kept = sorted(int(path.name[4:]) for path in suite.glob("step*"))
-    begins = steps["begins"] if pd.notna(steps["begins"]) else kept[-1]
-    chosen = [max(step for step in kept if step < begins), kept[-1]]
+    moment = found["begins"] - 1 if pd.notna(found["begins"]) else found["bigrams"]
+    chosen = [max((step for step in kept[:-1] if step <= moment), default=kept[0]), kept[-1]]
     if folder.exists():
         shutil.rmtree(folder)
     for step in chosen:

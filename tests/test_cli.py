@@ -193,6 +193,15 @@ def test_steps_of_a_folder_and_of_the_offline_suite_are_listed(command: Command,
     assert "0, 1, 2, 4, 6" in command("steps", "offline").out
 
 
+def test_the_language_suite_that_ships_is_walked_on_its_own_probes(command: Command, tmp_path: Path) -> None:
+    assert "411, 4000" in command("steps", "language").out
+    planned = command("--model", "language", "--measures", "rankme", "--dry-run")
+    assert re.search(r"language\s+2\s+0\s+2\s+25\s", planned.out)  # checkpoints, gaps, to do, tasks of its four sets
+    asked = ("--probes", "ioi/ioi_short", "--measures", "rankme", "--steps", "4000", "--threads", "1")
+    assert command("--model", "language", *asked).code == 0
+    assert set(pd.read_parquet(tmp_path / "runs" / "language" / "geometry.parquet")["task"]) == {"ioi_short"}
+
+
 def test_steps_shows_published_faults(command: Command) -> None:
     assert "issue 205" in command("steps", "pythia-2.8b").out
 
@@ -218,7 +227,7 @@ def test_one_probe_set_is_shown_with_three_items_a_task(command: Command) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "nonsense"], "Unknown model 'nonsense'. Expected offline, a folder"),
+        (["--model", "nonsense"], "Unknown model 'nonsense'. Expected offline, language, a folder"),
         (["--model", "pythia-160"], "Did you mean pythia-160m?"),
         (["--model", "pythia-7b"], "There is no Pythia of size '7b'. Sizes: 14m, 31m"),
         (["--model", "./no/such"], "Unknown model './no/such'"),

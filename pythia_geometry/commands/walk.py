@@ -18,7 +18,8 @@ WALK, MEASURE, RUNS, KEPT = (
 """Options by group, as `--help` shows them."""
 
 Model = Annotated[
-    list[str] | None, WALK("--model", "-m", help="pythia-SIZE, organisation/name, a folder, or offline. Repeatable.")
+    list[str] | None,
+    WALK("--model", "-m", help="pythia-SIZE, organisation/name, a folder, offline or language. Repeatable."),
 ]
 From = Annotated[
     str, WALK("--from", help="Repeat the walks of a run folder, or of its manifest.json alone, in a new run folder.")

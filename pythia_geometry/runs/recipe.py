@@ -20,7 +20,7 @@ from pythia_geometry.json_files import read_text
 from pythia_geometry.measures import chosen_measures
 from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.request import LOCAL, Request
-from pythia_geometry.shipped import shipped_suite
+from pythia_geometry.shipped import shipped_suites
 from pythia_geometry.suites.named import OFFLINE, parse_seeds
 
 Recipe = dict[str, Any]
@@ -122,9 +122,9 @@ def _one_by_one(words: str, chosen: Sequence[Sequence[int]]) -> str:
 def _model_place(word: str) -> str:
     """A model's name, or the folder that it names."""
     path = absolute(word)
-    if path == shipped_suite(path.name):
+    if path == shipped_suites().get(path.name):
         return path.name
-    return str(path) if not shipped_suite(word) and path.is_dir() else word
+    return str(path) if word not in shipped_suites() and path.is_dir() else word
 
 
 def _probe_place(word: str) -> str:

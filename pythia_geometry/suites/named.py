@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pythia_geometry.errors import PythiaGeometryError
-from pythia_geometry.shipped import shipped_suite
+from pythia_geometry.shipped import shipped_suites
 from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import DECOUPLED_SEEDS, ORGANISATION, SIZES, checked, parse_name
 from pythia_geometry.suites.steps.numbering import Naming
@@ -29,7 +29,7 @@ def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> l
     """The suites that one `--model` means, one for each seed.
 
     Args:
-        name: `offline` or another suite that ships, a folder of step folders, a Pythia model, or any Hub repository.
+        name: A suite that ships (`offline`, `language`), a folder of step folders, a Pythia model, a Hub repository.
         seeds: Seeds of a Pythia size, where 0 is the original run, or of lab runs (`lab/nano-gpt2` and 0, 1 mean
             `lab/nano-gpt2-seed0` and `-seed1`), or of a repository or folder whose names of steps tell seeds apart
             (`step1250-seed-default` is seed 0). `all` is every one there is. Empty means the run as named.
@@ -44,7 +44,7 @@ def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> l
     numbered = [f"{name}-seed{seed}" for seed in seeds]
     if seeds and all(map(_is_folder, numbered)):
         return [LocalSuite(folder, naming) for folder in numbered]
-    shipped = shipped_suite(name)
+    shipped = shipped_suites().get(name)
     if shipped or _is_folder(name):
         return [LocalSuite(shipped or name, naming, seed) for seed in of_seeds]
     # The Hub client takes a second to import: only here.
@@ -99,11 +99,12 @@ def _repository(name: str) -> str:
     except HFValidationError:
         looks_like_path = True
     if looks_like_path:
-        known = [OFFLINE, *(f"pythia-{size}" for size in SIZES)]
+        shipped = shipped_suites()
+        known = [*shipped, *(f"pythia-{size}" for size in SIZES)]
         close = get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
         raise PythiaGeometryError(
-            f"Unknown model {name!r}. {hint}Expected offline, a folder that holds step0/, step100/, …, "
+            f"Unknown model {name!r}. {hint}Expected {', '.join(shipped)}, a folder that holds step0/, step100/, …, "
             f"pythia-<size> ({', '.join(SIZES)}), or a Hub repository such as {ORGANISATION}/pythia-160m"
         )
     return name
