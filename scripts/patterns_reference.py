@@ -80,12 +80,14 @@ def planned() -> dict[str, Arm]:
     """Every arm, the small case first."""
     small = PatternTraining(size=8, sparsity=3, steps=800)
     middle, large = replace(small, size=12, steps=6_000), replace(small, size=16, steps=10_000)
+    huge = replace(small, size=32, steps=1_000)  # longer is for a GPU
     arms = [*_base(small, 4, range(0, 801, 16)), *_sparsities(small, (1, 2, 4, 6, 8)), *_heads(small)]
     arms += [*_biases(small), *_mixers(small, (3, 4, 6)), *_given(small)]
     arms += [*_base(middle, 25), *_base(replace(middle, sparsity=2), 25, n_seeds=8), *_sizes(small)]
     arms += [*_widths(small), *_base(large, 25)]
     arms += [*_automata(), *_sparsities(middle, (1, 4, 6, 8, 12)), *_heads(middle), *_widths(middle)]
     arms += [*_biases(middle), *_mixers(middle, (3, 4, 6))]
+    arms += [Arm(one, "larger", examine_every=25) for one in _each_form(huge)]
     return {arm.name: arm for arm in arms}
 
 

@@ -142,7 +142,7 @@ def _emergence(folder: Path, name: str, runs: pd.DataFrame) -> str:
 
 
 def _sections() -> list[tuple[str, str, list[tuple[str, Sequence[str], list[Row]]]]]:
-    sizes = [(f"S = {size}", {"size": size}) for size in (4, 6, 8, 10, 12, 16)]
+    sizes = [(f"S = {size}", {"size": size}) for size in (4, 6, 8, 10, 12, 16, 32)]
     sparse = [(_with_routes(S, s), {"size": S, "sparsity": s}) for S in SIZES for s in SPARSITIES if s <= S]
     heads = [
         (f"S = {S}, {h} heads", {"size": S, "heads": h, "head_width": 128 // h})
