@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pythia_geometry.commands.options import AsJson, Out
+from pythia_geometry.typed_path import typed_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ def compare_against(
     behaviour = from_walk(tables)
     theirs = their_results(other, sorted(set(behaviour["model"].astype(str))))
     frame = against(behaviour, tasks, theirs)
-    if other != PUBLISHED and any(Path(other).expanduser().rglob("samples_*.jsonl")):
+    if other != PUBLISHED and any(typed_path(other).rglob("samples_*.jsonl")):
         items = against_items(tables.answers, tasks, read_items(other))
         frame = pd.concat([frame, items], ignore_index=True) if len(items) else frame
 
@@ -77,7 +78,7 @@ def their_results(other: str, models: Sequence[str]) -> pd.DataFrame:
     if other == PUBLISHED:
         home = Path("~/.cache/pythia-geometry/published")
         return read_published(fetch_published(home, models))
-    path = Path(other).expanduser()
+    path = typed_path(other)
     if path.is_dir() and any(file.parent.name in SHOTS for file in path.rglob("*.json")):
         return read_published(path)
     return read_results(path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pythia_geometry.commands.options import AsJson, Seed
+from pythia_geometry.typed_path import typed_path
 
 
 def calibrate_tests(
@@ -31,4 +31,4 @@ def calibrate_tests(
     with Console(stderr=True).status("") as status:
         tables = calibration_tables(runs or [], draws, seed, out, status.update)
     settings = {"draws": draws, "seed": seed}
-    deliver(tables, settings, runs or [], Path(out), None if as_json else screen.show_calibration)
+    deliver(tables, settings, runs or [], typed_path(out), None if as_json else screen.show_calibration)

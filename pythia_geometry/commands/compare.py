@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pythia_geometry.commands.options import AsJson, Position
+from pythia_geometry.typed_path import typed_path
 
 
 def compare_claims(
@@ -26,7 +26,7 @@ def compare_claims(
     from pythia_geometry.screens.claims import show_claims
     from pythia_geometry.store.results import Result, hash_inputs, keep_result
 
-    folder, named = Path(out), runs or []
+    folder, named = typed_path(out), runs or []
     with Console(stderr=True).status("judging"):
         tables, traced = compare_tables(named, reference, position)
     write_pages(folder, tables, traced)

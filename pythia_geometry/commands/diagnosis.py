@@ -23,6 +23,7 @@ from pythia_geometry.suites.doctor.continuity import Continuity
 from pythia_geometry.suites.doctor.verdicts import Diagnosis, diagnose_all
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps.numbering import Naming
+from pythia_geometry.typed_path import typed_path
 
 
 def run_diagnosis(models: Sequence[str], naming: Naming, deep: bool, as_json: bool, out: str) -> bool:
@@ -62,7 +63,7 @@ def keep_diagnosis(diagnosis: Diagnosis, folder: Path, deep: bool = False) -> li
 
 
 def _folder(diagnosis: Diagnosis, out: str, is_one_of_several: bool) -> Path:
-    folder = Path(out) if out else Path("doctor")
+    folder = typed_path(out) if out else Path("doctor")
     return folder / diagnosis.run if is_one_of_several or not out else folder
 
 

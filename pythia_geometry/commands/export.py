@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.typed_path import typed_path
 
 LM_EVAL, DATASETS, CSV = "lm-eval", "datasets", "csv"
 TABLES = ("geometry", "behaviour", "answers", "checkpoints")
@@ -29,7 +29,7 @@ def export_run(
     folder = RunFolder(run)
     if not folder.manifest():
         raise PythiaGeometryError(f"{run} is no run folder. Name one that a walk has filled, such as runs/pythia-160m")
-    target = Path(out).expanduser() if out else folder.path.with_name(f"{folder.path.name}-{to}")
+    target = typed_path(out) if out else folder.path.with_name(f"{folder.path.name}-{to}")
     tables = folder.tables()
     if to == LM_EVAL:
         written = export_lm_eval(folder, tables, target)

@@ -128,13 +128,13 @@ def train_runs(
 @lab.command("list")
 def list_runs(out: Out = "lab") -> None:
     """List scales, tasks, and what was trained in a folder."""
-    from pythia_geometry.lab.suite_folder import run_folder
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import show_scales_and_tasks, show_suites
+    from pythia_geometry.typed_path import typed_path
 
     console = open_console()
     show_scales_and_tasks(console)
-    show_suites(console, run_folder(out, ""))
+    show_suites(console, typed_path(out))
 
 
 @lab.command("plan")

@@ -34,6 +34,7 @@ from pythia_geometry.suites.checkpoint import OK, Checkpoint, run_name
 from pythia_geometry.suites.named import find_suites
 from pythia_geometry.suites.steps.chosen import parse_steps
 from pythia_geometry.suites.suite import Suite
+from pythia_geometry.typed_path import typed_path
 
 PICTURE = "llc-calibration"
 
@@ -86,7 +87,7 @@ def run_trials(trials: Trials, out: str, as_json: bool = False) -> bool:
         tried = calibrate(surface, base, Grid(trials.steps, trials.localisations, trials.draws), watch)
     table = pd.DataFrame([_row(one) for one in tried])
     for ending, content in save(trials_chart(table, checkpoint.label)).items():
-        with replacing(Path(out) / f"{PICTURE}.{ending}") as temporary:
+        with replacing(typed_path(out) / f"{PICTURE}.{ending}") as temporary:
             temporary.write_bytes(content)
     best = proposal(tried)
     said = _said(best, tried, settings)
@@ -97,7 +98,7 @@ def run_trials(trials: Trials, out: str, as_json: bool = False) -> bool:
         console.print(said, highlight=False, markup=False)
         console.print(f"picture  {out}/{PICTURE}.png (and .svg)", highlight=False, markup=False)
 
-    deliver({PICTURE: table}, asked, [], Path(out), None if as_json else show)
+    deliver({PICTURE: table}, asked, [], typed_path(out), None if as_json else show)
     return best is not None
 
 

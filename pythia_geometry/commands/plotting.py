@@ -21,6 +21,7 @@ from pythia_geometry.report.page.inputs import Source, all_points, read_sources
 from pythia_geometry.report.points import ANSWERS, select
 from pythia_geometry.report.style import MAX_LINES, WIDTHS, Width
 from pythia_geometry.store.writing import disk_errors
+from pythia_geometry.typed_path import typed_path
 
 DEFAULT = {"curves": ("rankme", "accuracy"), "seeds": ("rankme", "accuracy"), "layers": ("rankme",), "heads": ()}
 MOST_PANELS = 12
@@ -56,7 +57,7 @@ def plot_figure(runs: Sequence[str], choice: Choice, out: str, latex: bool = Fal
     Raises:
         PythiaGeometryError: If a name is unknown, a result is missing or nothing is left to draw.
     """
-    target = Path(out).expanduser()
+    target = typed_path(out)
     if choice.what not in _DRAWN:
         raise PythiaGeometryError(f"--what {choice.what!r}: expected one of {', '.join(_DRAWN)}")
     if choice.width not in WIDTHS:

@@ -24,6 +24,7 @@ from pythia_geometry.store.manifest_file import FORMAT, MANIFEST, is_old_manifes
 from pythia_geometry.store.records import read_one
 from pythia_geometry.store.results import RESULTS, command_of
 from pythia_geometry.store.run_folder import RunFolder
+from pythia_geometry.typed_path import typed_path
 
 MOST_BYTES = 64 * 2**20
 AGAIN = "-again"
@@ -59,8 +60,8 @@ def repeat(given: str, typed: Request, out: str, dry_run: bool) -> bool:
         for said in _differences(manifest, plans[-1]):
             _say(console, said)
     usual = default_out(plans[0])
-    folder = Path(out) if out else usual.with_name(usual.name + AGAIN)
-    if folder.expanduser().resolve() == home:
+    folder = typed_path(out) if out else usual.with_name(usual.name + AGAIN)
+    if folder.resolve() == home:
         raise PythiaGeometryError(
             f"{folder} is the run itself. Pass --out with a new folder; to continue the run, type its own command"
         )

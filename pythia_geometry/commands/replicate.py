@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pythia_geometry.errors import EXIT_GAPS, EXIT_OK
+from pythia_geometry.typed_path import typed_path
 
 
 def replicate(
@@ -36,5 +36,5 @@ def replicate(
     def words(text: str) -> tuple[str, ...]:
         return tuple(filter(None, map(str.strip, text.split(","))))
 
-    asked = Replication(words(sizes), steps, words(benchmarks), include, disk, device, executor, Path(out).expanduser())
+    asked = Replication(words(sizes), steps, words(benchmarks), include, disk, device, executor, typed_path(out))
     raise typer.Exit(EXIT_GAPS if run_replication(asked, shard, dry_run) else EXIT_OK)

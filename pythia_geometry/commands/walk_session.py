@@ -25,6 +25,7 @@ from pythia_geometry.screens.walk import Bar, show_belief, show_outcome, show_pl
 from pythia_geometry.store.results import Result, hash_inputs, keep_result
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.suites.checkpoint import OK
+from pythia_geometry.typed_path import typed_path
 
 MAX_GAPS = 20
 """Steps that a dry run names one by one."""
@@ -40,7 +41,7 @@ def run_session(request: Request, out: str, dry_run: bool) -> bool:
         PythiaGeometryError: For whatever the user can mend.
     """
     plan = make_plan(request)
-    return run_planned(open_console(), plan, Path(out) if out else default_out(plan), dry_run)
+    return run_planned(open_console(), plan, typed_path(out) if out else default_out(plan), dry_run)
 
 
 def run_planned(console: Console, plan: Plan, folder: Path, dry_run: bool) -> bool:
@@ -102,7 +103,7 @@ def run_search(request: Request, out: str, search: str, shard: str, dry_run: boo
         )
     console = open_console()
     plan = make_plan(request)
-    folder = Path(out) if out else default_out(plan)
+    folder = typed_path(out) if out else default_out(plan)
     _show(console, plan, plan, folder)
     show_search(console, plan)
     if dry_run:
@@ -136,7 +137,7 @@ def run_shard(request: Request, out: str, text: str, dry_run: bool) -> bool:
     console = open_console()
     plan = make_plan(request)
     share = shard.of(plan)
-    folder = Path(out) if out else default_out(plan)
+    folder = typed_path(out) if out else default_out(plan)
     _show(console, plan, share, folder)
     return False if dry_run else walk_share(console, plan, shard, folder)
 

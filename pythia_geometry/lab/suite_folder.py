@@ -36,18 +36,6 @@ if TYPE_CHECKING:
 STATE, SETTINGS, LOSSES, FACTS_NAME = "state.pt", "training.json", "losses.csv", "suite.json"
 
 
-def run_folder(out: str | Path, name: str) -> Path:
-    """The folder of a run among those of `out`.
-
-    Raises:
-        PythiaGeometryError: If `out` begins with the home of nobody, such as `~nobody-here`.
-    """
-    try:
-        return Path(out).expanduser() / name
-    except RuntimeError as error:
-        raise PythiaGeometryError(f"--out {out}: there is no such user. Pass another --out") from error
-
-
 def diverged(name: str, step: int) -> PythiaGeometryError:
     """What is said of a run whose loss is no number any more: every checkpoint after it would hold none either."""
     return PythiaGeometryError(

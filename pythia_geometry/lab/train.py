@@ -26,12 +26,12 @@ from pythia_geometry.lab.suite_folder import (
     finish,
     is_finished,
     restore,
-    run_folder,
     save_checkpoint,
     save_state,
     write_facts,
     writing,
 )
+from pythia_geometry.typed_path import typed_path
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def train(training: Training, out: str | Path = "lab", watch: Watch | None = Non
     from accelerate import Accelerator
 
     loss_opens(training)  # refuses a run that is too short, before there is a folder
-    folder, accelerator = run_folder(out, training.name), Accelerator()
+    folder, accelerator = typed_path(out) / training.name, Accelerator()
     if training.batch < GROUPS * accelerator.num_processes:
         raise PythiaGeometryError(f"--batch must be {GROUPS} or more for each of {accelerator.num_processes} processes")
     with ExitStack() as stack:

@@ -22,6 +22,7 @@ from pythia_geometry.runs.plan import Plan
 from pythia_geometry.runs.request import LOCAL, Request
 from pythia_geometry.shipped import shipped_suites
 from pythia_geometry.suites.named import OFFLINE, parse_seeds
+from pythia_geometry.typed_path import typed_path
 
 Recipe = dict[str, Any]
 
@@ -146,7 +147,7 @@ def absolute(word: str) -> Path:
 
 def _sha256(file: str) -> str:
     """Of a text file, read with the bounds of what others wrote."""
-    return hashlib.sha256(read_text(Path(file).expanduser()).encode()).hexdigest()
+    return hashlib.sha256(read_text(typed_path(file)).encode()).hexdigest()
 
 
 def _is_place(word: str) -> bool:

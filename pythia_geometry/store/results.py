@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.store.writing import disk_errors, replacing
+from pythia_geometry.typed_path import typed_path
 
 RESULTS = "results"
 MANIFEST = "manifest.json"
@@ -66,7 +67,7 @@ def keep_result(folder: str | Path, result: Result) -> Path:
         PythiaGeometryError: If the folder is a file.
         MachineError: If it cannot be written.
     """
-    home = Path(folder).expanduser() / RESULTS
+    home = typed_path(folder) / RESULTS
     if any(path.is_file() for path in (home, home.parent)):
         raise PythiaGeometryError(f"--out {folder} is a file. Expected a folder, new or a run's")
     table = home / f"{result.name}.parquet"
@@ -92,7 +93,7 @@ def read_result(folder: str | Path, name: str) -> Result:
     Raises:
         PythiaGeometryError: If there is none, or its two files do not belong together.
     """
-    table = Path(folder).expanduser() / RESULTS / f"{name}.parquet"
+    table = typed_path(folder) / RESULTS / f"{name}.parquet"
     again = f"Compute it again: {command_of(name)}"
     try:
         about = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))

@@ -43,6 +43,7 @@ from pythia_geometry.store.records import copy_of, read_record, write_record
 from pythia_geometry.store.seals import seal, verify
 from pythia_geometry.store.tables import TABLES, Tables, checkpoints_table, read_parts, write_table
 from pythia_geometry.store.writing import disk_errors, lock, renamed, replacing, sync
+from pythia_geometry.typed_path import typed_path
 
 LOCK, WRITTEN = ".lock", "written.json"
 NEW_PASS = "its probes need a new forward pass"  # noqa: S105 - no password
@@ -60,7 +61,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, tell: Tell | None = None) -> None:
-        self.path = Path(path).expanduser()
+        self.path = typed_path(path)
         self.tell = tell
         self.damage: dict[str, str] = {}
         self.lost: dict[str, int] = {}

@@ -29,6 +29,7 @@ from pythia_geometry.suites.layout.kinds import is_pointer
 from pythia_geometry.suites.layout.weights import WeightLayout, read_span
 from pythia_geometry.suites.served import AUTO, Branch, Served, branch_of, choose
 from pythia_geometry.suites.steps.numbering import Naming, Numbered, Revision, number_steps
+from pythia_geometry.typed_path import typed_path
 
 FACTS_NAME = "suite.json"
 TRAINING_NAME = "training.json"
@@ -57,7 +58,7 @@ class LocalSuite:
         Raises:
             PythiaGeometryError: If the folder does not exist or holds no step folders.
         """
-        self.folder = Path(folder).expanduser().resolve()
+        self.folder = typed_path(folder).resolve()
         self.origin = str(self.folder)
         naming = naming or Naming()
         self.address = shlex.quote(str(self.folder)) + naming.words

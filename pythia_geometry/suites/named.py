@@ -14,6 +14,7 @@ from pythia_geometry.suites.local import LocalSuite
 from pythia_geometry.suites.pythia import DECOUPLED_SEEDS, ORGANISATION, SIZES, checked, parse_name
 from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
+from pythia_geometry.typed_path import typed_path
 
 OFFLINE = "offline"
 ALL_SEEDS = "all"
@@ -67,7 +68,7 @@ def _all_seeds(name: str, naming: Naming | None) -> list[int]:
     run = parse_name(name)
     if run is not None and (last := DECOUPLED_SEEDS.get(run.size, 0) if run.vary else run.shape.seeds):
         return list(range(1 if run.vary else 0, last + 1))
-    beside = Path(name).expanduser()
+    beside = typed_path(name)
     numbered = [path.name.removeprefix(f"{beside.name}-seed") for path in beside.parent.glob(f"{beside.name}-seed*")]
     if found := sorted(int(number) for number in numbered if _SEED.fullmatch(number)):
         return found

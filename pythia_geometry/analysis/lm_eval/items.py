@@ -21,6 +21,7 @@ from pythia_geometry.analysis.lm_eval.file import Row, about_run, load_results, 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.tables import ANSWERS
+from pythia_geometry.typed_path import typed_path
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T[\d.\-:]+)\.jsonl")
 Item = Mapping[str, Any]
@@ -44,7 +45,7 @@ def read_items(path: str | Path, step: int | None = None) -> pd.DataFrame:
         PythiaGeometryError: If no file of items can be read. A file that cannot be, beside others that can, is
             skipped with a warning that names it.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     files = sorted(path.rglob("samples_*.jsonl"))
     if not files:
         raise PythiaGeometryError(f"{path} holds no samples_*.jsonl. Run lm-eval with --log_samples")

@@ -21,6 +21,7 @@ from pythia_geometry.analysis.tables.reading import CURVE, RUN
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.json_files import JsonError, parse_json
 from pythia_geometry.store.writing import disk_errors
+from pythia_geometry.typed_path import typed_path
 
 COMMIT = "4d0c90183683435b20890cabca52783c3b820d3c"
 LISTING = "https://api.github.com/repos/EleutherAI/pythia/git/trees/{commit}?recursive=1"
@@ -51,7 +52,7 @@ def read_published(folder: str | Path) -> pd.DataFrame:
     Raises:
         PythiaGeometryError: If the folder holds none of them, or a file is damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = typed_path(folder)
     files = _files(folder)
     if not files:
         raise PythiaGeometryError(
@@ -102,7 +103,7 @@ def fetch_published(
         PythiaGeometryError: If a model has no published evaluations.
         MachineError: If GitHub cannot be reached or serves something else than it lists, or the disk is full.
     """
-    folder = Path(folder).expanduser()
+    folder = typed_path(folder)
     hashes = _listed(folder / f".files-{commit}", listing.format(commit=commit))
     of_model = {path: todays_name(path.removeprefix(ROOT).split("/")[0]) for path in hashes}
     if absent := [model for model in models if model not in of_model.values()]:

@@ -27,6 +27,7 @@ from pythia_geometry.analysis.lm_eval.file import (
 )
 from pythia_geometry.analysis.tables.reading import CURVE, NO_DIRECTION, is_known
 from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.typed_path import typed_path
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy_norm", "em": "exact_match"}
 PERPLEXITIES = ("ppl", "perplexity")
@@ -61,7 +62,7 @@ def read_results(path: str | Path, step: int | None = None) -> pd.DataFrame:
         PythiaGeometryError: If no file is a results file that says its model, step and shots, a number is
             impossible, or two files hold the same number.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
         raise PythiaGeometryError(f"{path} holds no .json file. Expected results of lm-eval")

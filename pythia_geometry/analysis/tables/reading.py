@@ -18,6 +18,7 @@ from pyarrow.lib import ArrowException
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.suites.checkpoint import run_name
+from pythia_geometry.typed_path import typed_path
 
 CSV, PARQUET = ".csv", ".parquet"
 RUN = ["suite", "model", "seed"]
@@ -65,7 +66,7 @@ def read_file(path: str | Path) -> pd.DataFrame:
         PythiaGeometryError: If there is no such file, it cannot be read, has no rows, names a column twice, or a
             column of numbers holds something else.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     if path.suffix.lower() not in (CSV, PARQUET):
         raise PythiaGeometryError(f"{path}: expected a run folder, or a .csv or .parquet file with one value a row")
     if not path.is_file():

@@ -15,6 +15,7 @@ from typing import Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.probes.probe_files import Item
 from pythia_geometry.json_files import JsonError, json_rows
+from pythia_geometry.typed_path import typed_path
 
 PREFIX = "lm-eval:"
 """Before the name of a task or group of the harness, in `--probes`."""
@@ -45,7 +46,7 @@ class HarnessOptions:
         """
         if (self.fewshot or 0) < 0 or self.limit < 0:
             raise PythiaGeometryError("--fewshot and --limit must be 0 or more")
-        if self.include and not Path(self.include).expanduser().is_dir():
+        if self.include and not typed_path(self.include).is_dir():
             raise PythiaGeometryError(
                 f"--include {self.include} is no folder. Expected task definitions of lm-eval (.yaml)"
             )

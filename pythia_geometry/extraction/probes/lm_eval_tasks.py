@@ -13,7 +13,6 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
@@ -27,6 +26,7 @@ from pythia_geometry.extraction.probes.benchmark_items import (
     HarnessOptions,
     benchmark_item,
 )
+from pythia_geometry.typed_path import typed_path
 
 FEWSHOT_SEED = 1234
 """What the harness's own command draws examples with."""
@@ -75,7 +75,7 @@ def _manager(include: str, defaults: bool) -> Any:
             f"--probes {PREFIX}… needs the lm-evaluation-harness, and it cannot be imported ({error}). Type: pip "
             f"install 'pythia-geometry[lm-eval]'. {_INSTEAD}"
         ) from error
-    folder = str(Path(include).expanduser()) if include else None
+    folder = str(typed_path(include)) if include else None
     return TaskManager(include_path=folder, include_defaults=defaults)
 
 

@@ -33,6 +33,7 @@ from pythia_geometry.extraction.probes.probe_checks import ProbeWarning, warning
 from pythia_geometry.extraction.probes.probe_files import Item, ProbeFile, read_probe_file
 from pythia_geometry.json_files import read_json
 from pythia_geometry.shipped import data_folder
+from pythia_geometry.typed_path import typed_path
 
 SHUFFLED = ":shuffled"
 CORE, ALL = "core", "all"
@@ -168,12 +169,12 @@ def _named(name: str, options: HarnessOptions) -> Iterable[Probe]:
         from pythia_geometry.extraction.probes.lm_eval_tasks import build_tasks
 
         return [_benchmark(frozen, shuffled) for frozen in build_tasks(base.removeprefix(PREFIX), options)]
-    if is_frozen(Path(base).expanduser()):
-        return [_benchmark(read_frozen(Path(base).expanduser()), shuffled)]
+    if is_frozen(typed_path(base)):
+        return [_benchmark(read_frozen(typed_path(base)), shuffled)]
     read = read_probe_file(base)
     if read is None:
         raise PythiaGeometryError(_unknown(base))
-    own = Path(base).expanduser()
+    own = typed_path(base)
     return _checked(_grouped(own.stem if own.exists() else base, read, shuffled), read)
 
 

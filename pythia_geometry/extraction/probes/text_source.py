@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pythia_geometry.errors import MachineError, PythiaGeometryError
+from pythia_geometry.typed_path import typed_path
 
 COLUMN = "text"
 _DATASET = re.compile(r"[\w.-]+/[\w.-]+")
@@ -30,7 +31,7 @@ def read_text(source: str, characters: int) -> tuple[str, str]:
         PythiaGeometryError: If it is none of these, or cannot be read.
         MachineError: If the Hub cannot be reached.
     """
-    path = Path(source).expanduser()
+    path = typed_path(source)
     if path.is_dir() or (path.is_file() and path.suffix in _TABLES):
         return path.stem, _joined(source, characters, path)
     if path.is_file():

@@ -18,8 +18,9 @@ from pythia_geometry.lab.patterns.training import Schedule, Watch, train
 from pythia_geometry.lab.patterns.transformer import EPSILON, Params
 from pythia_geometry.lab.probes import OWN
 from pythia_geometry.lab.settings import checkpoint_steps
-from pythia_geometry.lab.suite_folder import FACTS_NAME, run_folder, save_checkpoint, writing
+from pythia_geometry.lab.suite_folder import FACTS_NAME, save_checkpoint, writing
 from pythia_geometry.store.writing import replacing
+from pythia_geometry.typed_path import typed_path
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -43,7 +44,7 @@ def train_suites(
     """
     for training in trainings:
         check_walkable(training)
-    folders = {training.seed: run_folder(out, training.name) for training in trainings}
+    folders = {training.seed: typed_path(out) / training.name for training in trainings}
     schedule = Schedule(kept=frozenset(checkpoint_steps(trainings[0].steps)))
     with ExitStack() as stack:
         for training in trainings:

@@ -15,6 +15,7 @@ from pythia_geometry.store.results import RESULTS, Result, read_result
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.tables import Tables
 from pythia_geometry.suites.checkpoint import run_name
+from pythia_geometry.typed_path import typed_path
 
 _SUMMARY = ("model", "seed", "probe", "task", "start", "floor", "floor_step", "rose")
 
@@ -51,7 +52,7 @@ def read_sources(runs: Sequence[str | Path]) -> list[Source]:
     Raises:
         PythiaGeometryError: If there is no run at one of the paths, or nothing has been measured there.
     """
-    paths = list(dict.fromkeys(Path(run).expanduser() for run in runs))
+    paths = list(dict.fromkeys(typed_path(run) for run in runs))
     read = [(path, _tables(path)) for path in paths]
     held = [_runs(tables) for _, tables in read]
     sources = []

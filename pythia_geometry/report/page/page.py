@@ -27,6 +27,7 @@ from pythia_geometry.report.style import MAX_LINES
 from pythia_geometry.store.manifest_file import REPORT
 from pythia_geometry.store.run_folder import RunFolder
 from pythia_geometry.store.writing import disk_errors, replacing
+from pythia_geometry.typed_path import typed_path
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
 """Nothing is fetched, whatever stands in the page. Vega makes functions of its own expressions, hence `unsafe-eval`."""
@@ -48,7 +49,7 @@ def save_page(runs: Sequence[str | Path], out: str | Path = "") -> Path:
         PythiaGeometryError: If a folder is no run, nothing is measured, or `out` is no `.html`.
         MachineError: If it cannot be written.
     """
-    target = Path(out).expanduser() if out else Path(runs[0]).expanduser() / REPORT
+    target = typed_path(out) if out else typed_path(runs[0]) / REPORT
     if target.suffix.lower() not in (".html", ".htm") or target.is_dir():
         raise PythiaGeometryError(f"--out {out}: expected a file that ends in .html")
     content = page(read_sources(runs))
