@@ -199,6 +199,7 @@ def plan_suite(suite: Suite, request: Request, probes: Sequence[Probe] = ()) -> 
 
 
 def _plan_run(suite: Suite, request: Request, given: Sequence[Probe] = ()) -> RunPlan:
+    request.check_all_is_read()
     suite = suite.keeping() if request.keep_weights else suite
     name = run_name(suite.model, suite.seed)
     steps = parse_steps(request.steps, suite.steps(), name)

@@ -13,9 +13,9 @@ from pythia_geometry.extraction.loading.models import DTYPES
 from pythia_geometry.extraction.losses import PROBES, TEXT
 from pythia_geometry.extraction.probes.benchmark_items import HarnessOptions
 from pythia_geometry.extraction.probes.text_cloud import TEXT as TEXT_PROBE
-from pythia_geometry.measures import Measure, chosen_measures
+from pythia_geometry.measures import PREDICTIONS, SURFACE, SURFACE_PAIR, Measure, chosen_measures
 from pythia_geometry.runs.fetching.disk import parse_size
-from pythia_geometry.runs.llc_option import read_llc, with_settings
+from pythia_geometry.runs.llc_option import CHAINS, read_llc, with_settings
 from pythia_geometry.runs.readings import READINGS
 from pythia_geometry.suites.layout.weights import BIN
 from pythia_geometry.suites.named import OFFLINE
@@ -147,6 +147,23 @@ class Request:
         ):
             if given:
                 raise PythiaGeometryError(f"--fetch ranges {why}. Leave out {option} or --fetch ranges")
+
+    def check_all_is_read(self) -> None:
+        """Refuses an option that nothing asked for reads: the user would think that it was done.
+
+        Raises:
+            PythiaGeometryError: Naming the option, and what reads it.
+        """
+        reads = {measure.reads for measure in self.chosen}
+        surface = bool(reads & {SURFACE, SURFACE_PAIR})
+        text_read = (surface and self.loss != PROBES) or PREDICTIONS in reads or TEXT_PROBE in self.probes
+        for option, given, is_read, readers in (
+            ("--llc", self.llc, any(m.shares == CHAINS for m in self.chosen), "--measures landscape or llc"),
+            ("--text", self.text, text_read, "--measures landscape or n-grams, or --probes text"),
+            ("--loss", self.loss != AUTO, surface, "--measures landscape"),
+        ):
+            if given and not is_read:
+                raise PythiaGeometryError(f"{option} is read by {readers} alone. Add one, or leave {option} out")
 
     @property
     def naming(self) -> Naming:

@@ -131,6 +131,24 @@ def test_weights_that_two_runs_of_one_walk_serve_are_walked_in_neither(tmp_path:
     assert all(c.status == "ok" for run in kept.runs for c in run.checkpoints)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"llc": "draws=100"}, "--llc is read by --measures landscape or llc alone"),
+        ({"llc": "draws=100", "measures": ("noise_scale",)}, "leave --llc out"),
+        ({"text": "corpus.txt"}, "--text is read by --measures landscape or n-grams, or --probes text alone"),
+        ({"text": "corpus.txt", "measures": ("rankme", "weight_rank")}, "leave --text out"),
+        ({"text": "corpus.txt", "measures": ("noise_scale",), "loss": "probes"}, "leave --text out"),
+        ({"loss": "probes"}, "--loss is read by --measures landscape alone"),
+    ],
+)
+def test_an_option_that_nothing_asked_for_reads_is_refused(
+    suite: SuiteOnDisk, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(PythiaGeometryError, match=told):
+        make_plan(suite.request(**changes))
+
+
 def test_steps_of_dear_measures_outside_the_walk_are_refused(suite: SuiteOnDisk) -> None:
     with pytest.raises(PythiaGeometryError, match="--at 4 names no step of this walk of tiny"):
         make_plan(suite.request(measures=("noise_scale",), steps="0,2", at="4"))
