@@ -68,6 +68,9 @@ def test_what_holds_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "numbers.jsonl").write_text('{"text": 3}\n')
     with pytest.raises(PythiaGeometryError, match="no column 'text' of texts"):
         read_text(str(tmp_path / "numbers.jsonl"), 300)
+    (tmp_path / "gap.jsonl").write_text('{"text": "one"}\n{"text": null}\n')
+    with pytest.raises(PythiaGeometryError, match="row 2 holds None"):
+        read_text(str(tmp_path / "gap.jsonl"), 300)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
     (tmp_path / "empty").mkdir()
     (tmp_path / "latin.txt").write_bytes("Öl".encode("latin-1"))

@@ -144,16 +144,17 @@ def of_text(geometry: pd.DataFrame) -> pd.DataFrame:
 
 
 def _voted(evidence: Evidence, what: str, vote: Callable[[Phases, Beside], bool | None]) -> Ruling:
-    """One vote a run; runs that lack what is read have none."""
+    """One vote a run, however many texts; none where they differ, or where a run lacks what is read."""
     rows = of_text(evidence.own)
     rows = rows[(rows["measure"] == UNCENTRED) & (rows["layer"] == FINAL_NORM)]
     rows = rows[unmarked(rows) & rows["value"].notna()]
     if rows.empty:
         return not_enough("needs a text cloud, walk --probes text --text FILE --measures representation,n-grams")
-    votes, lines, units = [], [], 0
+    said_by: dict[tuple[str, int], set[bool]] = {}
+    lines = []
     for (model, seed, task), curve in rows.groupby(["model", "seed", "task"]):
         curve = curve.sort_values("step")
-        units += 1
+        texts = said_by.setdefault((str(model), int(str(seed))), set())
         if len(curve) < FEWEST_STEPS:
             continue
         geometry, behaviour = (
@@ -176,11 +177,12 @@ def _voted(evidence: Evidence, what: str, vote: Callable[[Phases, Beside], bool 
             | {"floor": float(np.exp(run.rank[run.floor])), "peak": float(np.exp(run.rank[run.peak])), "vote": said}
         )
         if said is not None:
-            votes.append(said)
+            texts.add(said)
     table = pd.DataFrame(lines)
+    votes = [next(iter(texts)) for texts in said_by.values() if len(texts) == 1]
     if not votes:
         return not_enough(f"needs {FEWEST_STEPS} steps of a text cloud, {BIGRAM}, and other probes", table)
-    word, p = by_votes(votes, units)
+    word, p = by_votes(votes, len(said_by))
     yes, n = sum(votes), len(votes)
     low, high = share_interval(yes, n)
     value = f"RankMe of the text {what} in {yes} of {n} runs ({low:.2f} to {high:.2f}), p {p:.3f}"

@@ -52,10 +52,15 @@ def _joined(source: str, characters: int, path: Path | None) -> str:
     parts: list[str] = []
     held = 0
     try:
-        for row in _rows(source, path):
-            if not isinstance(row.get(COLUMN), str):
+        for number, row in enumerate(_rows(source, path), 1):
+            if COLUMN not in row:
                 columns = ", ".join(sorted(map(str, row)))[:200]
                 raise PythiaGeometryError(f"--text {source} has no column {COLUMN!r} of texts; columns: {columns}")
+            if not isinstance(row[COLUMN], str):
+                held = repr(row[COLUMN])[:60]
+                raise PythiaGeometryError(
+                    f"--text {source} has no column {COLUMN!r} of texts: row {number} holds {held}. Leave such rows out"
+                )
             parts.append(row[COLUMN])
             held += len(parts[-1]) + 2
             if held >= characters:

@@ -52,6 +52,24 @@ def test_each_phase_is_judged_by_itself() -> None:
     assert [RULES[rule](two).verdict for rule in THREE] == [REPLICATES, REPLICATES, DOES_NOT]
 
 
+def test_two_texts_of_a_run_are_one_vote_and_none_where_they_differ() -> None:
+    one, flat = evidence(0.8, 0.8, 0.4), evidence(0.0, 0.0, 0.0)
+
+    def beside(other: Evidence) -> Evidence:
+        again = other.geometry.assign(task="another corpus")
+        return Evidence("two texts", pd.concat([one.geometry, again], ignore_index=True), one.behaviour)
+
+    for rule in THREE:
+        alike = RULES[rule](beside(one))
+        assert alike.effect is not None
+        assert (alike.verdict, alike.effect.n_runs) == (REPLICATES, 6)
+        assert RULES[rule](beside(flat)).verdict == NOT_ENOUGH
+    five = evidence(0.8, 0.8, 0.4, runs=3)
+    again = five.geometry.assign(task="another corpus")
+    doubled = Evidence("doubled", pd.concat([five.geometry, again], ignore_index=True), five.behaviour)
+    assert RULES["warm-up"](doubled).verdict == RULES["warm-up"](five).verdict, "three runs are three votes"
+
+
 def test_without_a_text_or_its_bigrams_there_is_no_verdict() -> None:
     whole = evidence(0.8, 0.8, 0.4)
     other = Evidence("other", whole.geometry.assign(probe="syntax"), whole.behaviour)
