@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/attention.md, from data/reference/patterns and data/reference/language.
+"""Writes the generated parts of docs/attention.md and the picture of the sweeps, from data/reference.
 
 python scripts/build_attention_page.py
 """
@@ -11,6 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the parts beside this file
 from language.page import page as language_page
 from patterns.page import page as patterns_page
+from patterns.picture import picture
+
+from pythia_geometry.analysis.claims.pattern_runs import read_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, REFERENCE = ROOT / "docs" / "attention.md", ROOT / "data" / "reference"
@@ -29,4 +32,5 @@ def built(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(built(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    picture(read_runs(REFERENCE / "patterns"), ROOT / "docs" / "figures" / "patterns.svg")
     print(PAGE)
