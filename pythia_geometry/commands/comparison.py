@@ -15,6 +15,7 @@ from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.curves.probability import probability
 from pythia_geometry.analysis.precursor.tidy_tables import read_tables
+from pythia_geometry.analysis.tables.copies import refuse_copies
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import GPT2, SCALES, count_parameters
 from pythia_geometry.screens.claims import as_markdown
@@ -201,26 +202,12 @@ def _joined(body: Sequence[_Run], name: str, position: str) -> Evidence:
     geometry, behaviour = (
         pd.concat([getattr(one, kind) for one in body], ignore_index=True) for kind in ("geometry", "behaviour")
     )
-    _refuse_copies(geometry)
-    return Evidence(name, geometry, behaviour, sizes_of(geometry), body[0].is_pythia, position=position)
-
-
-def _refuse_copies(geometry: pd.DataFrame) -> None:
-    """One run under two seeds would be two votes.
-
-    Raises:
-        PythiaGeometryError: Naming both.
-    """
-    seen: dict[tuple[str, int], str] = {}
     keys = ["step", "probe", "task", "layer", "measure", "position", "settings"]
-    for _, rows in geometry.groupby(["model", "seed"]):
-        model, name = str(rows["model"].iloc[0]), run_name(str(rows["model"].iloc[0]), int(rows["seed"].iloc[0]))
-        same = (model, hash(rows.sort_values(keys)["value"].to_numpy(dtype=float).tobytes()))
-        if same in seen and rows["value"].notna().any():
-            raise PythiaGeometryError(
-                f"{seen[same]} and {name} hold the same geometry at every step: one run under two seeds. Leave one out"
-            )
-        seen[same] = name
+    for model, rows in geometry.groupby("model"):
+        each = rows.sort_values(keys).groupby("seed")
+        named = ((run_name(str(model), int(str(seed))), mine["value"].to_numpy(dtype=float)) for seed, mine in each)
+        refuse_copies(named, "geometry")
+    return Evidence(name, geometry, behaviour, sizes_of(geometry), body[0].is_pythia, position=position)
 
 
 def sizes_of(geometry: pd.DataFrame) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.precursor.families import HARDEST
@@ -27,6 +28,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import (
     log_geometry,
     mark_unmeasured,
 )
+from pythia_geometry.analysis.tables.copies import refuse_copies
 from pythia_geometry.analysis.tables.reading import check_columns
 from pythia_geometry.analysis.tables.step_curves import StepCurves
 from pythia_geometry.errors import PythiaGeometryError
@@ -157,7 +159,8 @@ def study_runs(geometry: pd.DataFrame, runs: Sequence[BehaviourRun], question: Q
     rows = by_run(geometry_rows(geometry, question))
     _refuse_without(rows, runs, question)
     own = run_geometry(rows, runs)
-    _refuse_copies(runs, own)
+    both = [np.append(curves.values, run.accuracy.values) for run, curves in zip(runs, own, strict=True)]
+    refuse_copies(zip((run.name for run in runs), both, strict=True), "numbers")
     shuffled = run_geometry(rows, runs, SHUFFLED) if _has_companion(rows, runs) else [None] * len(runs)
     return [
         StudyRun(g, s, behaviours_of(run, question.continuous), tasks_at_ceiling(rows[run.name], run.tasks))
@@ -188,23 +191,6 @@ def _refuse_without(rows: Mapping[str, pd.DataFrame], runs: Sequence[BehaviourRu
                 f"geometry table: {name} has no {question.measure} of its own prompts in {', '.join(sorted(missing))}, "
                 "which other runs have. Walk it again, or leave the run out"
             )
-
-
-def _refuse_copies(runs: Sequence[BehaviourRun], own: Sequence[StepCurves]) -> None:
-    """One run under two seeds would count twice.
-
-    Raises:
-        PythiaGeometryError: Naming both.
-    """
-    seen: dict[bytes, str] = {}
-    for run, curves in zip(runs, own, strict=True):
-        numbers = curves.values.tobytes() + run.accuracy.values.tobytes()
-        if numbers in seen:
-            raise PythiaGeometryError(
-                f"{seen[numbers]} and {run.name} hold the same numbers at every step: one run under two seeds. "
-                "Leave one out"
-            )
-        seen[numbers] = run.name
 
 
 def tasks_at_ceiling(rows: pd.DataFrame, tasks: Sequence[str]) -> int:

@@ -57,9 +57,9 @@ def _joined(source: str, characters: int, path: Path | None) -> str:
                 columns = ", ".join(sorted(map(str, row)))[:200]
                 raise PythiaGeometryError(f"--text {source} has no column {COLUMN!r} of texts; columns: {columns}")
             if not isinstance(row[COLUMN], str):
-                held = repr(row[COLUMN])[:60]
+                given = repr(row[COLUMN])[:60]
                 raise PythiaGeometryError(
-                    f"--text {source} has no column {COLUMN!r} of texts: row {number} holds {held}. Leave such rows out"
+                    f"--text {source} has no column {COLUMN!r} of texts: row {number} holds {given}. Leave it out"
                 )
             parts.append(row[COLUMN])
             held += len(parts[-1]) + 2
