@@ -116,6 +116,45 @@ def test_arms_that_are_missing_are_named() -> None:
     assert {ruling(claim, three).verdict for claim in IDS} == {NOT_ENOUGH}
 
 
+@pytest.mark.parametrize(
+    ("claim", "lacks"),
+    [
+        ("S3", {"sparsity": 12, "form": "masked"}),
+        ("S5", {"head_width": 32, "form": "masked"}),
+        ("S5", {"heads": 1, "form": "leaking"}),
+        ("S6", {"network": "mixer", "sparsity": 6}),
+        ("S7", {"bias": 10.0, "rate": 3e-3, "form": "leaking"}),
+    ],
+)
+def test_no_size_decides_half_of_a_claim(claim: str, lacks: dict[str, object]) -> None:
+    """While one arm of S = 12 is not there, every form, rate and sweep is judged at S = 8."""
+    runs = made(as_published)
+    is_lacking = runs["size"] == 12
+    for name, value in lacks.items():
+        is_lacking &= runs[name] == value
+    assert is_lacking.any()
+    found = ruling(claim, runs[~is_lacking])
+    assert found.verdict == REPLICATES and "S = 8" in found.value and "S = 12" not in found.value
+
+
+def test_where_no_run_emerged_nothing_is_earlier_or_later() -> None:
+    runs = made(lambda _: np.inf)
+    for claim in IDS:
+        found = ruling(claim, runs)
+        assert found.verdict == UNDECIDED and "(no run emerged)" in found.value, claim
+        assert "earlier" not in found.value and "later" not in found.value and "p = " not in found.value, claim
+
+
+def test_a_width_that_never_emerges_helps_no_more() -> None:
+    def step(run: pd.Series) -> float:
+        return np.inf if run["head_width"] == 32 and run["heads"] == 8 else as_published(run)
+
+    found = ruling("S5", made(step))
+    assert found.verdict == REPLICATES and "no longer helps" in found.value
+    never = made(lambda run: np.inf if run["heads"] == 8 and run["head_width"] in (16, 32) else as_published(run))
+    assert "no longer helps" not in ruling("S5", never).value  # neither median is known
+
+
 def test_runs_with_supplied_patterns_are_no_arm_of_a_sweep() -> None:
     runs = made(as_published)
     absurd = runs.assign(by=runs["by"].where(runs["given"] == "", 1.0))
