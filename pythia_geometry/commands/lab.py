@@ -244,7 +244,7 @@ def _pattern_trainings(task: str, seeds: str, **typed: Any) -> list[PatternTrain
     given = {name: value for name, value in typed.items() if value is not None}
     if task == AUTOMATA:
         given.setdefault("size", 8)
-    if task != LINEAR_MAP and (extra := [name for name in ("sparsity", "form") if name in given]):
+    if task == AUTOMATA and (extra := [name for name in ("sparsity", "form") if name in given]):
         raise PythiaGeometryError(f"--{extra[0]} belongs to --task {LINEAR_MAP}")
     return [PatternTraining(task, seed=seed, **given) for seed in chosen]
 

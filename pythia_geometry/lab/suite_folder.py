@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -137,7 +137,7 @@ def _prepare(folder: Path, training: Run, write_facts: Callable[[Path, Run], Non
     """
     _refuse_others(folder, training)  # again: another training may have begun here meanwhile
     if not is_finished(folder):
-        _check_room(folder, training)
+        check_room({folder: training})
     if not (folder / SETTINGS).exists():
         with replacing(folder / SETTINGS) as temporary:
             temporary.write_text(json.dumps(_settings(training), indent=2) + "\n")
@@ -160,12 +160,22 @@ def _settings(training: Settings) -> dict[str, Any]:
     return settings
 
 
-def _check_room(folder: Path, training: Settings) -> None:
-    held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    needed, free = training.bytes_on_disk - held, shutil.disk_usage(folder).free
+def check_room(runs: Mapping[Path, Settings]) -> None:
+    """Accepts runs that are written at once, by their folders, if all of them fit.
+
+    Raises:
+        MachineError: If the disk has too little room.
+    """
+    needed = 0
+    for folder, training in runs.items():
+        held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        needed += max(0, training.bytes_on_disk - held)
+    folder, training = next(iter(runs.items()))
+    free = shutil.disk_usage(folder).free
     if free < needed:
+        who = f"{training.name} needs" if len(runs) == 1 else f"{len(runs)} runs like {training.name} need"
         raise MachineError(
-            f"{training.name} needs {needed / 1e6:,.0f} MB more in {folder}, where {free / 1e6:,.0f} MB are free. "
+            f"{who} {needed / 1e6:,.0f} MB more in {folder}, where {free / 1e6:,.0f} MB are free. "
             "Pass another --out, or fewer --steps (pythia-geom lab plan says what a run needs)"
         )
 

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from pythia_geometry.lab.model import SCALES, count_parameters
+from pythia_geometry.lab.patterns.settings import TASKS as PATTERN_TASKS
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import SETTINGS, is_finished, progress
 from pythia_geometry.lab.tasks import SETS, TASKS
@@ -144,6 +145,8 @@ def show_scales_and_tasks(console: Console) -> None:
     console.print(scales)
     console.print("The same parameters as gpt2 and as neox, which needs about twice the steps.\n", style="dim")
     console.print(tasks)
+    known = f"--task {', '.join(PATTERN_TASKS)}: solved by a known attention pattern (docs/attention.md)"
+    console.print(known, style="dim", highlight=False)
     for name, parts in SETS.items():
         console.print(f"--tasks {name}: {', '.join(parts)}", style="dim", highlight=False)
 

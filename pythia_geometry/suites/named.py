@@ -20,6 +20,7 @@ OFFLINE = "offline"
 ALL_SEEDS = "all"
 _SEED = re.compile(r"[0-9]{1,3}")
 _LAB_RUN = re.compile(r"lab/(\w+)-(gpt2|neox)(-.*)?")
+_PATTERNS_RUN = re.compile(r"lab/(linear-map|automata)-([0-9]+)(-.*)?")
 
 
 Seeds = Sequence[int] | str
@@ -55,6 +56,9 @@ def find_suites(name: str, seeds: Seeds = (), naming: Naming | None = None) -> l
     if run is not None:
         chosen = [checked(replace(run, seed=seed)) for seed in seeds] if seeds else [run]
         return [HubSuite(r.repository, r, naming=naming) for r in chosen]
+    if there := [folder for folder in numbered if _is_folder(folder)]:
+        missing = next(folder for folder in numbered if folder not in there)
+        raise PythiaGeometryError(f"There is no folder {missing}; of these seeds there are {', '.join(there)}")
     repository = _repository(name)
     return [HubSuite(repository, naming=naming, seed=seed) for seed in of_seeds]
 
@@ -92,6 +96,11 @@ def _repository(name: str) -> str:
     if (run := _LAB_RUN.fullmatch(name)) is not None:
         raise PythiaGeometryError(
             f"There is no folder {name}. Train it: pythia-geom lab train --scale {run[1]} --arch {run[2]}; "
+            "see what was trained: pythia-geom lab list"
+        )
+    if (run := _PATTERNS_RUN.fullmatch(name)) is not None:
+        raise PythiaGeometryError(
+            f"There is no folder {name}. Train it: pythia-geom lab train --task {run[1]} --size {run[2]}; "
             "see what was trained: pythia-geom lab list"
         )
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1

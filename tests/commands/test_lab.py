@@ -132,6 +132,20 @@ def test_a_lab_run_that_is_not_there_says_how_to_train_it(command: Command) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "task", "size"), [("linear-map-8-3-leaking", "linear-map", 8), ("automata-6-h4", "automata", 6)]
+)
+def test_a_patterns_run_that_is_not_there_says_how_to_train_it(
+    command: Command, name: str, task: str, size: int
+) -> None:
+    said = command("--model", f"lab/{name}", "--seeds", "0-1")
+    assert said.code == 2
+    assert f"There is no folder lab/{name}. Train it: pythia-geom lab train --task {task} --size {size};" in said.err
+    Path(f"lab/{name}-seed0").mkdir(parents=True)
+    some = command("--model", f"lab/{name}", "--seeds", "0-1")
+    assert some.code == 2 and f"no folder lab/{name}-seed1; of these seeds there are lab/{name}-seed0" in some.err
+
+
 def test_a_terminal_shows_loss_accuracies_and_time_left() -> None:
     console = Console(file=StringIO(), force_terminal=True, width=110)
     training = Training("smoke", steps=4, tasks=("MOD", "PAR5"))
@@ -187,6 +201,9 @@ ZERO = ("steps", "batch", "size", "sparsity", "heads", "width", "layers", "rate"
         (("--task", "linear-map", "--width", "1000000000"), "--width 1,000,000,000: expected 1 to"),
         (("--task", "linear-map", "--release", "staggered"), "has no --release"),
         (("--heads", "0"), "--heads belongs to the patterns lab"),
+        (("--task", "parity", "--sparsity", "2"), "'parity' is not one of: linear-map, automata"),
+        (("--task", "linear-map", "--width", "4096", "--layers", "64"), "GB of memory or more"),
+        (("--task", "automata", "--size", "64", "--batch", "65536", "--seeds", "999"), "999 together need"),
     ],
 )
 def test_what_cannot_be_a_patterns_run_is_said(command: Command, words: tuple[str, ...], told: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
+from pythia_geometry.errors import MachineError
 from pythia_geometry.lab.patterns import mixer, one_block, transformer
 from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
 from pythia_geometry.lab.patterns.transformer import Params
@@ -17,6 +20,26 @@ if TYPE_CHECKING:
 def usual_device() -> str:
     """A GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_memory(trainings: Sequence[PatternTraining], device: str) -> None:
+    """Accepts runs that fit into memory together.
+
+    Raises:
+        MachineError: If the least that they need is more than the device has.
+    """
+    needed, has = sum(one.bytes_in_memory for one in trainings), _memory(device)
+    if needed > has:
+        raise MachineError(
+            f"{trainings[0].model}: {len(trainings)} together need {needed / 1e9:,.1f} GB of memory or more, and "
+            f"{device} has {has / 1e9:,.1f} GB. Pass fewer --seeds, or a smaller --batch, --size, --width or --layers"
+        )
+
+
+def _memory(device: str) -> int:
+    if device == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(torch.cuda.mem_get_info(device)[1])
 
 
 class Network:

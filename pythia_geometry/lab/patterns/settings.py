@@ -84,6 +84,7 @@ class PatternTraining:
         if self.head_width is None and self.width % self.heads:
             raise PythiaGeometryError(f"--heads {self.heads} does not divide --width {self.width}")
         check_whole("--seeds", self.seed, 0, MAX_SEED)
+        check_whole("map_seed", self.map_seed, 0, MAX_SEED)
         check_rate(self.rate)
         _ = self.problem
         if self.network == MIXER and (self.task, self.form) != (LINEAR_MAP, MASKED):
@@ -140,3 +141,16 @@ class PatternTraining:
         """What one member's folder takes at most: float16 checkpoints, and the state twice while it is replaced."""
         saved = len(checkpoint_steps(self.steps)) * (2 * self.n_parameters + HEADER)
         return saved + 2 * 12 * self.n_parameters
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """What one member takes at least while it is trained.
+
+        Weights, gradients and two moments in the stack, weights and moments of its own, and the attention of a batch:
+        kept for every block, and three times more where it is being computed.
+        """
+        shape, at = self.shape, self.problem.trained
+        layers = 0 if self.network == MIXER else shape.n_layers - 1
+        last = 0 if self.network == MIXER else 4 * len(at) * self.problem.n_tokens
+        patterns = self.batch * shape.n_heads * (layers * self.problem.n_tokens**2 + last)
+        return 28 * self.n_parameters + 4 * patterns

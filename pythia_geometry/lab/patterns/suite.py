@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.patterns.member import Member
-from pythia_geometry.lab.patterns.network import usual_device
+from pythia_geometry.lab.patterns.network import check_memory, usual_device
 from pythia_geometry.lab.patterns.probes import write_rows
 from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
 from pythia_geometry.lab.patterns.training import Schedule, Watch, train
 from pythia_geometry.lab.patterns.transformer import EPSILON, Params
 from pythia_geometry.lab.probes import OWN
 from pythia_geometry.lab.settings import checkpoint_steps
-from pythia_geometry.lab.suite_folder import FACTS_NAME, save_checkpoint, writing
+from pythia_geometry.lab.suite_folder import FACTS_NAME, check_room, is_finished, save_checkpoint, writing
 from pythia_geometry.store.writing import replacing
 from pythia_geometry.typed_path import typed_path
 
@@ -40,15 +40,18 @@ def train_suites(
 
     Raises:
         PythiaGeometryError: If a folder holds another run, or the runs are not what a walk can read.
-        MachineError: If the disk gives out, or another training writes there.
+        MachineError: If memory or disk are too small for all of them, or another training writes there.
     """
     for training in trainings:
         check_walkable(training)
+    check_memory(trainings, usual_device())
     folders = {training.seed: typed_path(out) / training.name for training in trainings}
     schedule = Schedule(kept=frozenset(checkpoint_steps(trainings[0].steps)))
     with ExitStack() as stack:
         for training in trainings:
             stack.enter_context(writing(folders[training.seed], training, write_facts))
+        if to_do := {folders[one.seed]: one for one in trainings if not is_finished(folders[one.seed])}:
+            check_room(to_do)
         train(trainings, folders, schedule, partial(_keep, trainings[0]), watch, device=usual_device())
     return list(folders.values())
 

@@ -1,17 +1,20 @@
 """Members of a stack are alone in all but time."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
-from pythia_geometry.errors import PythiaGeometryError
+from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.patterns.member import Member
 from pythia_geometry.lab.patterns.network import Network
 from pythia_geometry.lab.patterns.settings import MIXER, PatternTraining
 from pythia_geometry.lab.patterns.stacked import Stack
+from pythia_geometry.lab.patterns.suite import train_suites
 from pythia_geometry.lab.patterns.training import READINGS, Schedule, train
 
 TINY = PatternTraining(size=5, sparsity=2, heads=2, width=16, steps=40, batch=32)
@@ -92,6 +95,14 @@ def test_a_killed_run_goes_on_and_later_seeds_catch_up(tmp_path, monkeypatch):
         assert table["step"].unique().tolist() == [0, 10, 20, 30, 40]
         pd.testing.assert_frame_equal(cut[seed], table, atol=1e-5)
     assert not list((tmp_path / "cut").glob("*/state.pt"))
+
+
+def test_seeds_that_are_trained_together_need_room_together(tmp_path, monkeypatch):
+    room = SimpleNamespace(free=TINY.bytes_on_disk)  # of one
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    with pytest.raises(MachineError, match=f"2 runs like {TINY.model}.* need .* MB more in"):
+        train_suites([replace(TINY, seed=seed) for seed in range(2)], tmp_path)
+    assert not list(tmp_path.glob("*/step*"))
 
 
 def test_what_is_finished_is_not_trained_again(tmp_path):

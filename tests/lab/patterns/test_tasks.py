@@ -103,6 +103,7 @@ def test_what_is_out_of_range_is_said(make):
         ({"head_width": 0}, "--head-width 0: expected 1 to"),
         ({"rate": float("nan")}, "--rate nan"),
         ({"rate": 1e300}, "--rate 1e.300"),
+        ({"map_seed": -1}, "map_seed -1: expected 0 to"),
         ({"seed": 2**64}, "--seeds 18,446,744"),
         ({"bias": float("nan")}, "a bias of nan"),
         ({"bias": 3.0, "network": "mixer", "form": "masked"}, "a bias of 3: .* attention to add it to"),
