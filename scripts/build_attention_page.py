@@ -24,8 +24,10 @@ def built(text: str) -> str:
     """The page with what its marks enclose made anew."""
     for name, part in PARTS.items():
         begin, end = (f"<!-- {word}: {name}, by scripts/build_attention_page.py -->\n" for word in ("begin", "end"))
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
+        before, begun, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not begun or not ended:
+            sys.exit(f"{PAGE} lacks the marks of the part {name!r}: {begin.strip()} … {end.strip()}")
         text = f"{before}{begin}\n{part(REFERENCE / name).strip()}\n\n{end}{after}"
     return text
 

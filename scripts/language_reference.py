@@ -81,6 +81,10 @@ def _save(table: pd.DataFrame, file: Path) -> None:
 
 def ship(suite: Path, folder: Path, out: Path) -> None:
     """Two checkpoints, as 6 MB hold no third: before induction begins (where it does not: when bigrams are beaten), and the last of all."""
+    if not is_finished(suite):
+        sys.exit(
+            f"{suite} was not trained to its end, and its last checkpoint is no end: python scripts/train_language_suite.py"
+        )
     found = judged(read(out)).seeds.set_index("seed").loc[0]
     kept = sorted(int(path.name[4:]) for path in suite.glob("step*"))
     moment = found["begins"] - 1 if pd.notna(found["begins"]) else found["bigrams"]

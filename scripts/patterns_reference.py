@@ -9,7 +9,7 @@
     python scripts/patterns_reference.py --bench                 # time of eight stacked seeds beside one
 
 Stopped at any moment, the same command continues. Several may run at once where none names another's arm: each arm has
-files of its own. `--device` is a GPU where there is one. What is being trained stays under --work (not committed); an arm
+files of its own, and a folder that one process holds is refused to others. `--device` is a GPU where there is one. What is being trained stays under --work (not committed); an arm
 that is given a pattern, and --transplants, need what the base arms of its size kept there. Design and rules:
 docs/decisions/0015-patterns-lab.md.
 """
@@ -37,13 +37,16 @@ from lab_reference import accelerator
 from patterns.bench import bench
 from patterns.report import report
 from patterns.transplants import Given, donor_of, keep_params, transplants
+from patterns.work import held
 from slices import SliceEndedError, Spent, stop_after
 
 from pythia_geometry.analysis.claims.pattern_runs import emergence
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.extraction.loading.device_names import find_devices
 from pythia_geometry.lab.patterns.member import Member
 from pythia_geometry.lab.patterns.settings import AUTOMATA, MIXER, PatternTraining
 from pythia_geometry.lab.patterns.training import READINGS, Schedule, train
+from pythia_geometry.lab.suite_folder import is_finished
 from pythia_geometry.store.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,13 +147,23 @@ def _every(training: PatternTraining) -> int:
 
 def make(arm: Arm, args: argparse.Namespace) -> None:
     """Trains one arm and adds it to the tables."""
-    folder = args.work / arm.name
-    spent, began = Spent(folder / "spent.txt"), time.monotonic()
-    trainings = [replace(arm.training, seed=seed) for seed in range(arm.n_seeds)]
-    folders = {one.seed: folder / f"seed{one.seed}" for one in trainings}
+    folder, device = args.work / arm.name, find_devices(args.device)[0]
+    folders = {seed: folder / f"seed{seed}" for seed in range(arm.n_seeds)}
+    settings = asdict(arm.training) | {"examine_every": arm.examine_every, "kept": arm.kept}
+    is_trained = all(map(is_finished, folders.values()))
+    with held(folder, settings, provenance(device), is_trained) as made_on:
+        seconds = _train(arm, args, folders, device)
+    tables = [pd.read_csv(path / READINGS).assign(seed=seed) for seed, path in folders.items()]
+    write(arm, pd.concat(tables, ignore_index=True), facts(arm) | made_on | _cost(seconds), args.out)
+    print(f"{arm.name} written, {seconds / 60:.1f} CPU-minutes", flush=True)
+
+
+def _train(arm: Arm, args: argparse.Namespace, folders: dict[int, Path], device: str) -> float:
+    """Trains what is not finished; CPU seconds of the arm over all slices."""
+    spent, began = Spent(args.work / arm.name / "spent.txt"), time.monotonic()
+    trainings = [replace(arm.training, seed=seed) for seed in folders]
     for one in folders.values():
         one.mkdir(parents=True, exist_ok=True)
-    device = find_devices(args.device)[0]
     donor = donor_of(arm.training, arm.given, args.work, arm.n_seeds, device) if arm.given else None
 
     def watch(step: int, members: Sequence[Member]) -> None:
@@ -160,10 +173,7 @@ def make(arm: Arm, args: argparse.Namespace) -> None:
 
     schedule = Schedule(arm.examine_every, frozenset(arm.kept), stops_when_solved=True)
     train(trainings, folders, schedule, keep_params, watch, donor, device)
-    seconds = spent.note()
-    tables = [pd.read_csv(path / READINGS).assign(seed=seed) for seed, path in folders.items()]
-    write(arm, pd.concat(tables, ignore_index=True), provenance(arm, seconds, device), args.out)
-    print(f"{arm.name} written, {seconds / 60:.1f} CPU-minutes", flush=True)
+    return spent.note()
 
 
 def write(arm: Arm, readings: pd.DataFrame, made: dict[str, object], out: Path) -> None:
@@ -184,13 +194,12 @@ def write(arm: Arm, readings: pd.DataFrame, made: dict[str, object], out: Path) 
         temporary.write_text(text + "\n")
 
 
-def provenance(arm: Arm, cpu_seconds: float, device: str) -> dict[str, object]:
-    """What made the tables."""
+def facts(arm: Arm) -> dict[str, object]:
+    """What an arm is."""
     return {
         "kind": arm.kind,
         "given": str(arm.given),
         "command": f"python scripts/patterns_reference.py {arm.name}",
-        "commit": _commit(),
         "training": asdict(arm.training),
         "layers": arm.training.shape.n_layers,
         "head_width": arm.training.shape.head_width,
@@ -198,9 +207,21 @@ def provenance(arm: Arm, cpu_seconds: float, device: str) -> dict[str, object]:
         "n_parameters": arm.training.n_parameters,
         "parents": [row.nonzero()[0].tolist() for row in arm.training.problem.parents[-arm.training.size :]],
         **_routes(arm.training),
+    }
+
+
+def provenance(device: str) -> dict[str, str]:
+    """What trains it now."""
+    return {
+        "commit": _commit(),
         "device": device,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
+    }
+
+
+def _cost(cpu_seconds: float) -> dict[str, object]:
+    return {
         "cpu_seconds": round(cpu_seconds),
         "cpu_minutes": round(cpu_seconds / 60, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -243,8 +264,7 @@ def main() -> None:
         print(bench(find_devices(args.device)[0]))
         return
     if args.transplants:
-        kept = [arm.training for name, arm in plan.items() if arm.kept and is_done(name, args.out)]
-        transplants(args.work, args.out, kept)
+        transplants(args.work, args.out, {arm.training: arm.n_seeds for arm in plan.values() if arm.kept})
         return
     wanted = list(plan) if args.all else args.arms
     if args.list or not wanted:
@@ -258,6 +278,8 @@ def main() -> None:
         for name in wanted:
             if not is_done(name, args.out):
                 make(plan[name], args)
+    except PythiaGeometryError as error:
+        sys.exit(str(error))
     except SliceEndedError:
         print("Time is up; the same command goes on from here")
         sys.exit(3)

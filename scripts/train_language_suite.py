@@ -37,6 +37,7 @@ from slices import SliceEndedError, Spent, stop_after
 from pythia_geometry.extraction.loading.device_names import find_devices
 from pythia_geometry.lab.suite_folder import (
     FACTS_NAME,
+    diverged,
     finish,
     is_finished,
     restore,
@@ -97,7 +98,12 @@ def fetch(work: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     file = work / f"{PACKAGE}_{VERSION}_all.deb"
     if not file.exists():
-        subprocess.run(["apt-get", "download", f"{PACKAGE}={VERSION}"], cwd=work, check=True)
+        try:
+            subprocess.run(["apt-get", "download", f"{PACKAGE}={VERSION}"], cwd=work, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            sys.exit(
+                f"{PACKAGE} {VERSION} was not fetched ({error}). Type apt-get update and the same again, or put it at {file}"
+            )
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != SHA256:
         sys.exit(f"{file} has sha256 {found}; expected {SHA256}. Remove it and type the same again")
@@ -275,6 +281,8 @@ def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray
             group["lr"] = PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * (0.55 + 0.45 * math.cos(math.pi * done))
         optimizer.step()
         losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise diverged(training.name, step)
     finish(folder, losses)
 
 

@@ -100,11 +100,24 @@ class Judged:
                 f"{r.task} {r.accuracy:.2f} ({r.bar:.2f}; {r.above}/{r.n_seeds})" for r in rows.itertuples()
             )
             yield f"{word}, {len(rows)} tasks: accuracy (chance or commonest answer; seeds above): {told or '–'}"
+        if left_out := sorted(set(self.seeds["seed"]) - self.probed):
+            yield f"left out of the tasks, as not walked to the last step: seed {', '.join(map(str, left_out))}"
+        yield self.cost()
+
+    def cost(self) -> str:
+        """CPU time, with every machine."""
         costs = [record["cpu_seconds"] for record in self.tables.records]
-        yield (
+        machines = "; ".join(dict.fromkeys(str(record["machine"]) for record in self.tables.records))
+        return (
             f"{len(costs)} seed{'s' * (len(costs) != 1)}, {sum(c['training'] for c in costs) / 60:.0f} CPU-minutes of training and "
-            f"{sum(c['walk'] for c in costs) / 60:.0f} of walking ({self.tables.records[0]['machine']})"
+            f"{sum(c['walk'] for c in costs) / 60:.0f} of walking ({machines})"
         )
+
+    @property
+    def probed(self) -> set[int]:
+        """Seeds whose probes were walked at the last step: those that the tasks are judged on."""
+        behaviour = self.tables.behaviour
+        return set(behaviour.loc[behaviour["step"] == behaviour["step"].max(), "seed"])
 
 
 def judged(tables: Tables) -> Judged:

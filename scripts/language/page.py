@@ -33,4 +33,6 @@ def _page(folder: Path) -> Iterator[str]:
         rows = found.tasks[found.tasks["word"] == word]
         told = ", ".join(f"{r.task} {r.accuracy:.2f} ({r.bar:.2f}; {r.above}/{r.n_seeds})" for r in rows.itertuples())
         yield f"* **{word}** ({len(rows)} tasks): {told or '–'}."
-    yield f"\n{list(found.lines())[-1]}."
+    if left_out := sorted(set(found.seeds["seed"]) - found.probed):
+        yield f"\nNot walked to that step, and left out of the tasks: seed {', '.join(map(str, left_out))}."
+    yield f"\n{found.cost()}."

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from patterns.report import cost, foretold, given, moved, together
+from patterns.report import NOTHING, cost, foretold, given, moved, together
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.heads import CLOSE, abruptness
-from pythia_geometry.analysis.claims.pattern_runs import base_arm, read_runs
+from pythia_geometry.analysis.claims.pattern_runs import base_arm, base_arms, read_runs
 from pythia_geometry.analysis.claims.patterns import BASE, FORMS, HOLDS, STRENGTHS, median_of
 from pythia_geometry.analysis.claims.rules import RULES
 from pythia_geometry.analysis.claims.ruling import Ruling
@@ -28,7 +28,8 @@ Row = tuple[str, Mapping[str, Any]]
 
 def page(folder: Path) -> str:
     """Markdown: the table of claims, then a section a claim."""
-    return "\n".join(_page(folder, read_runs(folder)))
+    runs = read_runs(folder)
+    return NOTHING if runs.empty else "\n".join(_page(folder, runs))
 
 
 def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
@@ -49,7 +50,7 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
     yield "\n### S1: when runs emerge\n"
     yield "| base arm | median | first, last | scatter of one output over the seeds that reach it (accuracy of .9), decades (sd) | share of an output's rise within a doubling of steps | mass on the parents, first and last |"
     yield "|---|---|---|---|---|---|"
-    for name in _bases(folder):
+    for name in base_arms(folder):
         yield _emergence(folder, name, runs)
     yield "\n### S2: does the pattern come with the behaviour?\n"
     yield (
@@ -62,7 +63,7 @@ def _page(folder: Path, runs: pd.DataFrame) -> Iterator[str]:
         "tied, behaviour first | outputs tested, behaviour alone | mass foretells: Spearman |"
     )
     yield "|---" * 8 + "|"
-    for name in _bases(folder):
+    for name in base_arms(folder):
         yield from _coincidence(folder, name)
     for claim, title, tables in _sections():
         ruling = found[claim]
@@ -88,12 +89,6 @@ def _rulings(runs: pd.DataFrame) -> dict[str, Ruling]:
     return {claim: RULES[claims[claim]].judge(evidence) for claim in ("S2", "S3", "S4", "S5", "S6", "S7")}
 
 
-def _bases(folder: Path) -> list[str]:
-    """Base arms, the smaller size first."""
-    names = [file.stem for file in folder.glob("linear-map-*.parquet")]
-    return sorted(names, key=lambda name: ([int(n) for n in name.split("-")[2:4]], name))
-
-
 def _said_of(found: Coincidence) -> str:
     if found.label != COINCIDES:
         return found.label
@@ -104,15 +99,22 @@ def _coincidence(folder: Path, name: str) -> Iterator[str]:
     at, rho, p = foretold(name, folder)
     for what, found in together(name, folder).items():
         is_all = what == "all outputs"
-        tests, counts = f"{found.p_other_seed:.2g}, {found.p_other_unit:.2g}, {found.p_remainder:.2g}", f"{found.n}"
+        nulls = (found.p_other_seed, found.p_other_unit, found.p_remainder)
+        tests, counts = ", ".join(_known(one, ".2g") for one in nulls), f"{found.n}"
         if found.label == NOT_TESTABLE:
             tests, counts = _why(found), "0"
-        order, early = found.order, f"{rho:.2f} at step {at:,.0f} (p = {p:.2g})" if is_all else ""
+        foretells = f"{rho:.2f} at step {at:,.0f} (p = {p:.2g})" if np.isfinite(rho) else "–"
+        order, early = found.order, foretells if is_all else ""
         yield (
-            f"| {name if is_all else '… ' + what} | {_said_of(found)} | {found.median_distance:.1f} | "
-            f"{found.within_one:.0%} | {tests} | {order.pattern_first}, {order.tied}, {order.behaviour_first} | "
+            f"| {name if is_all else '… ' + what} | {_said_of(found)} | {_known(found.median_distance, '.1f')} | "
+            f"{_known(found.within_one, '.0%')} | {tests} | {order.pattern_first}, {order.tied}, {order.behaviour_first} | "
             f"{counts}, {found.behaviour_only} | {early} |"
         )
+
+
+def _known(value: float, spec: str) -> str:
+    """A number, or a dash for one that does not exist."""
+    return f"{value:{spec}}" if np.isfinite(value) else "–"
 
 
 def _why(found: Coincidence) -> str:
@@ -136,7 +138,8 @@ def _emergence(folder: Path, name: str, runs: pd.DataFrame) -> str:
         for which in ("first", "last")
     ]
     return (
-        f"| {name} | {_cell(mine)} | {mine['by'].min():,.0f}, {mine['by'].max():,.0f} | {spread:.2f} | {steep:.2f} | "
+        f"| {name} | {_cell(mine)} | {_known(mine['by'].min(), ',.0f')}, {_known(mine['by'].max(), ',.0f')} | "
+        f"{_known(spread, '.2f')} | {_known(steep, '.2f')} | "
         f"{ends[0]:.2f}, {ends[1]:.2f} |"
     )
 

@@ -12,18 +12,30 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.heads import abruptness
-from pythia_geometry.analysis.claims.pattern_runs import base_arm, of_base, output_units, read_runs, related_outputs
+from pythia_geometry.analysis.claims.pattern_runs import (
+    base_arm,
+    base_arms,
+    of_base,
+    output_units,
+    read_runs,
+    related_outputs,
+)
 from pythia_geometry.analysis.claims.rules import RULES
 from pythia_geometry.analysis.claims.table import read_claims
 from pythia_geometry.analysis.events.coincidence import Coincidence, coincidence
 from pythia_geometry.analysis.events.paired_onsets import onset_indices
 from pythia_geometry.analysis.events.survival import kaplan_meier
 
-JUDGED = ("S3", "S4", "S5", "S6", "S7")
+JUDGED = ("S2", "S3", "S4", "S5", "S6", "S7")
+
+
+NOTHING = "No arm has been trained."
 
 
 def report(folder: Path) -> str:
     """To be printed."""
+    if read_runs(folder).empty:
+        return NOTHING
     lines = [
         line
         for part in (_base_arms(folder), given(folder), moved(folder), _claims(folder), cost(folder))
@@ -33,8 +45,8 @@ def report(folder: Path) -> str:
 
 
 def _base_arms(folder: Path) -> Iterator[str]:
-    for file in sorted(folder.glob("linear-map-*.parquet")):
-        yield from of_arm(file.stem, folder)
+    for name in base_arms(folder):
+        yield from of_arm(name, folder)
 
 
 def of_arm(name: str, folder: Path) -> Iterator[str]:
@@ -85,16 +97,21 @@ def foretold(name: str, folder: Path) -> tuple[float, float, float]:
     """Whether runs with more mass on the parents early on emerge earlier: Spearman over seeds, at a step fixed beforehand.
 
     The step is the last examination in the first half of the time to the first emergence, at which no run is anywhere
-    near. Returns it, the correlation, and its permutation p.
+    near. Returns it, the correlation, and its permutation p; all are NaN where no run emerged, and the last two where
+    all emerged at once.
     """
     readings, _ = base_arm(name, folder)
     runs = read_runs(folder)
     by = runs[runs["arm"] == name].set_index("seed")["by"]
     steps = readings["step"].unique()
-    at = float(steps[steps <= by.min() / 2].max()) if by.notna().any() else np.nan
+    if by.isna().all():
+        return np.nan, np.nan, np.nan
+    at = float(steps[steps <= by.min() / 2].max())
     mass = readings[readings["step"] == at].groupby("seed")["mass"].mean()
     rank = pd.DataFrame({"mass": mass, "by": by.fillna(np.inf)}).rank()
     rho = float(rank["mass"].corr(rank["by"]))
+    if np.isnan(rho):
+        return at, rho, np.nan
     rng = np.random.default_rng(0)
     drawn = [np.corrcoef(rng.permutation(rank["mass"]), rank["by"])[0, 1] for _ in range(1999)]
     return at, rho, float((1 + np.sum(np.abs(drawn) >= abs(rho) - 1e-12)) / 2000)

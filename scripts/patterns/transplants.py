@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from pythia_geometry.lab.patterns.settings import PatternTraining
 from pythia_geometry.lab.patterns.stacked import Donor
 from pythia_geometry.lab.patterns.transformer import Params
 from pythia_geometry.lab.suite_folder import is_finished
+from pythia_geometry.store.writing import replacing
 
 
 class Given(StrEnum):
@@ -74,11 +75,14 @@ def donor_of(training: PatternTraining, given: Given, work: Path, n_seeds: int, 
 
 
 @torch.no_grad()
-def transplants(work: Path, out: Path, trainings: Sequence[PatternTraining]) -> None:
-    """Accuracy and probability of every kept checkpoint with its own, its end's and another seed's end's pattern."""
+def transplants(work: Path, out: Path, arms: Mapping[PatternTraining, int]) -> None:
+    """Accuracy and probability of every kept checkpoint with its own, its end's and another seed's end's pattern.
+
+    Of base arms and their number of seeds: all of them, or the table is left as it is.
+    """
     rows = []
-    for training in trainings:
-        folders = sorted((work / training.model).glob("seed*"), key=lambda path: int(path.name[4:]))
+    for training, n_seeds in arms.items():
+        folders = [work / training.model / f"seed{seed}" for seed in range(n_seeds)]
         network = Network(training)
         inputs, right = (torch.as_tensor(part)[None] for part in training.problem.examined())
         ends = [end_of(folder) for folder in folders]
@@ -93,7 +97,8 @@ def transplants(work: Path, out: Path, trainings: Sequence[PatternTraining]) -> 
                     accuracy = (logits.argmax(-1) == right).float().mean()
                     rows.append([replace(training, seed=0).model, seed, step, name, float(p), float(accuracy)])
     table = pd.DataFrame(rows, columns=["arm", "seed", "step", "given", "probability", "accuracy"])
-    table.to_csv(out / "transplants.csv", index=False, float_format="%.4f")
+    with replacing(out / "transplants.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
     print(f"{out / 'transplants.csv'}: {len(table)} rows")
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -14,3 +16,6 @@ def test_the_generated_parts_are_what_the_tables_say(monkeypatch):
     text = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
     assert text.count("<!-- begin:") == text.count("<!-- end:") == len(script.PARTS)
     assert script.built(text) == text
+    for mark in ("begin", "end"):  # else all that follows would be lost
+        with pytest.raises(SystemExit, match="lacks the marks of the part 'patterns'"):
+            script.built(text.replace(f"<!-- {mark}: patterns", "<!-- "))

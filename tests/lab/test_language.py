@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 import pythia_geometry as pg
+from pythia_geometry.errors import PythiaGeometryError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -116,6 +119,35 @@ def test_a_stopped_run_goes_on_as_if_it_never_had_been(script, text, monkeypatch
     assert pg.local(text / "cut" / tiny.name).model == "language"
 
 
+def test_a_loss_that_is_no_number_ends_the_run(script, text, monkeypatch):
+    monkeypatch.setattr(script, "PEAK_RATE", float("inf"))
+    with pytest.raises(PythiaGeometryError, match=r"language-seed1: the loss of step \d is not a number"):
+        script.train(script.Language(seed=1, steps=6, layers=1, width=16, heads=2, batch=2), text, text / "nan", "cpu")
+
+
+def test_a_package_that_cannot_be_fetched_is_said(script, monkeypatch, tmp_path):
+    for error in (FileNotFoundError("no apt-get"), subprocess.CalledProcessError(100, "apt-get")):
+        with monkeypatch.context() as patched, pytest.raises(SystemExit, match="bible-kjv-text 4.38 was not fetched"):
+            patched.setattr(script.subprocess, "run", raising(error))
+            script.fetch(tmp_path)
+
+
+def raising(error):
+    def run(*_, **__):
+        raise error
+
+    return run
+
+
+def test_a_run_that_was_stopped_is_not_shipped(monkeypatch, tmp_path):
+    reference = loaded(monkeypatch, "language_reference")
+    (tmp_path / "suite" / "step0").mkdir(parents=True)
+    (tmp_path / "shipped").mkdir()
+    with pytest.raises(SystemExit, match="not trained to its end"):
+        reference.ship(tmp_path / "suite", tmp_path / "shipped", tmp_path)
+    assert (tmp_path / "shipped").exists()
+
+
 def tables_of(judging, copied, accuracy):
     steps = [0, 1, 2, 4, 8]
     progress = [
@@ -169,6 +201,13 @@ def test_what_the_tables_say_by_the_rules_of_the_decision(monkeypatch):
     }  # fmt: skip
     of_one = judging._tasks(tables_of(judging, copied, accuracy).behaviour.query("seed == 0"))
     assert dict(zip(of_one["task"], of_one["word"], strict=True))["up"] == judging.SOME  # one seed of one is not three
+    tables = tables_of(judging, copied, accuracy)
+    early = replace(
+        tables, behaviour=tables.behaviour.assign(step=tables.behaviour["seed"].map({0: 8, 1: 8, 2: 4, 3: 8}))
+    )
+    early.records[3]["machine"] = "there"
+    assert "not walked to the last step: seed 2\n" in str(judging.judged(early))
+    assert str(judging.judged(early)).endswith("of walking (here; there)") and "left out" not in str(found)
     said = str(found)
     assert "seed 2: bigrams" in said and "seed 3 (unfinished, at step 8): " in said
     assert "forms not in 8 steps" in said and "up 0.45 (0.25; 3/4)" in said

@@ -107,9 +107,16 @@ def base_arm(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict[
     return pd.read_parquet(where / f"{name}.parquet"), facts
 
 
+def base_arms(folder: Path | None = None) -> list[str]:
+    """Base arms of the linear map, the smaller size first: those whose record is there, which is written last."""
+    where = folder or shipped()
+    names = [file.stem for file in where.glob("linear-map-*.parquet") if (where / f"{file.stem}.json").exists()]
+    return sorted(names, key=lambda name: ([int(n) for n in name.split("-")[2:4]], name))
+
+
 def base_arms_in_both_forms(folder: Path) -> dict[str, str]:
     """The base arms of the largest size that is there in both forms, by form; empty where none is."""
-    there = {file.stem for file in folder.glob("linear-map-*.parquet")}
+    there = set(base_arms(folder))
     for size in sorted({int(name.split("-")[2]) for name in there}, reverse=True):
         arms = {form: f"linear-map-{size}-{BASE_SPARSITY}-{form}" for form in FORMS}
         if there.issuperset(arms.values()):

@@ -81,6 +81,8 @@ def test_the_patterns_lab_answers_s2_at_the_largest_size_of_both_forms(tmp_path:
     assert found.effect.n_runs == min(one.n_runs for one in both.values()) == 8  # seeds; both forms have the same
     shutil.copy(shipped() / "linear-map-16-3-leaking.parquet", tmp_path)
     assert RULES["together"](in_the_lab(tmp_path)).value == found.value, "one form of a larger size decides nothing"
+    shutil.copy(shipped() / "linear-map-16-3-masked.parquet", tmp_path)
+    assert RULES["together"](in_the_lab(tmp_path)).value == found.value, "curves without a record are half written"
 
 
 def test_one_form_of_the_patterns_lab_is_no_verdict(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pythia_geometry.analysis.claims.pattern_runs import read_runs
+from pythia_geometry.errors import MachineError
 from pythia_geometry.lab.patterns.settings import PatternTraining
 from pythia_geometry.lab.patterns.stacked import Stack
 
@@ -86,6 +89,67 @@ def test_the_pattern_of_a_base_run_that_was_stopped_is_given_to_nobody(script, m
         with pytest.raises(SystemExit, match=f"seed1 lacks the end of {TINY.model}"):
             run(script, monkeypatch, tmp_path, *words)
     assert not list((tmp_path / "out").glob("*given*")) and not (tmp_path / "out" / "transplants.csv").exists()
+
+
+def test_a_seed_that_is_not_there_is_missed_and_renames_no_other(script, monkeypatch, tmp_path):
+    run(script, monkeypatch, tmp_path, TINY.model)
+    run(script, monkeypatch, tmp_path, "--transplants")
+    table = (tmp_path / "out" / "transplants.csv").read_text()
+    shutil.rmtree(tmp_path / "work" / TINY.model / "seed0")
+    with pytest.raises(SystemExit, match=f"seed0 lacks the end of {TINY.model}"):
+        run(script, monkeypatch, tmp_path, "--transplants")
+    shutil.rmtree(tmp_path / "work")
+    with pytest.raises(SystemExit, match=f"seed0 lacks the end of {TINY.model}"):
+        run(script, monkeypatch, tmp_path, "--transplants")
+    assert (tmp_path / "out" / "transplants.csv").read_text() == table
+
+
+def test_curves_without_a_record_are_not_reported(script, monkeypatch, tmp_path, capsys):
+    run(script, monkeypatch, tmp_path, TINY.model)
+    (tmp_path / "out" / f"{TINY.model}.json").unlink()  # killed between the two
+    capsys.readouterr()
+    run(script, monkeypatch, tmp_path, "--report")
+    assert capsys.readouterr().out.strip() == "No arm has been trained."
+
+
+@pytest.mark.parametrize("by", [[None, None, None], [40.0, 40.0, 40.0]])
+def test_mass_foretells_nothing_where_no_run_or_all_emerged_at_once(script, monkeypatch, by):
+    from patterns import report
+
+    runs = pd.DataFrame({"arm": "an arm", "seed": range(3), "by": pd.Series(by, dtype=float)})
+    rows = [(seed, step, seed * 0.1 + step) for seed in range(3) for step in (0, 10, 20)]
+    monkeypatch.setattr(report, "read_runs", lambda folder: runs)
+    monkeypatch.setattr(report, "base_arm", lambda *_: (pd.DataFrame(rows, columns=["seed", "step", "mass"]), {}))
+    _, rho, p = report.foretold("an arm", Path())
+    assert np.isnan(rho) and np.isnan(p)
+
+
+def test_a_folder_of_other_settings_is_refused_and_slices_on_other_machines_are_told(script, tmp_path):
+    from patterns.work import held
+
+    settings, cpu, gpu = (
+        {"steps": 800, "kept": (0, 16)},
+        {"device": "cpu", "commit": "a"},
+        {"device": "cuda", "commit": "a"},
+    )
+    for here, is_trained, told in (
+        (cpu, False, "cpu"),
+        (gpu, False, "cpu; cuda"),
+        ({**cpu, "commit": "b"}, True, "cpu; cuda"),
+    ):
+        with held(tmp_path / "arm", settings, here, is_trained) as made_on:
+            assert made_on == {"device": told, "commit": "a"}
+    with (
+        pytest.raises(SystemExit, match=r"other settings \(steps 800\)"),
+        held(tmp_path / "arm", settings | {"steps": 900}, cpu, False),
+    ):
+        pass
+    with (
+        held(tmp_path / "arm", settings, cpu, True),
+        pytest.raises(MachineError, match="Another training"),
+        held(tmp_path / "arm", settings, cpu, True),
+    ):
+        pass
 
 
 def test_a_slice_that_ends_while_time_is_noted_loses_no_time(script, monkeypatch, tmp_path):
