@@ -44,14 +44,15 @@ def train_suites(
     """
     for training in trainings:
         check_walkable(training)
-    check_memory(trainings, usual_device())
     folders = {training.seed: typed_path(out) / training.name for training in trainings}
+    to_do = [training for training in trainings if not is_finished(folders[training.seed])]
+    check_memory(to_do, usual_device())
     schedule = Schedule(kept=frozenset(checkpoint_steps(trainings[0].steps)))
     with ExitStack() as stack:
         for training in trainings:
             stack.enter_context(writing(folders[training.seed], training, write_facts))
-        if to_do := {folders[one.seed]: one for one in trainings if not is_finished(folders[one.seed])}:
-            check_room(to_do)
+        if to_do:
+            check_room({folders[training.seed]: training for training in to_do})
         train(trainings, folders, schedule, partial(_keep, trainings[0]), watch, device=usual_device())
     return list(folders.values())
 
