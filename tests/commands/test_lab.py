@@ -168,7 +168,7 @@ def test_a_patterns_run_is_planned_trained_and_walked_with_its_heads(command: Co
         == 2
     )
     listed = command("lab", "list")
-    assert listed.out.count("26 of 26") == 2 and "done" in listed.out
+    assert listed.out.count("26 of 26") == 2 and "done" in listed.out and "--task linear-map, automata: " in listed.out
     name = "lab/linear-map-4-2-leaking-h2-d16-b16"
     walked = command("--model", name, "--seeds", "0-1", "--steps", "0,30", "--measures", "attention")
     assert walked.code == 0

@@ -91,12 +91,22 @@ class Member:
         try:
             held = torch.load(file, weights_only=True, map_location="cpu")
             found = cls(**{**held, "readings": [Reading(*one) for one in held["readings"]]})
-            shapes = {name: tuple(p.shape) for name, p in found.params.items()}
+            is_whole = found._is_of(network, seed)
         except (RuntimeError, ValueError, LookupError, TypeError, EOFError, AttributeError, UnpicklingError) as error:
             raise PythiaGeometryError(_damaged(file)) from error
-        if shapes != network.shapes or found.seed != seed:
+        if not is_whole:
             raise PythiaGeometryError(_damaged(file))
         return found
+
+    def _is_of(self, network: Network, seed: int) -> bool:
+        """Whether it is this seed of this network, with all that it needs to go on."""
+        shapes = {name: tuple(p.shape) for name, p in self.params.items()}
+        moments = {name: tuple(tuple(one.shape) for one in pair) for name, pair in self.moments.items()}
+        return (
+            (self.seed, shapes, len(self.losses)) == (seed, network.shapes, self.step)
+            and moments == {name: (sides, sides) for name, sides in network.shapes.items()}
+            and 0 <= self.step <= network.training.steps
+        )
 
 
 def _damaged(file: Path) -> str:

@@ -97,6 +97,30 @@ def test_a_killed_run_goes_on_and_later_seeds_catch_up(tmp_path, monkeypatch):
     assert not list((tmp_path / "cut").glob("*/state.pt"))
 
 
+DAMAGES = {
+    "another seed": lambda state: state | {"seed": 5},
+    "a step that its losses do not reach": lambda state: state | {"step": 9},
+    "no moments": lambda state: state | {"moments": {}},
+    "moments of another shape": lambda state: (
+        state | {"moments": dict.fromkeys(state["moments"], (torch.zeros(1),) * 2)}
+    ),
+    "no parameters": lambda state: state | {"params": {}},
+    "readings that are none": lambda state: state | {"readings": 3},
+    "a list": lambda state: [state],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_is_said(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr("pythia_geometry.lab.patterns.training.SAVE_SECONDS", -1.0)
+    with pytest.raises(Killed):
+        run(tmp_path, [0], watch=partial(killer, 2))
+    file = tmp_path / "0" / "state.pt"
+    torch.save(damage(torch.load(file, weights_only=True)), file)
+    with pytest.raises(PythiaGeometryError, match=r"state.pt is damaged. Remove it, and the same command"):
+        run(tmp_path, [0])
+
+
 def test_seeds_that_are_trained_together_need_room_together(tmp_path, monkeypatch):
     room = SimpleNamespace(free=TINY.bytes_on_disk)  # of one
     monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
