@@ -145,7 +145,18 @@ def show_plan(
 
 
 def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Path], out: Path) -> None:
-    """The summary table and where everything lies."""
+    """The summary table, where RankMe was taken, and where everything lies."""
+    if summary.empty:
+        console.print("No RankMe was taken, so there is no table of it (--measures representation).", style="dim")
+    else:
+        _show_summary(console, summary, out)
+    for picture in pictures:
+        if picture.suffix == ".png":
+            console.print(f"picture  {picture} (and .svg)", highlight=False, markup=False)
+    console.print(f"tables   {out}/{{geometry,behaviour,checkpoints,answers}}.parquet", highlight=False, markup=False)
+
+
+def _show_summary(console: Console, summary: pd.DataFrame, out: Path) -> None:
     several = len(summary[["model", "seed"]].drop_duplicates()) > 1
     sets = summary["probe"].nunique()
     columns = ["task", "start", "floor", "at step", "recovered", "halfway at step", "accuracy", "rose between"]
@@ -167,10 +178,6 @@ def show_outcome(console: Console, summary: pd.DataFrame, pictures: Sequence[Pat
         style="dim",
         highlight=False,
     )
-    for picture in pictures:
-        if picture.suffix == ".png":
-            console.print(f"picture  {picture} (and .svg)", highlight=False, markup=False)
-    console.print(f"tables   {out}/{{geometry,behaviour,checkpoints,answers}}.parquet", highlight=False, markup=False)
 
 
 def show_belief(console: Console, found: pd.DataFrame, out: Path) -> None:

@@ -174,6 +174,7 @@ def test_a_patterns_run_is_planned_trained_and_walked_with_its_heads(command: Co
     assert walked.code == 0
     (folder,) = Path("runs").iterdir()
     heads = pd.read_parquet(folder / "geometry.parquet")
+    assert "No RankMe was taken" in walked.out and "halfway at step" not in walked.out
     mass = heads[heads["measure"] == "target_mass"]
     assert set(mass["task"]) == {f"OUT{i:02d}" for i in range(4)} and set(mass["seed"]) == {0, 1}
     assert mass[mass["head"].notna()]["head"].nunique() == 2 and mass["value"].between(0, 2).all()
