@@ -127,7 +127,7 @@ def measure(piece: Piece, args: argparse.Namespace) -> tuple[Piece, str]:
     spent = Spent(piece.inside(args.work / SPENT))
     request = Request(
         models=(piece.folder,), steps=str(piece.step), probes=tuple(hardest(find_suites(piece.folder)[0])),
-        measures=PARTS[piece.part], llc=args.llc, threads=1, device=args.device,
+        measures=PARTS[piece.part], llc=args.llc if piece.part == CHAINS else "", threads=1, device=args.device,
     )  # fmt: skip
     try:
         checkpoints = walk(make_plan(request), piece.inside(args.work)).checkpoints
