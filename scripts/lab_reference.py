@@ -44,6 +44,8 @@ MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
 BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is about
 ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
+COSTLY = ("large", "xl")
+FEWER_STEPS = "0,2,4,6,8,10,12,14,16,18,20,24,28,34,40,51,60"  # a walk of these costs what training does
 DEEP = ("oct", "dozen")  # nano's width, for the order of layers
 NEOX_SIZES = ("smoke", "nano", "quad", "micro", "small")
 RAISED = {("small", "gpt2"), ("medium", "gpt2")}  # at the rate of the smaller ones too: the control of C2
@@ -62,12 +64,14 @@ class Planned:
             `transient` for the first 60 steps of any size.
         levels: Task-levels that are walked; empty for those that were trained.
         has_companion: Whether their token-shuffled prompts are walked too.
+        steps: Steps that are walked, as after `--steps`.
     """
 
     training: Training
     shelf: str = ""
     levels: tuple[str, ...] = ()
     has_companion: bool = False
+    steps: str = "all"
 
     @property
     def name(self) -> str:
@@ -100,13 +104,14 @@ def _usual() -> list[Planned]:
 
 
 def _released(training: Training) -> list[Planned]:
-    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late; bent behaviour."""
+    """Randomised release: nothing planted; geometry half a decade early, at once, half a decade late; behaviour bent."""
     arm = replace(training, release=STAGGERED)
     planted = [
         ({"plant_lead": 0.5}, BLOCK),
         ({"plant_lead": 0.0}, 3),
         ({"plant_lead": -0.5}, 3),
         ({"plant_bend": 8}, 3),
+        ({"plant_lead": 0.0, "plant_bend": 8}, 3),  # decision 0013, "A second bend"
     ]
     harder = replace(arm, steps=arm.steps * 4 // 3, plant_lead=0.5, plant_weight=4.0)  # decision 0013, "A second plant"
     own = replace(arm, steps=arm.steps * 10 // 3, plant_lead=0.5, plant_own=True)  # "A third plant"
@@ -129,9 +134,9 @@ def _transients() -> list[Planned]:
 
 def _large() -> list[Planned]:
     """As far as time allows; a GPU (scripts/lab_gpu) makes them in minutes."""
-    runs = [Training(scale, seed=seed, steps=60) for scale in ("large", "xl") for seed in range(3)]
-    whole = [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", "large", "xl")]
-    return [*(Planned(run, "transient", ONE_EACH) for run in runs), *map(Planned, whole)]
+    runs = [Training(scale, seed=seed, steps=60) for scale in COSTLY for seed in range(3)]
+    whole = [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", *COSTLY)]
+    return [*(Planned(run, "transient", ONE_EACH, steps=FEWER_STEPS) for run in runs), *map(Planned, whole)]
 
 
 def make(run: Planned, args: argparse.Namespace) -> None:
@@ -150,7 +155,9 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         pg.local(folder),
         pg.probes(*run.probes(folder)),
         out=args.work / "runs" / run.name,
-        request=Request(measures=BLIND if args.behaviour else MEASURES, activations="none", threads=args.threads),
+        request=Request(
+            measures=BLIND if args.behaviour else MEASURES, steps=run.steps, activations="none", threads=args.threads
+        ),
     )
     tables = {"behaviour": result.behaviour[result.behaviour["metric"].isin(METRICS)]}
     if not args.behaviour:

@@ -29,6 +29,7 @@ ARMS = {
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
     "-staggered-lead0.5-own": "planted lead of .5, own prompts alone",
     "-staggered-lead0.5": "planted lead of .5",
+    "-staggered-lead0-bend8": "planted lead of 0 and bend of 8 tokens",
     "-staggered-lead0": "planted lead of 0",
     "-staggered-lead-0.5": "planted lag of .5",
     "-staggered-bend8": "planted bend of 8 tokens",
