@@ -58,6 +58,11 @@ class Arm:
     def is_released(self) -> bool:
         return all(made["training"]["release"] == STAGGERED for made in self.made)
 
+    @property
+    def is_planted(self) -> bool:
+        runs = [made["training"] for made in self.made]
+        return any(run.get("plant_lead") is not None or run.get("plant_bend") for run in runs)
+
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         return table[table["model"] == self.model]
 
