@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from lab_page import depths, designed, numbers, pictures, sizes, surfaces
+from lab_page import depths, designed, numbers, one_lab, pictures, sizes, surfaces
 from lab_page.answers import answers, checks
 from lab_page.designed import Arm
 
@@ -222,6 +222,7 @@ def parts(reference: Reference) -> dict[str, str]:
         "matched": table(matched_table(evidence)),
         "answers": table(answers(evidence, first_steps, arms)),
         "checks": table(checks(arms)) if arms else NONE_YET,
+        "one_lab": table(one_lab.rows(arms)) if one_lab.released(arms) else NONE_YET,
         **of_surfaces(evidence.surfaces),
         **of_designed(arms),
         **of_sizes(first_steps),
@@ -247,6 +248,8 @@ def main() -> None:
     }
     if len(first_steps) and first_steps["parameters"].nunique() > 1:
         charts["lab-sizes"] = pictures.sizes_picture(sizes.own_rate(first_steps))
+    if released := [arm for arm in designed.arms(SHELVES / "staggered") if arm.is_released]:
+        charts["lab-release"] = pictures.release_picture(released)
     if measured := lab_evidence().surfaces:
         charts["lab-surface"] = surfaces.picture(measured)
     for name, chart in charts.items():

@@ -7,7 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from lab_page.designed import Arm
 from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, WINDOWS
+from pythia_geometry.analysis.precursor.event_study import GEOMETRY
 from pythia_geometry.report.figures import SHORT_STEP, _styled
 from pythia_geometry.report.style import PALETTE
 
@@ -15,6 +17,7 @@ TICKS = [0, 10, 100, 1_000, 10_000, 100_000]
 SHOWN = ["MOD1", "MOD2", "MOD3", "COPY3", "ADD3", "MUL3", "CMP3", "PAR3"]
 NAMES = {"rankme": "RankMe", "rankme_centred": "RankMe, centred", "exact_match": "exact match", "log_prob": "log-prob."}
 LOG = ("rankme", "rankme_centred")
+OF_RELEASE = {GEOMETRY: "RankMe, centred", "log_prob": "log-probability", "accuracy": "accuracy"}
 
 
 def seeds_picture(geometry: pd.DataFrame, behaviour: pd.DataFrame, model: str) -> Any:
@@ -137,3 +140,35 @@ def sizes_picture(found: pd.DataFrame) -> Any:
         "The transient by size of model",
         "first 60 steps, after the final norm, uncentred; a line a task-level (mean of runs), a point a run (mean of levels)",
     )
+
+
+def release_picture(arms: list[Arm]) -> Any:
+    """A panel a design: how geometry and behaviour go from a level's release on, levels not yet released taken off."""
+    panels = [_after_release(arm) for arm in arms if arm.is_released]
+    lines = [alt.hconcat(*panels[start : start + 4], spacing=14) for start in range(0, len(panels), 4)]
+    return _styled(
+        alt.vconcat(*lines, spacing=10),
+        "What moves first after a level's release",
+        "median over levels and runs of the effect, as a share of its own way; "
+        "dashed: the loss opens (without a line: at the release)",
+    )
+
+
+def _after_release(arm: Arm) -> Any:
+    path = arm.study.path
+    path = path[(path["decades"] >= 0) & (path["count"] >= path["count"].max() / 4)].assign(
+        curve=path["curve"].map(OF_RELEASE), times=10 ** path["decades"]
+    )
+    colour = alt.Color("curve:N", title=None, scale=alt.Scale(domain=list(OF_RELEASE.values()), range=PALETTE[:3]))
+    x = alt.X(
+        "times:Q", title="step ÷ step of release", scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(values=[1, 3, 10, 30, 100], grid=False),
+    )  # fmt: skip
+    y = alt.Y("median:Q", title="share of the way", scale=alt.Scale(domain=[-0.25, 1.05], clamp=True))
+    chart = alt.Chart(path).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour)
+    scale, design, *more = arm.name.split(", ")
+    lead = max(arm.made[0]["training"].get("plant_lead") or 0.0, 0.0)
+    if lead:
+        opens = alt.Chart(pd.DataFrame({"times": [10**lead]})).mark_rule(strokeDash=[4, 3], color="#777")
+        chart = alt.layer(chart, opens.encode(x="times:Q"))
+    return chart.properties(width=190, height=130, title=[f"{scale}, {design}", *more, f"{len(arm.made)} runs"])

@@ -74,7 +74,8 @@ class EventStudy:
         leads: One row a behaviour and share: mean of log10(behaviour's step ÷ geometry's step), positive where
             geometry is earlier, with its 90 % interval over runs and tasks; n cells with both clocks, and how many
             are without.
-        path: Mean effect by curve and decades since release, for a picture.
+        path: Median effect over runs and tasks by curve and decades since release, as a share of each one's way, for a
+            picture; curves that have no way are left out, and the count says how many are in.
     """
 
     follows: Mapping[str, Following]
@@ -316,14 +317,17 @@ def crossed_interval(cells: Array, rng: np.random.Generator, draws: int = BOOTST
 
 
 def _path(runs: Sequence[ReleasedRun]) -> pd.DataFrame:
-    """Mean effect over runs and tasks in tenths of a decade after release, as a share of each curve's way."""
+    """Median effect over runs and tasks in tenths of a decade after release, as a share of each curve's way.
+
+    A median: before its loss opens a level can fall by many times the way it then rises.
+    """
     rows = []
     for run in runs:
         for name, curves in run.curves.items():
             for t in range(len(run.tasks)):
                 steps, values = effect(curves, run.released, t)
-                if len(steps) > 2 and (way := float(running_median(values[None]).max())) > 0:
+                if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_WAY.get(name, OTHER_WAY):
                     decades = np.round(np.log10(steps[1:] / run.released[t]), 1)
                     rows += [(name, d, v / way) for d, v in zip(decades, values[1:], strict=True)]
     frame = pd.DataFrame(rows, columns=["curve", "decades", "share"])
-    return frame.groupby(["curve", "decades"], as_index=False)["share"].agg(["mean", "count"])
+    return frame.groupby(["curve", "decades"], as_index=False)["share"].agg(["median", "count"])

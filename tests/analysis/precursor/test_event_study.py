@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -126,8 +127,23 @@ def test_a_made_up_lead_is_found_and_its_absence_too() -> None:
         assert abs(half["lead"] - lead) < 0.05 and half["n"] >= 50
         assert (half["low"] > 0.05) == (lead > 0)
         assert {name: one.p for name, one in found.follows.items()} == {GEOMETRY: 1 / 1000, "log_prob": 1 / 1000}
-    rising = found.path[found.path["curve"] == GEOMETRY].set_index("decades")["mean"]
+    rising = found.path[found.path["curve"] == GEOMETRY].set_index("decades")["median"]
     assert rising[0.0] < 0.4 < 0.8 < rising[0.6]
+
+
+def test_the_picture_s_path_is_not_moved_by_a_task_that_does_not_rise_or_falls_first() -> None:
+    rising = made_up(3)[0]
+    curves = rising.curves[GEOMETRY]
+    strange = curves.values.copy()
+    strange[0] = np.where(rising.released[0] > STEPS, 0.0, -50.0) + 1e-3 * np.arange(len(STEPS))  # no way but noise's
+    strange[1, (rising.released[1] < STEPS) & (rising.released[1] * 1.5 > STEPS)] -= 1_000.0  # falls far, then rises
+    changed = replace(rising, curves={**rising.curves, GEOMETRY: StepCurves(STEPS, strange)})
+    path = {name: study_runs([run]).path for name, run in (("as it was", rising), ("changed", changed))}
+    share = pd.DataFrame(
+        {name: one[one["curve"] == GEOMETRY].set_index("decades")["median"] for name, one in path.items()}
+    )
+    early = share.loc[0.1:0.5]
+    assert len(early) > 2 and np.abs(early["changed"] - early["as it was"]).max() < 0.35
 
 
 def test_where_nothing_follows_release_five_in_a_hundred_designs_say_so() -> None:
