@@ -181,7 +181,7 @@ def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
     if first_steps.empty:
         return {"sizes": NONE_YET, "slopes": NONE_YET}
     slopes = sizes.slope_rows(first_steps)  # none of one size
-    picture = "\n![Start, floor and floor ÷ start by size](figures/lab-sizes.png)\n"
+    picture = "\n![Start, floor and floor ÷ start by size](figures/lab-sizes.svg)\n"
     return {
         "sizes": table(sizes.sizes_rows(first_steps)),
         "slopes": table(slopes) + picture if len(slopes) else "One size has no slope.\n",
@@ -193,7 +193,7 @@ def of_surfaces(measured: Evidence | None) -> dict[str, str]:
     if measured is None:
         none = "No run is measured yet: `python scripts/landscape_reference.py RUN`.\n"
         return {"order_of_measures": none, "belief": none}
-    picture = "\n![Eight measures by step, one line a seed](figures/lab-surface.png)\n"
+    picture = "\n![Eight measures by step, one line a seed](figures/lab-surface.svg)\n"
     return {
         "order_of_measures": table(surfaces.order_rows(measured)),
         "belief": table(surfaces.belief_rows(measured)) + picture,
@@ -254,8 +254,8 @@ def main() -> None:
         charts["lab-surface"] = surfaces.picture(measured)
     for name, chart in charts.items():
         FIGURES.mkdir(exist_ok=True)
-        (FIGURES / f"{name}.png").write_bytes(save(chart)["png"])
-        print(FIGURES / f"{name}.png")
+        (FIGURES / f"{name}.svg").write_bytes(save(chart)["svg"])
+        print(FIGURES / f"{name}.svg")
     print(PAGE, "from", len(reference.made), "runs")
 
 

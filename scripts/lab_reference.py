@@ -41,6 +41,7 @@ from pythia_geometry.store.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
+ON_SHELVES = MEASURES[:2]  # all that is read of the designed runs and of the first 60 steps
 BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is about
 ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
@@ -161,7 +162,8 @@ def make(run: Planned, args: argparse.Namespace) -> None:
     )
     tables = {"behaviour": result.behaviour[result.behaviour["metric"].isin(METRICS)]}
     if not args.behaviour:
-        tables["geometry"] = result.geometry[result.geometry["measure"].isin(MEASURES)]
+        kept = ON_SHELVES if run.shelf else MEASURES
+        tables["geometry"] = result.geometry[result.geometry["measure"].isin(kept)]
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
         if kind == "behaviour" and file.exists():

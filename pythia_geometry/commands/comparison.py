@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pythia_geometry.analysis.claims.evidence import Evidence
-from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.lab_reference import Reference, grows_whole, read_reference
 from pythia_geometry.analysis.claims.pattern_runs import read_runs
 from pythia_geometry.analysis.claims.replication import replication
 from pythia_geometry.analysis.claims.table import judge_claims
@@ -25,10 +25,10 @@ from pythia_geometry.suites.checkpoint import run_name
 from pythia_geometry.suites.pythia import Size, parse_name
 
 LAB, NONE = "lab", "none"
-LAB_SHUFFLED = "lab-shuffled"
-OURS = (LAB, LAB_SHUFFLED)
-"""Evidence that ships: the usual runs, and those that were walked with token-shuffled prompts for C4 alone."""
-STAGGERED = "staggered"
+LAB_DESIGNED, LAB_TRANSIENT = "lab-designed", "lab-transient"
+OURS = (LAB, LAB_DESIGNED, LAB_TRANSIENT)
+"""Evidence that ships: the usual runs; those made to be asked about timing; the first 60 steps of every size."""
+STAGGERED, TRANSIENT = "staggered", "transient"
 
 
 def compare_tables(
@@ -50,7 +50,7 @@ def compare_tables(
     """
     if reference not in (LAB, NONE):
         raise PythiaGeometryError(f"--reference {reference}: expected {LAB} or {NONE}")
-    evidence = [lab_evidence(), *shuffled_evidence()] if reference == LAB else []
+    evidence = [lab_evidence(), *designed_evidence(), *transient_evidence()] if reference == LAB else []
     mine = run_evidence(runs, position)
     evidence += mine
     if not evidence:
@@ -64,7 +64,8 @@ def compare_tables(
 
 def read_paths(runs: Sequence[str], reference: str) -> list[str | Path]:
     """What a comparison reads: run folders and the reference's tables."""
-    tables = ("*.parquet", "landscape/*.parquet", f"{STAGGERED}/*.parquet", "patterns/*.json")
+    shelves = (".", "landscape", STAGGERED, f"{STAGGERED}/landscape", TRANSIENT)
+    tables = (*(f"{shelf}/*.parquet" for shelf in shelves), "patterns/*.json")
     shipped = [file for kind in tables for file in sorted((data_folder() / "reference").glob(kind))]
     shipped = shipped if reference == LAB else []
     return [*runs, *shipped]
@@ -106,15 +107,16 @@ def lab_evidence() -> Evidence:
     """The shipped reference. Sizes are those of GPT-2 models: a slope over sizes must not mix architectures."""
     reference = read_reference()
     sizes = sizes_of(reference.geometry)
-    measured = reference.surfaces
-    surfaces = Evidence(LAB, measured.geometry, measured.behaviour) if measured else None
-    return Evidence(LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs(), surfaces=surfaces)
+    return Evidence(
+        LAB, reference.geometry, reference.behaviour, sizes, patterns=read_runs(), surfaces=_surfaces(LAB, reference)
+    )
 
 
-def shuffled_evidence() -> list[Evidence]:
-    """Lab runs that were walked with token-shuffled prompts and hold no planted lead; none where none ship.
+def designed_evidence() -> list[Evidence]:
+    """Lab runs made to be asked about timing, in which nothing is planted; none where none ship.
 
     Where each level's loss opened at a random step of its own a level is exchangeable by itself: a family of its own.
+    Claims about difficulty are not asked, since the order in which these tasks emerge is ours.
     """
     folder = data_folder() / "reference" / STAGGERED
     if not list(folder.glob("*.json")):
@@ -125,7 +127,26 @@ def shuffled_evidence() -> list[Evidence]:
     geometry, behaviour = (table[table["model"].isin(of_chance)] for table in (reference.geometry, reference.behaviour))
     released = behaviour["model"].map(lambda model: trained[model]["release"] == STAGGERED)
     behaviour = behaviour.assign(family=behaviour["task"].where(released))
-    return [Evidence(LAB_SHUFFLED, geometry, behaviour, claims=("C4",))] if of_chance else []
+    surfaces = _surfaces(LAB_DESIGNED, reference)
+    claims = ("C1", "C3", "C4", *(("C5", "C6", "C12") if surfaces else ()))
+    return [Evidence(LAB_DESIGNED, geometry, behaviour, surfaces=surfaces, claims=claims)] if of_chance else []
+
+
+def transient_evidence() -> list[Evidence]:
+    """The first 60 steps of GPT-2 models that grow in width and depth, each at its own rate: for sizes and layers."""
+    folder = data_folder() / "reference" / TRANSIENT
+    if not list(folder.glob("*.json")):
+        return []
+    reference = read_reference(folder)
+    rates = {made["model"]: made["training"]["peak_rate"] for made in reference.made.values()}
+    grown = [model for model, rate in rates.items() if rate is None and grows_whole(model)]
+    geometry, behaviour = (table[table["model"].isin(grown)] for table in (reference.geometry, reference.behaviour))
+    return [Evidence(LAB_TRANSIENT, geometry, behaviour, sizes_of(geometry), claims=("C2", "C3"))] if grown else []
+
+
+def _surfaces(name: str, reference: Reference) -> Evidence | None:
+    measured = reference.surfaces
+    return Evidence(name, measured.geometry, measured.behaviour) if measured else None
 
 
 def run_evidence(runs: Sequence[str | Path], position: str = "last") -> list[Evidence]:

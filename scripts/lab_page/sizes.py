@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.claims.lab_reference import read_reference
+from pythia_geometry.analysis.claims.lab_reference import grows_whole, read_reference
 from pythia_geometry.analysis.claims.scale_invariance import DRAWS, scaling
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, TRANSIENT, collapses
 
-DEEP = ("oct", "dozen")
 WIDER, DRAWN = "90 %, wider of levels and runs", "90 %, runs drawn again"
 VALUES = {"floor": "floor", "start": "start", "ratio": "floor ÷ start"}
 
@@ -37,7 +36,7 @@ def transients(folder: Path) -> pd.DataFrame:
 
 def own_rate(found: pd.DataFrame) -> pd.DataFrame:
     """GPT-2 at each size's own peak rate; not the deep ones of one width, in which depth grows alone."""
-    return found[found["rate"].isna() & found["model"].str.endswith("-gpt2") & ~_scales(found).isin(DEEP)]
+    return found[found["rate"].isna() & found["model"].map(grows_whole)]
 
 
 def of_neox(found: pd.DataFrame) -> pd.DataFrame:

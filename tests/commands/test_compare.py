@@ -115,17 +115,27 @@ def test_seeds_in_several_folders_are_one_body_as_for_precursors_and_a_repeated_
     assert [one.name for one in bodies] == ["offline", "offline-2", "offline-3"]
 
 
-def test_lab_runs_with_shuffled_prompts_speak_to_the_claim_of_a_lead_alone_and_hold_no_plant() -> None:
-    (shuffled,) = comparison.shuffled_evidence()
-    models = set(shuffled.geometry["model"])
-    assert models == set(shuffled.behaviour["model"]) and shuffled.claims == ("C4",)
+def test_designed_lab_runs_hold_no_plant_and_are_not_asked_about_an_order_that_is_ours() -> None:
+    (designed,) = comparison.designed_evidence()
+    models = set(designed.geometry["model"])
+    assert models == set(designed.behaviour["model"]) and {"C4"} <= set(designed.claims)
+    assert not {"C7", "C8", "C9"} & set(designed.claims)
     assert models and not any("lead" in model or "bend" in model for model in models)
-    for _, rows in shuffled.geometry.groupby(["model", "seed"]):
+    for _, rows in designed.geometry.groupby(["model", "seed"]):
         assert set(rows["probe"].str.endswith(":shuffled")) == {True, False}
-    released = shuffled.behaviour[shuffled.behaviour["model"].str.contains("staggered")]
+    released = designed.behaviour[designed.behaviour["model"].str.contains("staggered")]
     assert (released["family"] == released["task"]).all()
-    judged = judge_claims([replace(shuffled, geometry=shuffled.geometry.iloc[:0])]).table
+    only = replace(designed, geometry=designed.geometry.iloc[:0], claims=("C4",))
+    judged = judge_claims([only]).table
     assert judged["id"].tolist() == ["C4"] and judged["verdict"].tolist() == [NOT_ENOUGH]
+
+
+def test_the_first_steps_of_every_size_speak_to_size_and_layers_alone() -> None:
+    (transient,) = comparison.transient_evidence()
+    assert transient.claims == ("C2", "C3") and transient.geometry["step"].max() == 60
+    assert set(transient.models) == set(transient.parameters)  # every size known, none at another rate or of one width
+    assert len(set(transient.parameters.values())) >= 5
+    assert not any(name.startswith(("oct", "dozen")) or "rate" in name for name in transient.models)
 
 
 def test_it_ends_in_one_sentence_a_body_of_evidence(command: Command, offline_run: Path) -> None:

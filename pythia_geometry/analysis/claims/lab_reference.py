@@ -15,6 +15,7 @@ from pythia_geometry.shipped import data_folder
 
 # The same in every row of every run, and so left out of the files.
 CONSTANT: dict[str, Any] = {"suite": "lab", "probe": "algorithmic", "n": 128}
+DEEPER = ("oct", "dozen")  # nano's width: depth grows alone
 SHUFFLED = ":shuffled"  # where a run was walked with its token-shuffled prompts too, `task` ends so
 OF_GEOMETRY: dict[str, Any] = {**CONSTANT, "position": "last", "precision": "float32"}
 
@@ -55,6 +56,11 @@ def read_reference(folder: str | Path | None = None) -> Reference:
     tables = _tables(folder, list(made))
     geometry, behaviour = _whole(tables["geometry"], OF_GEOMETRY), _whole(tables["behaviour"], CONSTANT)
     return Reference(geometry, behaviour, made, _surfaces(folder / "landscape"))
+
+
+def grows_whole(model: str) -> bool:
+    """Whether it is of the GPT-2 models that grow in width and depth: what a slope over sizes is of."""
+    return model.endswith("-gpt2") and model.partition("-")[0] not in DEEPER
 
 
 def _surfaces(folder: Path) -> Reference | None:
