@@ -20,6 +20,7 @@ from pythia_geometry.analysis.precursor.event_study import (
     share_done,
     study_runs,
 )
+from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 
@@ -159,10 +160,19 @@ def matched_rows(found: list[Arm]) -> pd.DataFrame:
             for metric, leg in legs:
                 row[f"{metric}: p"] = f"{leg.p_specific:.3f}"
                 row[f"{metric}: lag (90 % interval)"] = f"{leg.lag:+.2f} ({leg.lower:+.2f} … {leg.upper:+.2f})"
+            row[f"runs alone, both lags over {DELTA:.2f}"] = alone(verdict)
             companion = verdict.finding.companion if verdict.finding else None
             row["companion: p, kept"] = f"{companion.p:.3f}, {companion.kept:.2f}" if companion else "–"
             rows.append(row | {"verdict": verdict.label, "why": "; ".join(verdict.reasons)})
     return pd.DataFrame(rows)
+
+
+def alone(verdict: Verdict) -> str:
+    """In how many of the runs, each by itself, geometry is earlier on every metric."""
+    if verdict.finding is None:
+        return "–"
+    lags = np.array([leg.run_lags for leg in verdict.finding.legs.values()])
+    return f"{int((lags > DELTA).all(axis=0).sum())} of {lags.shape[1]}"
 
 
 def event_rows(found: list[Arm]) -> pd.DataFrame:
