@@ -30,6 +30,7 @@ from pythia_geometry.runs.request import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS, FACTS = "model.safetensors", "suite.json"
+OF_TRAINING = ("training.json", "losses.csv", ".lock", "state*")  # what it moved by is not what it was trained on
 
 
 def moved(suite: Path, work: Path) -> Path:
@@ -39,11 +40,11 @@ def moved(suite: Path, work: Path) -> Path:
     out = work / f"{name}-seed{facts['seed']}"
     first = load_file(suite / "step0" / WEIGHTS)
     directions = {tensor: direction(tensor, value, facts["seed"]) for tensor, value in first.items()}
+    shutil.copytree(suite, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*OF_TRAINING))
     for folder in sorted(suite.glob("step*")):
-        to = out / folder.name
-        shutil.copytree(folder, to, dirs_exist_ok=True)
         here = load_file(folder / WEIGHTS)
-        save_file({t: away(first[t], here[t], directions[t]) for t in here}, to / WEIGHTS, {"format": "pt"})
+        changed = {t: away(first[t], here[t], directions[t]) for t in here}
+        save_file(changed, out / folder.name / WEIGHTS, {"format": "pt"})
     (out / FACTS).write_text(json.dumps(facts | {"name": name}))
     return out
 
