@@ -56,7 +56,9 @@ def direction(tensor: str, value: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def away(first: torch.Tensor, here: torch.Tensor, towards: torch.Tensor) -> torch.Tensor:
-    """From `first` as far as `here` is, another way."""
+    """From `first` as far as `here` is, another way; what does not move, such as a mask, stays."""
+    if torch.equal(first, here):
+        return here
     length = (here.float() - first.float()).norm()
     return (first.float() + length * towards).to(first.dtype)
 

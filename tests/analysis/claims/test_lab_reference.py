@@ -54,14 +54,15 @@ def test_a_run_is_whole(name: str) -> None:
     assert (b.loc[b["metric"] == "log_prob", "value"] <= 0).all()
 
 
+FEW = (*range(0, 21, 2), 24, 28, 34, 40, 51, 60)  # of the largest models, whose walk costs as much as training
 RECORDS = sorted((data_folder() / "reference").rglob("*.json"))
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_record_names_its_run_and_size_and_its_tables_hold_every_checkpoint(record: Path) -> None:
     made = json.loads(record.read_text())
-    if "training" not in made or record.parent.name in ("patterns", "language"):
-        return  # of other scripts: tests/lab/patterns/test_shipped.py, tests/lab/test_language.py
+    if "training" not in made or record.parent.name in ("patterns", "language", "moved"):
+        return  # of other scripts: tests/lab/patterns/test_shipped.py, tests/lab/test_language.py, tests/lab/test_moved.py
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in made["training"].items()}
     training = Training(**settings)
     assert training.name == record.stem
@@ -69,7 +70,8 @@ def test_a_record_names_its_run_and_size_and_its_tables_hold_every_checkpoint(re
     for kind in ("geometry", "behaviour"):
         table = pd.read_parquet(record.with_name(f"{record.stem}.{kind}.parquet"), columns=["seed", "step", "model"])
         assert set(table["seed"]) == {training.seed} and set(table["model"]) == {training.model}
-        assert sorted(table["step"].unique()) == checkpoint_steps(training.steps)
+        steps, saved = sorted(table["step"].unique()), checkpoint_steps(training.steps)
+        assert steps == saved or (training.scale in ("large", "xl") and {*FEW} <= {*steps} <= {*saved})
 
 
 def test_three_seeds_of_nano_are_there_and_learn_most_levels() -> None:
