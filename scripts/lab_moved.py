@@ -56,10 +56,10 @@ def direction(tensor: str, value: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def away(first: torch.Tensor, here: torch.Tensor, towards: torch.Tensor) -> torch.Tensor:
-    """From `first` as far as `here` is, another way; what does not move, such as a mask, stays."""
-    if torch.equal(first, here):
-        return here
+    """From `first` as far as `here` is, another way; what does not move, or is no number (a mask), stays."""
     length = (here.float() - first.float()).norm()
+    if not length > 0:
+        return here
     return (first.float() + length * towards).to(first.dtype)
 
 
