@@ -163,6 +163,8 @@ def matched_rows(found: list[Arm]) -> pd.DataFrame:
             row[f"runs alone, both lags over {DELTA:.2f}"] = alone(verdict)
             companion = verdict.finding.companion if verdict.finding else None
             row["companion: p, kept"] = f"{companion.p:.3f}, {companion.kept:.2f}" if companion else "–"
+            bend = verdict.finding.bend if verdict.finding else np.nan
+            row["bend that ends the lead"] = "–" if np.isnan(bend) else f"{bend:g}"
             rows.append(row | {"verdict": verdict.label, "why": "; ".join(verdict.reasons)})
     return pd.DataFrame(rows)
 
