@@ -46,7 +46,9 @@ BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is
 ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
 COSTLY = ("large", "xl")
-FEWER_STEPS = "0,2,4,6,8,10,12,14,16,18,20,24,28,34,40,51,60"  # a walk of these costs what training does
+FEWER_STEPS = (
+    "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,45,51,58,60"  # a walk of these costs what training does
+)
 DEEP = ("oct", "dozen")  # nano's width, for the order of layers
 NEOX_SIZES = ("smoke", "nano", "quad", "micro", "small")
 RAISED = {("small", "gpt2"), ("medium", "gpt2")}  # at the rate of the smaller ones too: the control of C2

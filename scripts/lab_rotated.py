@@ -1,10 +1,11 @@
-"""The null of C3: networks that move as far as a lab run does and learn nothing, walked as the run was.
+"""The null of C3: networks that move as a lab run does, with all that it learnt turned away at random, walked as the run was.
 
-    python scripts/lab_moved.py build/lab/suites/transient/oct-gpt2-seed0 …
+    python scripts/lab_rotated.py build/lab/suites/transient/oct-gpt2-seed0 …
 
-Every tensor of every checkpoint becomes its value at step 0 plus noise, as long as the run's own move of that tensor until
-then and in one direction throughout. So the path is smooth and each tensor has moved as far as in training; only where to was
-not learnt. Tables go to data/reference/moved, beside a JSON file that names the command, commit and CPU time.
+What each tensor had moved by at a checkpoint, D, becomes L D R, with rotations L and R of rows and columns drawn once for each
+tensor and kept for all its steps. So it moves as far, as smoothly and with the same singular values (a few strong ones, as
+gradients have); only where to was not learnt. Tables go to data/reference/rotated, beside a JSON file that names the command,
+commit and CPU time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import time
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,40 +35,42 @@ WEIGHTS, FACTS = "model.safetensors", "suite.json"
 OF_TRAINING = ("training.json", "losses.csv", ".lock", "state*")  # what it moved by is not what it was trained on
 
 
-def moved(suite: Path, work: Path) -> Path:
-    """A suite beside the given one, of the same steps, whose weights moved at random."""
+def rotated(suite: Path, work: Path) -> Path:
+    """A suite beside the given one, of the same steps, whose moves are turned away."""
     facts = json.loads((suite / FACTS).read_text())
-    name = f"{facts['name']}-moved"
+    name = f"{facts['name']}-rotated"
     out = work / f"{name}-seed{facts['seed']}"
     first = load_file(suite / "step0" / WEIGHTS)
-    directions = {tensor: direction(tensor, value, facts["seed"]) for tensor, value in first.items()}
+    turns = {tensor: rotations(f"{name}/{facts['seed']}/{tensor}", value.shape) for tensor, value in first.items()}
     shutil.copytree(suite, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*OF_TRAINING))
     for folder in sorted(suite.glob("step*")):
         here = load_file(folder / WEIGHTS)
-        changed = {t: away(first[t], here[t], directions[t]) for t in here}
+        changed = {t: away(first[t], here[t], turns[t]) for t in here}
         save_file(changed, out / folder.name / WEIGHTS, {"format": "pt"})
     (out / FACTS).write_text(json.dumps(facts | {"name": name}))
     return out
 
 
-def direction(tensor: str, value: torch.Tensor, seed: int) -> torch.Tensor:
-    """Of length 1, the same for a name and seed."""
-    drawn = torch.randn(value.shape, generator=torch.Generator().manual_seed(zlib.crc32(f"{seed}/{tensor}".encode())))
-    return drawn / drawn.norm()
+def rotations(key: str, shape: Sequence[int]) -> list[torch.Tensor]:
+    """One for each axis of a tensor, orthogonal, the same for a key."""
+    generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+    return [torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))[0] for n in shape]
 
 
-def away(first: torch.Tensor, here: torch.Tensor, towards: torch.Tensor) -> torch.Tensor:
-    """From `first` as far as `here` is, another way; what does not move, or is no number (a mask), stays."""
-    length = (here.float() - first.float()).norm()
-    if not length > 0:
+def away(first: torch.Tensor, here: torch.Tensor, turns: Sequence[torch.Tensor]) -> torch.Tensor:
+    """From `first` as far as `here` is, with each axis of the move rotated; what does not move, or is no number (a mask), stays."""
+    move = here.double() - first.double()
+    if not move.norm() > 0:
         return here
-    return (first.float() + length * towards).to(first.dtype)
+    for axis, turn in enumerate(turns):
+        move = torch.tensordot(move, turn, dims=([axis], [0])).movedim(-1, axis)
+    return (first.double() + move).to(first.dtype)
 
 
 def make(suite: Path, args: argparse.Namespace) -> None:
     """Moves, walks and writes one run."""
     began = time.process_time()
-    folder = moved(suite, args.work / "suites")
+    folder = rotated(suite, args.work / "suites")
     name, seed = re.fullmatch(r"(.+)-seed(\d+)", folder.name).groups()
     result = pg.measure(
         pg.local(folder),
@@ -82,7 +86,7 @@ def make(suite: Path, args: argparse.Namespace) -> None:
         write_table(small(table), args.out / f"{folder.name}.{kind}.parquet")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     record = {
-        "command": f"python scripts/lab_moved.py {suite.name}",
+        "command": f"python scripts/lab_rotated.py {suite.name}",
         "commit": commit.stdout.strip() or "unknown",
         "model": name,
         "training": {"seed": int(seed), "of": suite.name},
@@ -98,14 +102,14 @@ def main() -> None:
     """Makes the null of each suite that is named; what is written is not made again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="+", type=Path, help="folders of lab runs")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "moved")
-    parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference" / "moved")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "rotated")
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "reference" / "rotated")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     for suite in args.suites:
         of = json.loads((suite / FACTS).read_text())
-        if not (args.out / f"{of['name']}-moved-seed{of['seed']}.json").exists():
+        if not (args.out / f"{of['name']}-rotated-seed{of['seed']}.json").exists():
             make(suite, args)
 
 
