@@ -227,7 +227,7 @@ def parts(reference: Reference) -> dict[str, str]:
         **of_designed(arms),
         **of_sizes(first_steps),
         "depths": table(depths.depth_rows(SHELVES / "transient")),
-        "moved": table(depths.depth_rows(SHELVES / "moved")) if (SHELVES / "moved").exists() else NONE_YET,
+        "rotated": table(depths.null_rows(SHELVES / "rotated")) if (SHELVES / "rotated").exists() else NONE_YET,
         "n_levels": str(found["task"].nunique()),
         "n_runs": str(len(reference.made)),
     }

@@ -29,6 +29,7 @@ from reference_tables import write_table
 from slices import SliceEndedError, Spent, stop_after
 
 import pythia_geometry as pg
+from pythia_geometry.analysis.claims.lab_reference import DEEPER
 from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN
 from pythia_geometry.lab.release import BLOCK, loss_opens, released
@@ -49,7 +50,6 @@ COSTLY = ("large", "xl")
 FEWER_STEPS = (
     "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,45,51,58,60"  # a walk of these costs what training does
 )
-DEEP = ("oct", "dozen")  # nano's width, for the order of layers
 NEOX_SIZES = ("smoke", "nano", "quad", "micro", "small")
 RAISED = {("small", "gpt2"), ("medium", "gpt2")}  # at the rate of the smaller ones too: the control of C2
 SHUFFLED = ":shuffled"
@@ -129,7 +129,7 @@ def _block(training: Training) -> list[Planned]:
 
 def _transients() -> list[Planned]:
     """The first 60 steps of each size at its own rate, and of the two that have a lower one at the others' too."""
-    sizes = [*((scale, "gpt2") for scale in (*SIZES, *DEEP)), *((scale, "neox") for scale in NEOX_SIZES)]
+    sizes = [*((scale, "gpt2") for scale in (*SIZES, *DEEPER)), *((scale, "neox") for scale in NEOX_SIZES)]
     own = [Training(scale, architecture, seed, steps=60) for scale, architecture in sizes for seed in range(3)]
     raised = [replace(run, peak_rate=1e-3) for run in own if (run.scale, run.architecture) in RAISED]
     return [Planned(run, "transient", ONE_EACH) for run in [*own, *raised]]

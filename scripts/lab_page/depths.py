@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pythia_geometry.analysis.claims.lab_reference import read_reference
-from pythia_geometry.analysis.events.collapse import COLLAPSES, collapses
+from pythia_geometry.analysis.events.collapse import COLLAPSES, TRANSIENT, collapses
 from pythia_geometry.analysis.events.layer_order import layer_order, votes
 from pythia_geometry.lab.model import scale_named
 
@@ -41,6 +41,24 @@ def depth_rows(folder: Path) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(rows).sort_values(["RankMe", "blocks", "model"], ascending=[False, True, True])
+
+
+def null_rows(folder: Path) -> pd.DataFrame:
+    """As `depth_rows`, of networks that learnt nothing; first whether they fall at all, without which there is no order."""
+    if not list(folder.glob("*.json")):
+        return pd.DataFrame()
+    found = collapses(read_reference(folder).geometry, tuple(MEASURES))
+    found = found[found["layer"].str.startswith("resid_") & (found["phase"] == TRANSIENT)]
+    rows = []
+    for (model, measure), mine in found.groupby(["model", "measure"]):
+        falls = mine["label"].eq(COLLAPSES).groupby([mine["seed"], mine["task"]]).any()
+        rows.append(
+            {
+                "model": model, "RankMe": MEASURES[str(measure)], "levels × runs in which a block falls": f"{int(falls.sum())} of {len(falls)}",
+                "lowest RankMe ÷ start, median of blocks": float((mine["floor"] / mine["start"]).median()),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows).merge(depth_rows(folder), on=["model", "RankMe"])
 
 
 def told(values: np.ndarray) -> str:

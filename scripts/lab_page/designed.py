@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
+from pythia_geometry.analysis.claims.lab_reference import Reference, is_planted, read_reference
 from pythia_geometry.analysis.precursor.event_study import (
     GEOMETRY,
     EventStudy,
@@ -47,9 +47,12 @@ class Arm:
     reference: Reference
 
     @property
+    def scale(self) -> str:
+        return self.model.partition("-")[0]
+
+    @property
     def name(self) -> str:
-        scale = self.model.partition("-")[0]
-        return f"{scale}, " + next(name for part, name in ARMS.items() if part in self.model)
+        return f"{self.scale}, " + next(name for part, name in ARMS.items() if part in self.model)
 
     @property
     def made(self) -> list[dict]:
@@ -61,8 +64,7 @@ class Arm:
 
     @property
     def is_planted(self) -> bool:
-        runs = [made["training"] for made in self.made]
-        return any(run.get("plant_lead") is not None or run.get("plant_bend") for run in runs)
+        return any(is_planted(made["training"]) for made in self.made)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         return table[table["model"] == self.model]

@@ -8,8 +8,9 @@ from lab_page.designed import Arm
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.table import judge_claims
 
-CLAIMS = ("C1", "C2", "C3", "C5", "C6", "C12")  # C4 has rows of its own, by arm
-OF_DIFFICULTY = ("C7", "C8", "C9")
+# C4 has rows of its own, by arm; C1 asks what comes first, which is ours here.
+OF_ONE, OF_SIZES = ("C3", "C5", "C6", "C12"), ("C2",)
+DIFFICULTY_OF_ONE, DIFFICULTY_OF_SIZES = ("C7", "C8"), ("C9",)
 
 
 def released(arms: list[Arm]) -> list[Arm]:
@@ -18,37 +19,47 @@ def released(arms: list[Arm]) -> list[Arm]:
 
 
 def rows(arms: list[Arm]) -> pd.DataFrame:
-    """One row a claim."""
+    """One row a claim and arm; claims that compare sizes have one of all arms."""
     mine = released(arms)
-    if not mine:
+    groups = [([arm], OF_ONE, DIFFICULTY_OF_ONE) for arm in mine]
+    groups += [(mine, OF_SIZES, DIFFICULTY_OF_SIZES)] if mine else []
+    told = [_judged(*group) for group in groups]
+    if not told:
         return pd.DataFrame()
-    sizes = {arm.model: arm.made[0]["n_parameters"] for arm in mine}
-    geometry = pd.concat([arm.rows(arm.reference.geometry) for arm in mine])
-    behaviour = pd.concat([arm.behaviour for arm in mine])
-    clocked = pd.concat([since_opening(arm) for arm in mine])
-    measured = mine[0].reference.surfaces
-    surfaces = Evidence("", measured.geometry, measured.behaviour) if measured else None
-    judged = judge_claims(
-        [
-            Evidence("step", geometry, behaviour, sizes, surfaces=surfaces, claims=CLAIMS),
-            Evidence("step after the loss opens", geometry, clocked, sizes, claims=OF_DIFFICULTY),
-        ]
-    ).table
-    told = judged["value"].str.partition(". Beside it")[0].str.replace(" | ", "; ")
+    place = {claim: int(claim[1:]) for table in told for claim in table["id"]}
+    table = pd.concat(told).sort_values("id", key=lambda ids: ids.map(place), kind="stable")
+    numbers = table["value"].str.partition(". Beside it")[0].str.replace(" | ", "; ")
     return pd.DataFrame(
         {
-            "claim": "**" + judged["id"] + "** " + judged["claim"], "answer": judged["verdict"], "numbers": told,
-            "of made-up runs the rule says": judged["operating"].replace("", "–"),
+            "claim": "**" + table["id"] + "** " + table["claim"], "runs": table["runs"], "answer": table["verdict"],
+            "numbers": numbers, "of made-up runs the rule says": table["operating"].replace("", "–"),
         }
-    ).sort_values("claim", key=lambda names: names.str.extract(r"C(\d+)")[0].astype(int))  # fmt: skip
+    )  # fmt: skip
+
+
+def _judged(arms: list[Arm], claims: tuple[str, ...], of_difficulty: tuple[str, ...]) -> pd.DataFrame:
+    """The claims on the arms as one body of evidence."""
+    sizes = {arm.model: arm.made[0]["n_parameters"] for arm in arms}
+    geometry = pd.concat([arm.rows(arm.reference.geometry) for arm in arms])
+    behaviour, clocked = (pd.concat(list(map(of, arms))) for of in (lambda arm: arm.behaviour, since_opening))
+    measured = arms[0].reference.of(list(sizes)).surfaces
+    surfaces = Evidence("", measured.geometry, measured.behaviour) if measured else None
+    asked = [
+        Evidence("step", geometry, behaviour, sizes, surfaces=surfaces, claims=claims),
+        Evidence("step after the loss opens", geometry, clocked, sizes, claims=of_difficulty),
+    ]
+    return judge_claims(asked).table.assign(runs=", ".join(f"{arm.scale}, {len(arm.made)}" for arm in arms))
 
 
 def since_opening(arm: Arm) -> pd.DataFrame:
-    """Behaviour with its steps counted from the opening of each level's loss; what is before it is left out.
+    """Behaviour with its steps counted from the opening of each level's loss; the last checkpoint before is step 0.
 
-    The step of emergence is mostly ours in these runs, since we drew the openings: difficulty is what comes after.
+    The step of emergence is mostly ours in these runs, since we drew the openings: difficulty is what comes after. A level
+    that another had taught before its opening reads as quick.
     """
+    keys = ["model", "seed", "task"]
     opens = arm.steps("loss_opens").rename(columns={"released": "opens"})
-    table = arm.behaviour.merge(opens, on=["model", "seed", "task"], how="left")
-    table = table.assign(step=table["step"] - table["opens"].astype(int))
-    return table[table["step"] >= 0].drop(columns="opens")
+    table = arm.behaviour.merge(opens, on=keys, how="left")
+    before = table["step"].where(table["step"] <= table["opens"]).groupby([table[key] for key in keys]).transform("max")
+    kept = table[table["step"] >= before]
+    return kept.assign(step=(kept["step"] - kept["opens"]).clip(lower=0).astype(int)).drop(columns="opens")

@@ -149,7 +149,7 @@ def release_picture(arms: list[Arm]) -> Any:
     return _styled(
         alt.vconcat(*lines, spacing=10),
         "What moves first after a level's release",
-        "median over levels and runs of the effect, as a share of its own way; "
+        "median of the effect, as a share of its own way, of the levels × runs in which all three rise; "
         "dashed: the loss opens (without a line: at the release)",
     )
 
@@ -167,8 +167,9 @@ def _after_release(arm: Arm) -> Any:
     y = alt.Y("median:Q", title="share of the way", scale=alt.Scale(domain=[-0.25, 1.05], clamp=True))
     chart = alt.Chart(path).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour)
     scale, design, *more = arm.name.split(", ")
+    n = f"{path['count'].max():.0f} of {arm.done_at_opening.size} levels × runs, {len(arm.made)} runs"
     lead = max(arm.made[0]["training"].get("plant_lead") or 0.0, 0.0)
     if lead:
         opens = alt.Chart(pd.DataFrame({"times": [10**lead]})).mark_rule(strokeDash=[4, 3], color="#777")
         chart = alt.layer(chart, opens.encode(x="times:Q"))
-    return chart.properties(width=190, height=130, title=[f"{scale}, {design}", *more, f"{len(arm.made)} runs"])
+    return chart.properties(width=190, height=130, title=[f"{scale}, {design}", *more, n])

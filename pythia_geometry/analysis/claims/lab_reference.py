@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,20 @@ class Reference:
         """Without the token-shuffled prompts, which some runs were walked with too."""
         geometry, behaviour = (t[~t["probe"].str.endswith(SHUFFLED)] for t in (self.geometry, self.behaviour))
         return replace(self, geometry=geometry, behaviour=behaviour)
+
+    def of(self, models: Sequence[str]) -> Reference:
+        """The rows of some models, of surfaces too."""
+        geometry, behaviour = (t[t["model"].isin(models)] for t in (self.geometry, self.behaviour))
+        made = {name: made for name, made in self.made.items() if made.get("model") in models}
+        surfaces = self.surfaces and self.surfaces.of(models)
+        if surfaces is not None and surfaces.geometry.empty:
+            surfaces = None
+        return replace(self, geometry=geometry, behaviour=behaviour, made=made, surfaces=surfaces)
+
+
+def is_planted(training: Mapping[str, Any]) -> bool:
+    """Whether geometry or behaviour was moved by us, by the settings that a run's record names."""
+    return training.get("plant_lead") is not None or bool(training.get("plant_bend"))
 
 
 def read_reference(folder: str | Path | None = None) -> Reference:

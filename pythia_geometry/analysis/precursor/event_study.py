@@ -75,7 +75,7 @@ class EventStudy:
             geometry is earlier, with its 90 % interval over runs and tasks; n cells with both clocks, and how many
             are without.
         path: Median effect over runs and tasks by curve and decades since release, as a share of each one's way, for a
-            picture; curves that have no way are left out, and the count says how many are in.
+            picture; of the runs and tasks in which every curve has a way. The count is how many of them are in.
     """
 
     follows: Mapping[str, Following]
@@ -319,15 +319,20 @@ def crossed_interval(cells: Array, rng: np.random.Generator, draws: int = BOOTST
 def _path(runs: Sequence[ReleasedRun]) -> pd.DataFrame:
     """Median effect over runs and tasks in tenths of a decade after release, as a share of each curve's way.
 
-    A median: before its loss opens a level can fall by many times the way it then rises.
+    A run and task counts once a tenth, and only where every curve has a way: all lines are of the same cells. A median:
+    before its loss opens a level can fall by many times the way it then rises.
     """
     rows = []
     for run in runs:
-        for name, curves in run.curves.items():
-            for t in range(len(run.tasks)):
-                steps, values = effect(curves, run.released, t)
-                if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_WAY.get(name, OTHER_WAY):
-                    decades = np.round(np.log10(steps[1:] / run.released[t]), 1)
-                    rows += [(name, d, v / way) for d, v in zip(decades, values[1:], strict=True)]
-    frame = pd.DataFrame(rows, columns=["curve", "decades", "share"])
-    return frame.groupby(["curve", "decades"], as_index=False)["share"].agg(["median", "count"])
+        for t, task in enumerate(run.tasks):
+            effects = {name: effect(curves, run.released, t) for name, curves in run.curves.items()}
+            ways = {n: float(running_median(v[None]).max()) if len(v) > 2 else 0.0 for n, (_, v) in effects.items()}
+            if any(way <= MIN_WAY.get(name, OTHER_WAY) for name, way in ways.items()):
+                continue
+            for name, (steps, values) in effects.items():
+                decades = np.round(np.log10(steps[1:] / run.released[t]), 1)
+                rows += [(run.name, task, name, d, v / ways[name]) for d, v in zip(decades, values[1:], strict=True)]
+    frame = pd.DataFrame(rows, columns=["run", "task", "curve", "decades", "share"])
+    of_cell = frame.groupby(["run", "task", "curve", "decades"], as_index=False)["share"].mean()
+    path: pd.DataFrame = of_cell.groupby(["curve", "decades"], as_index=False)["share"].agg(["median", "count"])
+    return path
