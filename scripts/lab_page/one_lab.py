@@ -48,7 +48,7 @@ def _judged(arms: list[Arm], claims: tuple[str, ...], of_difficulty: tuple[str, 
         Evidence("step", geometry, behaviour, sizes, surfaces=surfaces, claims=claims),
         Evidence("step after the loss opens", geometry, clocked, sizes, claims=of_difficulty),
     ]
-    return judge_claims(asked).table.assign(runs=", ".join(f"{arm.scale}, {len(arm.made)}" for arm in arms))
+    return judge_claims(asked).table.assign(runs=", ".join(f"{len(arm.made)} {arm.scale}" for arm in arms))
 
 
 def since_opening(arm: Arm) -> pd.DataFrame:
