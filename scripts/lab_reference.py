@@ -199,11 +199,16 @@ def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, obje
         "n_parameters": training.n_parameters,
         **({"released": released(training), "loss_opens": loss_opens(training)} if run.shelf == "staggered" else {}),
         "loss": round(float(pd.read_csv(folder / LOSSES)["loss"].tail(100).mean()), 4),  # of the last hundred steps
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}",
+        "machine": machine(),
         "cpu_seconds": round(cpu_seconds),
         "cpu_minutes": round(cpu_seconds / 60, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def machine() -> str:
+    """What a record says of the machine."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, {accelerator()}, Python {platform.python_version()}"
 
 
 def accelerator() -> str:

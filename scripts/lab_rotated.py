@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from lab_reference import MEASURES, METRICS, ON_SHELVES, ONE_EACH, small
+from lab_reference import MEASURES, METRICS, ON_SHELVES, ONE_EACH, machine, small
 from reference_tables import write_table
 from safetensors.torch import load_file, save_file
 
@@ -91,6 +91,7 @@ def make(suite: Path, args: argparse.Namespace) -> None:
         "model": name,
         "training": {"seed": int(seed), "of": suite.name},
         "n_parameters": sum(value.numel() for value in load_file(folder / "step0" / WEIGHTS).values()),
+        "machine": machine(),
         "cpu_seconds": round(time.process_time() - began),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
