@@ -119,12 +119,14 @@ def _released(training: Training) -> list[Planned]:
     harder = replace(arm, steps=arm.steps * 4 // 3, plant_lead=0.5, plant_weight=4.0)  # decision 0013, "A second plant"
     own = replace(arm, steps=arm.steps * 10 // 3, plant_lead=0.5, plant_own=True)  # "A third plant"
     arms = [run for plant, n in planted for run in _block(replace(arm, **plant))[:n]]
-    return [*_block(arm), *arms, *_block(harder), *_block(own)]
+    later = replace(own, release_decades=1.0)  # "A fourth plant"
+    return [*_block(arm), *arms, *_block(harder), *_block(own), *_block(later, first=BLOCK)]
 
 
-def _block(training: Training) -> list[Planned]:
+def _block(training: Training, first: int = 0) -> list[Planned]:
     """Five seeds of one design."""
-    return [Planned(replace(training, seed=seed), "staggered", has_companion=True) for seed in range(BLOCK)]
+    seeds = range(first, first + BLOCK)
+    return [Planned(replace(training, seed=seed), "staggered", has_companion=True) for seed in seeds]
 
 
 def _transients() -> list[Planned]:

@@ -29,6 +29,12 @@ AllTokens = Annotated[bool, typer.Option("--all-tokens", help="Loss on the promp
 Release = Annotated[
     str, typer.Option("--release", help="together, or staggered: each level's loss opens at a random step of its own.")
 ]
+ReleaseDecades = Annotated[
+    float | None,
+    typer.Option(
+        "--release-decades", help="Staggered: spread the openings over so many decades. [default: 2, planted 1.3]"
+    ),
+]
 PlantLead = Annotated[
     float | None,
     typer.Option("--plant-lead", help="Staggered: move a level's geometry this many decades before its loss opens."),
@@ -64,7 +70,8 @@ Layers = Annotated[int | None, typer.Option("--layers", help="Patterns lab: bloc
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 
 ARM = {
-    "architecture": "arch", "batch": "batch", "all_tokens": "all_tokens", "release": "release", "peak_rate": "rate",
+    "architecture": "arch", "batch": "batch", "all_tokens": "all_tokens", "release": "release",
+    "release_decades": "release_decades", "peak_rate": "rate",
     "plant_lead": "plant_lead", "plant_weight": "plant_weight", "plant_own": "plant_own", "plant_bend": "plant_bend",
 }  # fmt: skip
 """Settings of `Training`, by the argument of a command."""
@@ -82,6 +89,7 @@ def train_runs(
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
     release: Release = "together",
+    release_decades: ReleaseDecades = None,
     plant_lead: PlantLead = None,
     plant_weight: PlantWeight = 1.0,
     plant_own: PlantOwn = False,
@@ -147,6 +155,7 @@ def plan_runs(
     tasks: Tasks = "",
     all_tokens: AllTokens = False,
     release: Release = "together",
+    release_decades: ReleaseDecades = None,
     plant_lead: PlantLead = None,
     plant_weight: PlantWeight = 1.0,
     plant_own: PlantOwn = False,

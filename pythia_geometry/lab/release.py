@@ -5,9 +5,9 @@ assign that step, so levels become exchangeable by design, those not yet release
 permuting levels is an exact test that geometry and behaviour follow release.
 
 The openings of a run are spread evenly in log10(step) over two decades that end at two fifths of the run (1.3 decades
-where a lead is planted): one in each of T equal slots, at a random place in it. Which level gets which slot is one
-random order for five seeds (a block), in which each seed is moved on by two fifths: over a block every level is early
-in some runs and late in others.
+where a lead is planted; `--release-decades` says another number): one in each of T equal slots, at a random place in
+it. Which level gets which slot is one random order for five seeds (a block), in which each seed is moved on by two
+fifths: over a block every level is early in some runs and late in others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def loss_opens(training: Training) -> dict[str, int]:
     order = Random(f"release/{block}").sample(range(n), n)
     moved = round(n * (2 * place % BLOCK) / BLOCK)
     rng, last = Random(f"release/seed {training.seed}"), LAST * training.steps
-    decades = PLANTED_DECADES if training.plants else DECADES
+    decades = training.release_decades or (PLANTED_DECADES if training.plants else DECADES)
     needed = math.ceil(10**decades / (10 ** (decades / n) - 1) / LAST)
     if training.steps < needed:
         raise PythiaGeometryError(

@@ -16,6 +16,7 @@ WARM_UP, FLOOR = 100, 0.1
 TOGETHER, STAGGERED = "together", "staggered"
 RELEASES = (TOGETHER, STAGGERED)
 MAX_BEND = MAX_TOKENS // 4  # answer tokens; the longest answers and prompts still fit
+MAX_DECADES = 4.0  # of openings
 MAX_LEAD = 1.0  # decades; a longer one leaves too little of the run after the last opening
 MAX_STEPS, MAX_BATCH, MAX_SEED = 10_000_000, 65_536, 2**32 - 1
 MAX_RATE, MAX_WEIGHT = 1.0, 1_000.0
@@ -37,6 +38,8 @@ class Training:
         release: When a task-level's loss counts: `together`, all from step 0; `staggered`, each from a step of its
             own, drawn at random (release.py). Staggered runs keep the peak rate after warm-up, since under a cosine
             a level that is released late would learn at a lower rate.
+        release_decades: Over how many decades of steps the openings are spread; None takes two, or 1.3 where a lead
+            is planted. Staggered runs only.
         plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
             (plant.py); None plants nothing. Staggered runs only.
         plant_weight: What the planted objective counts, beside the mean answer loss of a token.
@@ -55,6 +58,7 @@ class Training:
     tasks: tuple[str, ...] = ()
     all_tokens: bool = False
     release: str = TOGETHER
+    release_decades: float | None = None
     plant_lead: float | None = None
     plant_weight: float = 1.0
     plant_own: bool = False
@@ -90,6 +94,13 @@ class Training:
             raise PythiaGeometryError(f"--release {self.release!r} is not one of: {', '.join(RELEASES)}")
         if self.release == STAGGERED and self.all_tokens:
             raise PythiaGeometryError("--release staggered opens the loss on answers; leave out --all-tokens")
+        if self.release_decades is not None:
+            if self.release != STAGGERED:
+                raise PythiaGeometryError("--release-decades spreads the openings of levels: add --release staggered")
+            if not 0 < self.release_decades <= MAX_DECADES:
+                raise PythiaGeometryError(
+                    f"--release-decades {self.release_decades:g}: expected above 0 and at most {MAX_DECADES:g}"
+                )
         if not (self.plant_weight == 1 or (self.plants and 0 < self.plant_weight <= MAX_WEIGHT)):
             raise PythiaGeometryError(
                 f"--plant-weight {self.plant_weight:g}: above 0 and at most {MAX_WEIGHT:,g}, and with --plant-lead"
@@ -120,6 +131,7 @@ class Training:
         """Name without the seed, such as `nano-gpt2`."""
         arm = "-alltokens" if self.all_tokens else ""
         arm += f"-{self.release}" if self.release != TOGETHER else ""
+        arm += f"-decades{self.release_decades:g}" if self.release_decades is not None else ""
         arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
         arm += f"-weight{self.plant_weight:g}" if self.plant_weight != 1 else ""
         arm += "-own" if self.plant_own else ""

@@ -28,6 +28,7 @@ STAGGERED = "staggered"
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
+    "-staggered-decades1-lead0.5-own": "planted lead of .5, own prompts alone, later openings",
     "-staggered-lead0.5-own": "planted lead of .5, own prompts alone",
     "-staggered-lead0.5": "planted lead of .5",
     "-staggered-lead0-bend8": "planted lead of 0 and bend of 8 tokens",

@@ -115,6 +115,14 @@ def test_openings_fill_two_decades_evenly_and_levels_take_turns(tasks: tuple[str
     assert not np.allclose(places[0], places[BLOCK])
 
 
+def test_openings_keep_to_the_decades_that_are_asked_for() -> None:
+    run = replace(STAGGERED, steps=20_000, plant_lead=0.5, release_decades=1.0, seed=7)
+    steps = np.sort(list(loss_opens(run).values()))
+    assert steps.min() >= 800 and steps.max() <= 8_000
+    assert np.abs(np.floor((np.log10(steps / 8_000) + 1) * 16 + 0.01) - np.arange(16)).max() == 0
+    assert run.name == "smoke-gpt2-staggered-decades1-lead0.5-quick-seed7"
+
+
 def test_a_planted_lead_is_the_ratio_of_opening_to_release(tmp_path: Path) -> None:
     planted = replace(STAGGERED, plant_lead=0.5)
     opens, order = loss_opens(planted), sorted(loss_opens(STAGGERED), key=loss_opens(STAGGERED).get)  # type: ignore[arg-type]
@@ -187,6 +195,8 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
     [
         ({"release": "later"}, "--release 'later' is not one of: together, staggered"),
         ({"plant_lead": 0.5}, "add --release staggered"),
+        ({"release_decades": 1.0}, "--release-decades .* add --release staggered"),
+        ({"release": "staggered", "release_decades": float("nan")}, "--release-decades nan: expected above 0"),
         ({"release": "staggered", "plant_lead": 3.0}, "expected decades from -1 to 1"),
         ({"release": "staggered", "plant_own": True}, "--plant-own .* add --plant-lead"),
         ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
