@@ -13,6 +13,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.lab_reference import CONSTANT
 from pythia_geometry.analysis.precursor.power import power
+from pythia_geometry.lab.settings import STAGGERED
 
 SHELF = Path(__file__).resolve().parents[1] / "data" / "reference" / "staggered"
 
@@ -30,8 +31,9 @@ def main() -> None:
         print(f"{file.name}  sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
     rows = pd.concat(map(pd.read_parquet, files)).assign(**CONSTANT)
     rows = rows[~rows["task"].str.endswith(":shuffled")]
-    # Release was assigned level by level: each level is a family of its own.
-    found = power(rows.assign(family=rows["task"]), draws=args.draws)
+    if f"-{STAGGERED}-" in args.arm:  # release was assigned level by level: each level is a family of its own
+        rows = rows.assign(family=rows["task"])
+    found = power(rows, draws=args.draws)
     print(
         f"{len(files)} runs; {len(found.screening.tasks)} levels emerged in every run, {len(found.chosen.tasks)} tested"
     )

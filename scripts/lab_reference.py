@@ -114,7 +114,7 @@ def _released(training: Training) -> list[Planned]:
         ({"plant_lead": 0.0}, 3),
         ({"plant_lead": -0.5}, 3),
         ({"plant_bend": 8}, 3),
-        ({"plant_lead": 0.0, "plant_bend": 8}, 3),  # decision 0013, "A second bend"
+        ({"plant_lead": 0.0, "plant_bend": 8}, BLOCK),  # decision 0013, "A second bend"
     ]
     harder = replace(arm, steps=arm.steps * 4 // 3, plant_lead=0.5, plant_weight=4.0)  # decision 0013, "A second plant"
     own = replace(arm, steps=arm.steps * 10 // 3, plant_lead=0.5, plant_own=True)  # "A third plant"
