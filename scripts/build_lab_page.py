@@ -5,12 +5,14 @@ python scripts/build_lab_page.py
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
 from lab_page import depths, designed, numbers, one_lab, pictures, sizes, surfaces
 from lab_page.answers import answers, checks
 from lab_page.designed import Arm
+from lab_page.sentences import unfounded
 
 from pythia_geometry.analysis.claims.evidence import Evidence
 from pythia_geometry.analysis.claims.lab_reference import Reference, read_reference
@@ -241,6 +243,11 @@ def main() -> None:
         assert f"{{{name}}}" in page, name
         page = page.replace(f"{{{name}}}", content)
     PAGE.write_text(page, encoding="utf-8")
+    if missing := unfounded(page):
+        print(
+            f"The first screen says {', '.join(missing)}, which no table of the page holds: edit {HEAD}",
+            file=sys.stderr,
+        )
     found, first_steps = numbers.falls(reference), sizes.transients(SHELVES / "transient")
     charts = {
         "lab-seeds": pictures.seeds_picture(reference.geometry, reference.behaviour, "nano-gpt2"),

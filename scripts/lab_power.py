@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arm", help="a model's name, such as smoke-gpt2-staggered-quick")
     parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--moves", type=float, default=1.0, help="share of levels × runs whose geometry leads")
     args = parser.parse_args()
     files = sorted(SHELF.glob(f"{args.arm}-seed*.behaviour.parquet"))
     if not files:
@@ -33,7 +34,7 @@ def main() -> None:
     rows = rows[~rows["task"].str.endswith(":shuffled")]
     if f"-{STAGGERED}-" in args.arm:  # release was assigned level by level: each level is a family of its own
         rows = rows.assign(family=rows["task"])
-    found = power(rows, draws=args.draws)
+    found = power(rows, draws=args.draws, moves=args.moves)
     print(
         f"{len(files)} runs; {len(found.screening.tasks)} levels emerged in every run, {len(found.chosen.tasks)} tested"
     )

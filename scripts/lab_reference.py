@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from reference_tables import write_table
@@ -30,6 +31,7 @@ from slices import SliceEndedError, Spent, stop_after
 
 import pythia_geometry as pg
 from pythia_geometry.analysis.claims.lab_reference import DEEPER
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN
 from pythia_geometry.lab.release import BLOCK, loss_opens, released
@@ -170,16 +172,30 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         tables["geometry"] = result.geometry[result.geometry["measure"].isin(kept)]
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
-        if kind == "behaviour" and file.exists():
-            continue  # written by --behaviour: the power was computed on it, its hash is in decision 0013
         if kind == "behaviour" and training.release == STAGGERED:
             table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
-        write_table(small(table), file)
+        if kind == "behaviour" and file.exists():
+            check_same(
+                small(table), file
+            )  # written by --behaviour: power was computed on it, decision 0013 has its hash
+        else:
+            write_table(small(table), file)
     seconds = spent.note()
     if not args.behaviour:
         with replacing(args.out / f"{run.name}.json") as temporary:
             temporary.write_text(json.dumps(provenance(run, folder, seconds), indent=2) + "\n")
     print(f"{run.name} written", flush=True)
+
+
+def check_same(table: pd.DataFrame, file: Path) -> None:
+    """Stops where behaviour that was written before is of other weights than this walk: another machine, another --work."""
+    keys = ["seed", "step", "task", "metric"]
+    held, mine = (t.set_index(keys)["value"].sort_index() for t in (pd.read_parquet(file), table))
+    if not (held.index.equals(mine.index) and np.allclose(held, mine, atol=1e-4, equal_nan=True)):
+        sys.exit(
+            f"{file} holds behaviour of other weights than this run's. Move it away to have both tables of this run; its "
+            "power then has to be computed again"
+        )
 
 
 def small(table: pd.DataFrame) -> pd.DataFrame:
@@ -237,6 +253,8 @@ def main() -> None:
     if args.list or not wanted:
         show(plan, args)
         return
+    if args.threads < 1 or not 0 <= args.minutes < 1e6:
+        sys.exit("--threads: 1 or more. --minutes: above 0, or 0 for no end")
     torch.set_num_threads(args.threads)
     if args.minutes:
         stop_after(args.minutes)
@@ -247,6 +265,8 @@ def main() -> None:
     except SliceEndedError:
         print("Time is up; the same command goes on from here")
         sys.exit(3)
+    except PythiaGeometryError as error:  # such as another process that trains the same run
+        sys.exit(str(error))
     print("All is done:", ", ".join(wanted))
 
 
@@ -263,8 +283,9 @@ def show(plan: dict[str, Planned], args: argparse.Namespace) -> None:
 
 
 def is_done(name: str, args: argparse.Namespace) -> bool:
-    """Whether its tables are written: all of them, or behaviour alone where only that is asked for."""
-    return (args.out / f"{name}{'.behaviour.parquet' if args.behaviour else '.json'}").exists()
+    """Whether its tables and record are written, or behaviour alone where only that is asked for."""
+    endings = (".behaviour.parquet",) if args.behaviour else (".behaviour.parquet", ".geometry.parquet", ".json")
+    return all((args.out / f"{name}{ending}").exists() for ending in endings)
 
 
 if __name__ == "__main__":

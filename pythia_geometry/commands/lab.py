@@ -116,7 +116,7 @@ def train_runs(
     trainings = _trainings(scale, seeds, steps, tasks, **arm)
     from accelerate import PartialState
 
-    from pythia_geometry.lab.settings import checkpoint_steps
+    from pythia_geometry.lab.suite_folder import progress
     from pythia_geometry.lab.train import train
     from pythia_geometry.screens.console import open_console
     from pythia_geometry.screens.lab import TrainingBar
@@ -125,9 +125,10 @@ def train_runs(
     for training in trainings:
         with TrainingBar(console, training) as bar:
             folder = train(training, out, bar)
-        n_saved = len(checkpoint_steps(training.steps))
+        n_saved, n_planned = progress(folder)
+        held = f"{n_saved}" if n_saved == n_planned else f"{n_saved} of {n_planned}"
         console.print(
-            f"{folder}: {n_saved} checkpoints of {training.n_parameters:,} parameters. "
+            f"{folder}: {held} checkpoints of {training.n_parameters:,} parameters. "
             f"Walk it: pythia-geom --model {folder}",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip

@@ -16,8 +16,10 @@ WARM_UP, FLOOR = 100, 0.1
 TOGETHER, STAGGERED = "together", "staggered"
 RELEASES = (TOGETHER, STAGGERED)
 MAX_BEND = MAX_TOKENS // 4  # answer tokens; the longest answers and prompts still fit
-MAX_DECADES = 4.0  # of openings
-MAX_LEAD = 1.0  # decades; a longer one leaves too little of the run after the last opening
+MIN_DECADES, MAX_DECADES = 0.1, 4.0  # of openings
+MAX_LEAD = 1.0  # decades
+MIN_LEAD = -0.5  # a plant that is later still would begin after the run's end for many levels
+PLANTED_ROWS = 5  # problems of a level in a batch, so that three of them are of one length group (plant.py)
 MAX_STEPS, MAX_BATCH, MAX_SEED = 10_000_000, 65_536, 2**32 - 1
 MAX_RATE, MAX_WEIGHT = 1.0, 1_000.0
 HEADER = 12_000  # bytes of a checkpoint beside its weights: config.json and the safetensors header
@@ -97,9 +99,9 @@ class Training:
         if self.release_decades is not None:
             if self.release != STAGGERED:
                 raise PythiaGeometryError("--release-decades spreads the openings of levels: add --release staggered")
-            if not 0 < self.release_decades <= MAX_DECADES:
+            if not MIN_DECADES <= self.release_decades <= MAX_DECADES:
                 raise PythiaGeometryError(
-                    f"--release-decades {self.release_decades:g}: expected above 0 and at most {MAX_DECADES:g}"
+                    f"--release-decades {self.release_decades:g}: expected {MIN_DECADES:g} to {MAX_DECADES:g}"
                 )
         if not (self.plant_weight == 1 or (self.plants and 0 < self.plant_weight <= MAX_WEIGHT)):
             raise PythiaGeometryError(
@@ -111,9 +113,14 @@ class Training:
             return
         if self.release != STAGGERED:
             raise PythiaGeometryError("--plant-lead needs levels that are released apart: add --release staggered")
-        if not abs(self.plant_lead) <= MAX_LEAD:
+        if not MIN_LEAD <= self.plant_lead <= MAX_LEAD:
             raise PythiaGeometryError(
-                f"--plant-lead {self.plant_lead:g}: expected decades from -{MAX_LEAD:g} to {MAX_LEAD:g}"
+                f"--plant-lead {self.plant_lead:g}: expected decades from {MIN_LEAD:g} to {MAX_LEAD:g}"
+            )
+        if self.batch < PLANTED_ROWS * len(self.levels):
+            raise PythiaGeometryError(
+                f"--batch {self.batch}: a plant spreads a level's rows and needs {PLANTED_ROWS} problems of each of "
+                f"{len(self.levels)} levels: {PLANTED_ROWS * len(self.levels)} or more, or fewer --tasks"
             )
 
     @cached_property

@@ -11,6 +11,7 @@ lab/nano-gpt2-seed0/
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STATE, SETTINGS, LOSSES, FACTS_NAME = "state.pt", "training.json", "losses.csv", "suite.json"
+TOKENIZER = "tokenizer.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what more room would mend
 
 
 def diverged(name: str, step: int) -> PythiaGeometryError:
@@ -55,9 +58,9 @@ def progress(folder: Path) -> tuple[int, int]:
         PythiaGeometryError: If the folder's settings are damaged.
     """
     try:
-        steps = int(json.loads((folder / SETTINGS).read_text())["steps"])
+        steps = int(_held(folder / SETTINGS)["steps"])
         check_whole("steps", steps, 1, MAX_STEPS)
-    except (ValueError, KeyError, TypeError, IndexError, PythiaGeometryError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, PythiaGeometryError) as error:
         raise PythiaGeometryError(f"{folder / SETTINGS} is damaged: {error}. Pass another --out") from error
     wanted = checkpoint_steps(steps)
     return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)
@@ -106,8 +109,11 @@ def writing(folder: Path, training: Run, write_facts: Callable[[Path, Run], None
             yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
+        todo = (
+            "free some space" if getattr(error, "errno", None) in (None, *FULL) else "pass another --out, or mend that"
+        )
         raise MachineError(
-            f"Cannot write to {folder}: {reason}. What was saved is kept; free some space and type the same again"
+            f"Cannot write to {folder}: {reason}. What was saved is kept; {todo} and type the same again"
         ) from error
 
 
@@ -116,9 +122,14 @@ def _refuse_others(folder: Path, training: Settings) -> None:
     settings, record = _settings(training), folder / SETTINGS
     if record.exists():
         try:
-            held = dict(json.loads(record.read_text()))
-        except (ValueError, TypeError) as error:  # no JSON, or JSON of something else
+            held = _held(record)
+        except ValueError as error:
             raise PythiaGeometryError(f"{record} is damaged: {error}. Pass another --out") from error
+        if unknown := [key for key in held if key not in settings]:
+            raise PythiaGeometryError(
+                f"{record} says {unknown[0]} {held[unknown[0]]!r}, unknown to this version: a newer one made it. "
+                "Pass another --out, or train with that version"
+            )
         # A record from before a setting existed means its default.
         held = {field.name: field.default for field in fields(training)} | held
         different = [f"{key} {held[key]!r}" for key in settings if held[key] != settings[key]]
@@ -128,6 +139,21 @@ def _refuse_others(folder: Path, training: Settings) -> None:
             )
     elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise PythiaGeometryError(f"{folder} is not empty and holds no lab run. Pass another --out")
+
+
+def _held(record: Path) -> dict[str, Any]:
+    """The settings of a folder.
+
+    Raises:
+        ValueError: If the file holds no JSON, or JSON of something else, or cannot be read.
+    """
+    try:
+        held = json.loads(record.read_text())
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    if not isinstance(held, dict):
+        raise ValueError(f"expected settings by name, found {type(held).__name__}")
+    return held
 
 
 def _prepare(folder: Path, training: Run, write_facts: Callable[[Path, Run], None]) -> None:
@@ -141,17 +167,22 @@ def _prepare(folder: Path, training: Run, write_facts: Callable[[Path, Run], Non
     if not (folder / SETTINGS).exists():
         with replacing(folder / SETTINGS) as temporary:
             temporary.write_text(json.dumps(_settings(training), indent=2) + "\n")
-    if not _holds_facts(folder / FACTS_NAME):
+    if not _holds_facts(folder):
         write_facts(folder, training)
     if is_finished(folder):
         (folder / STATE).unlink(missing_ok=True)  # of a call that was stopped after its last word
 
 
-def _holds_facts(file: Path) -> bool:
-    """Whether the file is there and sound; a damaged one is written anew, since the settings decide all of it."""
+def _holds_facts(folder: Path) -> bool:
+    """Whether `suite.json`, the tokenizer and probes of its own are there and sound.
+
+    What is damaged is written anew: the settings decide all of it.
+    """
     try:
-        return isinstance(json.loads(file.read_text()), dict)
-    except (FileNotFoundError, ValueError):
+        own = [probe for probe in json.loads((folder / FACTS_NAME).read_text())["probes"] if probe.endswith(".jsonl")]
+        json.loads((folder / TOKENIZER).read_text())
+        return all((folder / probe).stat().st_size for probe in own)
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
@@ -182,7 +213,7 @@ def check_room(runs: Mapping[Path, Settings]) -> None:
 
 def write_facts(folder: Path, training: Training) -> None:
     """Tokenizer and probes, then `suite.json`, whose presence says that they are there."""
-    with replacing(folder / "tokenizer.json") as temporary:
+    with replacing(folder / TOKENIZER) as temporary:
         write_tokenizer(temporary)
     shipped, probes = set(default_levels()), [ALGORITHMIC]
     own = [level for level in training.levels if level not in shipped]
@@ -245,8 +276,10 @@ def save_state(folder: Path, model: PreTrainedModel, optimizer: Any, step: int, 
         temporary.write_bytes(content.getbuffer())
 
 
-def restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
-    """Step to go on from, and the losses before it."""
+def restore(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, n_steps: int
+) -> tuple[int, list[float]]:
+    """Step to go on from, of n_steps in all, and the losses before it."""
     import torch
 
     file = folder / STATE
@@ -256,8 +289,11 @@ def restore(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimiz
         state = torch.load(file, weights_only=True, map_location="cpu")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"]), list(state["losses"])
-    except (RuntimeError, ValueError, LookupError, TypeError, EOFError, UnpicklingError) as error:
+        step, losses = int(state["step"]), list(state["losses"])
+        if not 0 <= step == len(losses) <= n_steps:
+            raise ValueError(f"step {step}, {len(losses)} losses")
+        return step, losses
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
         raise PythiaGeometryError(
             f"{file} is damaged. Remove it, and the same command trains again from the start; checkpoints that are "
             "there are kept"

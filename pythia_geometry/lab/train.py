@@ -96,7 +96,7 @@ def train(training: Training, out: str | Path = "lab", watch: Watch | None = Non
 def _loop(folder: Path, training: Training, watch: Watch, accelerator: Any) -> None:
     model = build_model(scale_named(training.scale), training.architecture, training.seed)
     optimizer = make_optimizer(model)
-    start, losses = restore(folder, model, optimizer)
+    start, losses = restore(folder, model, optimizer, training.steps)
     model, optimizer = accelerator.prepare(model, optimizer)
     wanted, saved_at, wait = set(checkpoint_steps(training.steps)), time.monotonic(), SAVE_STATE_SECONDS
     for step in range(start, training.steps + 1):

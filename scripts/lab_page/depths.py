@@ -12,7 +12,7 @@ from pythia_geometry.analysis.events.collapse import COLLAPSES, TRANSIENT, colla
 from pythia_geometry.analysis.events.layer_order import layer_order, votes
 from pythia_geometry.lab.model import scale_named
 
-DRAWS = 2_000
+DRAWS, TIE = 2_000, 1e-12
 MEASURES = {"rankme": "uncentred", "rankme_centred": "centred"}
 
 
@@ -70,12 +70,12 @@ def shuffled_p(mine: pd.DataFrame) -> float:
     rng = np.random.default_rng(0)
     blocks = mine[mine["layer"].str.startswith("resid_") & (mine["label"] == COLLAPSES)]
     runs = [halfway_steps(run) for _, run in blocks.groupby("seed")]
-    runs = [run for run in runs if len(run)]
+    taus = [median_tau(run, np.arange(run.shape[1])) for run in runs]
+    runs = [run for run, tau in zip(runs, taus, strict=True) if np.isfinite(tau)]
     if not runs:
         return float("nan")
-    seen = np.mean([median_tau(run, np.arange(run.shape[1])) for run in runs])
     drawn = [np.mean([median_tau(run, rng.permutation(run.shape[1])) for run in runs]) for _ in range(DRAWS)]
-    return float((1 + np.sum(np.array(drawn) <= seen)) / (1 + DRAWS))
+    return float((1 + np.sum(np.array(drawn) <= np.nanmean(taus) + TIE)) / (1 + DRAWS))
 
 
 def halfway_steps(run: pd.DataFrame) -> np.ndarray:

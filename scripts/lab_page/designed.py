@@ -20,11 +20,13 @@ from pythia_geometry.analysis.precursor.event_study import (
     share_done,
     study_runs,
 )
+from pythia_geometry.analysis.precursor.power import power
 from pythia_geometry.analysis.precursor.task_matched_lag import DELTA
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 
 STAGGERED = "staggered"
+DRAWS_AS_MOVED = 100
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
@@ -101,7 +103,22 @@ class Arm:
         tables = self.rows(self.reference.geometry), self.behaviour
         opened = released_runs(*tables, self.steps("loss_opens"), Question())
         behaviours = [name for name in opened[0].curves if name != GEOMETRY]
-        return {GEOMETRY: self.study.follows[GEOMETRY]} | {name: follows_release(opened, name) for name in behaviours}
+        uncentred = released_runs(*tables, self.steps("released"), Question("rankme"))
+        return {
+            f"{GEOMETRY}, centred": self.study.follows[GEOMETRY],
+            f"{GEOMETRY}, uncentred": follows_release(uncentred, GEOMETRY),
+            **{name: follows_release(opened, name) for name in behaviours},
+        }
+
+    @cached_property
+    def moves(self) -> float:
+        """Share of levels × runs whose geometry rises at all after its release; NaN where nothing was released."""
+        return float(np.isfinite(self.done_at_opening).mean()) if self.is_released else float("nan")
+
+    @cached_property
+    def power_as_moved(self) -> float:
+        """Power at half a decade where geometry rises as often as it did: what the test could have seen of a lead."""
+        return power(self.behaviour, draws=DRAWS_AS_MOVED, moves=self.moves).decisive if self.is_released else np.nan
 
     @cached_property
     def study(self) -> EventStudy:
@@ -142,6 +159,8 @@ def power_rows(found: list[Arm]) -> pd.DataFrame:
                 "arm": arm.name, "runs": len(arm.made), "loss, last 100 steps": losses(arm), "levels that emerged in every run": len(power.screening.tasks), "of them tested": len(power.chosen.tasks),
                 "spread of halfway steps, decades": spread,
                 **{f"power at {lead:g}": float(rates.get(lead, np.nan)) for lead in (0.3, 0.5)},
+                "geometry rises in": "–" if np.isnan(arm.moves) else f"{arm.moves:.0%}",
+                "power at 0.5 then": arm.power_as_moved,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -207,11 +226,11 @@ def follows_rows(found: list[Arm]) -> pd.DataFrame:
     for arm in (a for a in found if a.is_released):
         row: dict[str, object] = {"arm": arm.name}
         for curve, one in arm.follows.items():
-            row[f"{curve}: mean effect, p"] = f"{one.effect:+.2f}, {one.p:.3f}"
+            row[f"{curve}: mean effect, p"] = f"{one.effect:+.2f}, {'<0.001' if one.p < 0.001 else f'{one.p:.3f}'}"
         done = arm.done_at_opening[np.isfinite(arm.done_at_opening)]
         row["geometry's way done when the loss opens, median"] = f"{np.median(done):.2f}" if len(done) else "–"
         # Of all: a level whose geometry never rose was not moved by its plant either.
         row["levels × runs with half of it done"] = f"{int((done >= 0.5).sum())} of {arm.done_at_opening.size}"
-        row["whose geometry rises at all"] = len(done)
+        row["whose geometry rises at all (centred)"] = len(done)
         rows.append(row)
     return pd.DataFrame(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -78,6 +79,8 @@ def test_a_finished_run_is_left_alone_and_a_stopped_one_continued(command: Comma
     assert "step 20/20" in command(*words).out
     again = command(*words)
     assert again.code == 0 and "step" not in again.out and "21 checkpoints" in again.out
+    shutil.rmtree("lab/smoke-gpt2-seed0/step1")
+    assert "20 of 21 checkpoints" in command(*words).out  # as `lab list` says
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -19,9 +21,10 @@ import pythia_geometry.lab.suite_folder as suite_folder
 import pythia_geometry.lab.train as train_module
 from pythia_geometry.errors import MachineError, PythiaGeometryError
 from pythia_geometry.lab.batches import IGNORE, draw_batch, grouped
+from pythia_geometry.lab.model import build_model, scale_named
 from pythia_geometry.lab.settings import Training, checkpoint_steps
 from pythia_geometry.lab.tasks import default_levels, is_held_out
-from pythia_geometry.lab.train import Progress, train
+from pythia_geometry.lab.train import Progress, make_optimizer, train
 from pythia_geometry.runs.local import walk
 from pythia_geometry.runs.plan import make_plan
 from pythia_geometry.runs.request import Request
@@ -133,21 +136,43 @@ def test_a_folder_of_something_else_and_damaged_settings_are_refused(tmp_path: P
     with pytest.raises(PythiaGeometryError, match="holds no lab run"):
         train(SHORT, tmp_path)
     assert [p.name for p in folder.iterdir()] == ["thesis.tex"]
-    for damaged in ("{", "null", "[1, 2]", "5"):
+    for damaged in ("{", "null", "[1, 2]", "5", '[["steps", 2]]'):
         (folder / "training.json").write_text(damaged)
         with pytest.raises(PythiaGeometryError, match="training.json is damaged"):
             train(SHORT, tmp_path)
+    (folder / "training.json").unlink()
+    (folder / "training.json").mkdir()
+    with pytest.raises(PythiaGeometryError, match=r"training.json is damaged: Is a directory"):
+        train(SHORT, tmp_path)
+
+
+def test_a_run_of_a_newer_version_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    run = Training("smoke", steps=1, tasks=("COPY1",))
+    record = train(run, tmp_path) / "training.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"plant_noise": 0.3}))
+    with pytest.raises(PythiaGeometryError, match=r"plant_noise 0.3, unknown to this version"):
+        train(run, tmp_path)
+
+
+def test_a_file_in_the_way_is_no_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(MachineError, match="Not a directory.*; pass another --out") as said:
+        train(SHORT, tmp_path / "taken")
+    assert "free some space" not in str(said.value)
 
 
 def test_a_damaged_suite_json_and_a_state_that_was_left_are_mended_by_the_same_command(tmp_path: Path) -> None:
     run = Training("smoke", steps=1, tasks=("COPY1",))
     folder = train(run, tmp_path)
-    facts = (folder / "suite.json").read_bytes()
-    for damaged in ("", "{", "null"):
+    facts, tokenizer = (folder / "suite.json").read_bytes(), (folder / "tokenizer.json").read_bytes()
+    for damaged in ("", "{", "null", "{}"):
         (folder / "suite.json").write_text(damaged)
         (folder / "state.pt").write_text("of a call that was killed after its last word")
         train(run, tmp_path)
         assert (folder / "suite.json").read_bytes() == facts and not (folder / "state.pt").exists()
+    (folder / "tokenizer.json").write_text("")
+    train(run, tmp_path)
+    assert (folder / "tokenizer.json").read_bytes() == tokenizer
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +278,31 @@ def test_a_run_stopped_in_its_first_second_continues(tmp_path: Path, monkeypatch
         train(Training("smoke", "gpt2", seed=3, steps=30), tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half of a zip file"])
+def state(**changed: object) -> bytes:
+    """A state that torch reads, of a run of another size, or with parts that are something else."""
+    model = build_model(scale_named("smoke"), "gpt2", 0)
+    whole = {
+        "model": model.state_dict(),
+        "optimizer": make_optimizer(model).state_dict(),
+        "step": 2,
+        "losses": [1.0, 1.0],
+    }
+    content = io.BytesIO()
+    torch.save(whole | changed, content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 half of a zip file",
+        state(optimizer=None),
+        state(step=10**6, losses=[1.0] * 10),
+        state(step=-1, losses=[]),
+        state(losses=[1.0]),
+    ],
+)
 def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     def stop(progress: Progress) -> None:
         raise Stopped

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 import pandas as pd
@@ -30,9 +31,14 @@ def operating(rule: str, n_runs: int) -> str:
         return ""
     known = rates["runs"].unique()
     nearest = min(known, key=lambda n: (abs(n - n_runs), n))
+    truths = rates[rates["runs"] == nearest].groupby("truth", sort=False)
+    return f"with {nearest} runs: {in_words({str(truth): rows.set_index('word')['rate'] for truth, rows in truths})}"
+
+
+def in_words(rates: Mapping[str, pd.Series]) -> str:
+    """By truth, how often each word is said [word → rate], the most frequent first."""
     parts = []
-    for truth, rows in rates[rates["runs"] == nearest].groupby("truth", sort=False):
-        words = rows.sort_values("rate", ascending=False)
-        said = [f"{w} {100 * r:.0f} %" for w, r in zip(words["word"], words["rate"], strict=True) if r >= 0.005]
+    for truth, words in rates.items():
+        said = [f"{w} {100 * r:.0f} %" for w, r in words.sort_values(ascending=False).items() if r >= 0.005]
         parts.append(f"{truth}: {', '.join(said)}")
-    return f"with {nearest} runs: {'; '.join(parts)}"
+    return "; ".join(parts)

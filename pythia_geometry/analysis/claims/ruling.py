@@ -55,12 +55,15 @@ class Ruling:
         value: The statistic in words, with its interval and n.
         rows: The rows it was computed from.
         effect: The number itself; empty where there is none.
+        operating: How often the rule says each word on made-up runs of this evidence's own design, where the rates that
+            ship are of another; else empty.
     """
 
     verdict: str
     value: str
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     effect: Effect = field(default_factory=Effect)
+    operating: str = ""
 
 
 @dataclass(frozen=True)

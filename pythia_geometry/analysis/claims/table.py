@@ -125,7 +125,7 @@ def judge_claims(evidence: Sequence[Evidence]) -> Judged:
 
 def _line(claim: Claim, evidence: Evidence, found: Ruling) -> dict[str, Any]:
     effect = found.effect
-    rates = operating(claim.rule, effect.n_runs) if found.verdict != NOT_ENOUGH else ""
+    rates = found.operating or operating(claim.rule, effect.n_runs) if found.verdict != NOT_ENOUGH else ""
     line: dict[str, Any] = {"evidence": evidence.name, "verdict": found.verdict, "value": found.value}
     line |= {"effect": effect.name, "effect_value": effect.value, "effect_low": effect.low, "effect_high": effect.high}
     return line | {"n_runs": evidence.runs(), "operating": rates}

@@ -153,7 +153,10 @@ def _word(found: Finding, p_adjusted: float, power: float) -> tuple[str, tuple[s
     if power < 0.5:
         return UNTESTABLE, (f"power at a lead of half a decade is {power:.2f}, less than 0.5",)
     if not last.is_coupled and power >= SURE:
-        return NO_LEAD, (f"no coupling (p {last.p_specific:.3f}), and power at half a decade is {power:.2f}",)
+        return NO_LEAD, (
+            f"no coupling (p {last.p_specific:.3f}), and power at half a decade is {power:.2f} if geometry rises in "
+            "every task",
+        )
     shown = "; ".join(f"{metric}: {_doubt(leg)}" for metric, leg in found.legs.items())
     return UNDECIDED, (f"neither a lead nor its absence is shown ({shown})",)
 

@@ -21,7 +21,7 @@ from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL
 from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.tables.step_curves import MIN_OVERLAP, Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import Design
-from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, world
+from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, draw_shared, world
 
 DECISIVE = 0.5  # decades of lead at which power decides
 MIN_POWER = 0.5
@@ -95,13 +95,16 @@ def power(
     draws: int = DRAWS,
     seed: int = 0,
     tasks: str = HARDEST,
+    moves: float = 1.0,
 ) -> Power:
     """Power of the precursor test on the behaviour curves of one model, and its false-positive rate.
 
-    How it misleads: it is power against geometry of the generator's kind (recovery widths .15 to .35 decade, noise
-    .03 in ln RankMe), leading the earlier of the two metrics' midpoints by the same L in every task up to a jitter
-    of .1, in runs that differ by noise alone. Messier geometry has less. Where log-probability rises long before
-    accuracy, the accuracy leg alone says "lead" also at L = 0, and rightly so: only `both` and `word` are the claim.
+    How it misleads: it takes geometry to move in every task of every run. Where it moved in half of them only, the test
+    sees a lead far less often: ask again with `moves`, once geometry was looked at. And it is power against geometry of
+    the generator's kind (recovery widths .15 to .35 decade, noise .03 in ln RankMe), leading the earlier of the two
+    metrics' midpoints by the same L in every task up to a jitter of .1, in runs that differ by noise alone. Messier
+    geometry has less. Where log-probability rises long before accuracy, the accuracy leg alone says "lead" also at
+    L = 0, and rightly so: only `both` and `word` are the claim.
 
     Args:
         behaviour: Tidy behaviour rows of one model, as of `screen_tasks`.
@@ -109,6 +112,7 @@ def power(
         draws: Made-up geometries a lead.
         seed: Of the draws.
         tasks: As for `choose_tasks`.
+        moves: Share of tasks × runs, drawn at random, whose geometry rises; that of the others never does.
 
     Returns:
         Rates at leads 0, .3 and .5; without rows where fewer than five families emerged, or less than a decade of steps
@@ -122,7 +126,8 @@ def power(
     found = Power(pd.DataFrame(columns=COLUMNS), screening, chosen, draws, seed)
     if not found.can_be_asked:
         return found
-    return replace(found, rates=pd.DataFrame([_row(lead, chosen, draws, seed) for lead in SIMULATED], columns=COLUMNS))
+    rows = [_row(lead, chosen, draws, seed, moves) for lead in SIMULATED]
+    return replace(found, rates=pd.DataFrame(rows, columns=COLUMNS))
 
 
 @dataclass
@@ -134,10 +139,10 @@ class _Tally:
     word: list[bool] = field(default_factory=list)
 
 
-def _row(lead: float, chosen: Chosen, draws: int, seed: int) -> dict[str, float]:
+def _row(lead: float, chosen: Chosen, draws: int, seed: int, moves: float) -> dict[str, float]:
     truth, tally = world(f"LEAD {lead:g}" if lead else "SYNC"), _Tally()
     for number in range(draws):
-        _one(truth, chosen, np.random.default_rng([seed, round(100 * lead), number]), tally)
+        _one(truth, chosen, np.random.default_rng([seed, round(100 * lead), number]), tally, moves)
     accuracy, word = np.mean(tally.accuracy), np.mean(tally.word)
     continuous, both = (
         (np.mean(tally.continuous), np.mean(np.logical_and(tally.accuracy, tally.continuous)))
@@ -149,9 +154,9 @@ def _row(lead: float, chosen: Chosen, draws: int, seed: int) -> dict[str, float]
     return dict(zip(COLUMNS, (lead, *map(float, shares), se), strict=True))
 
 
-def _one(truth: World, chosen: Chosen, rng: np.random.Generator, tally: _Tally) -> None:
+def _one(truth: World, chosen: Chosen, rng: np.random.Generator, tally: _Tally, moves: float) -> None:
     """Asks one draw of geometry."""
-    runs = [_study_run(truth, run, rng) for run in chosen.runs]
+    runs = [_study_run(truth, run, rng, moves) for run in chosen.runs]
     found = examine(runs, chosen.families, int(rng.integers(2**31)), in_short=True)
     legs = list(found.legs.values())
     tally.accuracy.append(legs[0].p <= LEVEL)
@@ -160,8 +165,12 @@ def _one(truth: World, chosen: Chosen, rng: np.random.Generator, tally: _Tally) 
     tally.word.append(judge(found, found.p, float("nan"))[0] in (LEADS, LEADS_HERE))
 
 
-def _study_run(truth: World, run: BehaviourRun, rng: np.random.Generator) -> StudyRun:
+def _study_run(truth: World, run: BehaviourRun, rng: np.random.Generator, moves: float) -> StudyRun:
     own, shuffled = (_geometry(of, run, rng) for of in (truth, WORLDS["EARLY"]))
+    if moves < 1:
+        still = rng.random(len(own.values)) >= moves
+        flat = draw_shared(Design(own.steps, len(still), midpoints=run.earlier_midpoints), len(still), rng)
+        own = replace(own, values=np.where(still[:, None], flat, own.values))
     return StudyRun(own, shuffled, behaviours_of(run))
 
 

@@ -197,10 +197,12 @@ def as_blocks(families: Families, n_tasks: int) -> list[NDArray[np.int64]]:
     return [np.flatnonzero([name == own for name in names]) for own in dict.fromkeys(names)]
 
 
-def task_orders(n_tasks: int, rng: np.random.Generator, blocks: Sequence[NDArray[np.int64]] = ()) -> Orders:
+def task_orders(
+    n_tasks: int, rng: np.random.Generator, blocks: Sequence[NDArray[np.int64]] = (), draws: int = PERMUTATIONS
+) -> Orders:
     """Permutations of tasks, one a row, the identity first; families move whole, among families of one size.
 
-    All are listed up to 7! of them, else 2,000 are drawn.
+    All are listed up to 7! of them, else so many are drawn, 2,000 if not said.
     """
     blocks = blocks or as_blocks(None, n_tasks)
     groups = [np.stack([b for b in blocks if len(b) == size]) for size in dict.fromkeys(map(len, blocks))]
@@ -209,15 +211,15 @@ def task_orders(n_tasks: int, rng: np.random.Generator, blocks: Sequence[NDArray
         chosen = np.array(list(product(*(range(len(moves)) for moves in every)))).T
         moves = [m[rows] for m, rows in zip(every, chosen, strict=True)]
     else:
-        moves = [_identity_and_random(len(group), rng) for group in groups]
+        moves = [_identity_and_random(len(group), rng, draws) for group in groups]
     orders = np.tile(np.arange(n_tasks), (len(moves[0]), 1))
     for group, moved in zip(groups, moves, strict=True):
         orders[:, group.ravel()] = group[moved].reshape(len(moved), -1)
     return orders
 
 
-def _identity_and_random(n: int, rng: np.random.Generator) -> Orders:
-    drawn = rng.permuted(np.tile(np.arange(n), (PERMUTATIONS - 1, 1)), axis=1)
+def _identity_and_random(n: int, rng: np.random.Generator, draws: int) -> Orders:
+    drawn = rng.permuted(np.tile(np.arange(n), (draws - 1, 1)), axis=1)
     return np.concatenate([np.arange(n)[None], drawn])
 
 

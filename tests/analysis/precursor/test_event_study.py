@@ -11,6 +11,7 @@ import pytest
 
 from pythia_geometry.analysis.precursor.event_study import (
     GEOMETRY,
+    ORDERS,
     ReleasedRun,
     clock,
     crossed_interval,
@@ -86,11 +87,12 @@ def test_the_exact_test_lists_every_assignment() -> None:
     def statistic(runs: list[ReleasedRun], order: tuple[int, ...]) -> float:
         total = 0.0
         for run in runs:
-            assigned = run.released[list(order)]
+            assigned, means = run.released[list(order)], []
             for task, start in enumerate(assigned):
                 found = slow_effect(run.curves[GEOMETRY], assigned, task)
                 inside = [v for s, v in found.items() if start < s <= start * 10**0.5 and any(assigned > s)]
-                total += float(np.mean(inside)) / len(assigned) if inside else 0.0
+                means += [float(np.mean(inside))] if inside else []
+            total += float(np.mean(means))
         return total
 
     for is_followed in (True, False):
@@ -100,6 +102,15 @@ def test_the_exact_test_lists_every_assignment() -> None:
         above, below = (values >= values[0] - 1e-12).mean(), (values <= values[0] + 1e-12).mean()
         assert found.p == pytest.approx(min(1, 2 * min(above, below)))
         assert found.effect == pytest.approx(values[0] / len(runs))
+
+
+@pytest.mark.parametrize("n_tasks", [3, 4, 16])
+def test_the_mean_effect_of_a_jump_at_release_is_the_jump(n_tasks: int) -> None:
+    released = 100.0 * 2.0 ** np.arange(n_tasks)
+    steps = np.geomspace(50, 400 * released[-1], 400)
+    curves = StepCurves(steps, (steps >= released[:, None]).astype(float))
+    run = ReleasedRun("run0", tuple(map(str, range(n_tasks))), released, {GEOMETRY: curves})
+    assert follows_release([run], GEOMETRY).effect == pytest.approx(1.0)
 
 
 def test_a_clock_reads_what_was_drawn() -> None:
@@ -126,7 +137,7 @@ def test_a_made_up_lead_is_found_and_its_absence_too() -> None:
         assert half["low"] < lead + 0.03 and half["high"] > lead - 0.03
         assert abs(half["lead"] - lead) < 0.05 and half["n"] >= 50
         assert (half["low"] > 0.05) == (lead > 0)
-        assert {name: one.p for name, one in found.follows.items()} == {GEOMETRY: 1 / 1000, "log_prob": 1 / 1000}
+        assert {name: one.p for name, one in found.follows.items()} == {GEOMETRY: 2 / ORDERS, "log_prob": 2 / ORDERS}
     rising = found.path[found.path["curve"] == GEOMETRY].set_index("decades")["median"]
     assert rising[0.0] < 0.4 < 0.8 < rising[0.6]
 

@@ -1,0 +1,78 @@
+"""The scripts behind docs/lab.md: what is typed is in a table, what is absent gives no number, and no two runs are joined."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+
+
+@pytest.fixture
+def lab_reference(scripts: None) -> ModuleType:
+    return import_module("lab_reference")
+
+
+def test_every_number_of_the_first_screen_is_in_a_table(scripts: None) -> None:
+    unfounded = import_module("lab_page.sentences").unfounded
+    page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
+    assert unfounded(page) == []
+    assert unfounded(page.replace("| C2 one floor", "| C2 (slope +9.87) one floor")) == ["9.87"]
+
+
+def test_blocks_that_all_fall_at_one_step_have_no_order(scripts: None) -> None:
+    shuffled_p = import_module("lab_page.depths").shuffled_p
+
+    def falls(halfway: list[float]) -> pd.DataFrame:
+        rows = [
+            {"seed": seed, "task": task, "layer": f"resid_{i}", "layer_index": i, "label": "collapses", "halfway": step}
+            for seed in range(3)
+            for task in "ab"
+            for i, step in enumerate(halfway)
+        ]
+        return pd.DataFrame(rows)
+
+    assert np.isnan(shuffled_p(falls([9.0] * 4)))
+    assert shuffled_p(falls([12.0, 11.0, 10.0, 9.0, 8.0])) < 0.001
+    assert shuffled_p(falls([8.0, 9.0, 10.0, 11.0, 12.0])) > 0.99
+
+
+def test_the_slope_over_runs_drawn_again_needs_two_a_size(scripts: None) -> None:
+    over_runs = import_module("lab_page.sizes").over_runs
+    rows = [
+        {"parameters": size, "seed": seed, "value": np.exp(0.5 * np.log10(size) + 0.01 * seed)}
+        for size in (1e5, 1e6, 1e7)
+        for seed in range(3)
+    ]
+    low, high = over_runs(pd.DataFrame(rows))
+    assert 0.48 < low < 0.5 < high < 0.52
+    assert np.isnan(over_runs(pd.DataFrame(rows[:-2]))).all()
+
+
+def test_behaviour_of_other_weights_is_not_joined_to_this_geometry(lab_reference: ModuleType, tmp_path: Path) -> None:
+    table = pd.DataFrame({"seed": 0, "step": [0, 1], "task": "COPY1", "metric": "accuracy", "value": [0.1, np.nan]})
+    table.to_parquet(tmp_path / "held.parquet")
+    lab_reference.check_same(table, tmp_path / "held.parquet")
+    for other in (table.assign(value=[0.2, np.nan]), table.assign(seed=1), table[:1]):
+        with pytest.raises(SystemExit, match="of other weights"):
+            lab_reference.check_same(other, tmp_path / "held.parquet")
+
+
+def test_a_run_is_done_when_all_its_files_are_there(lab_reference: ModuleType, tmp_path: Path) -> None:
+    whole, blind = (Namespace(out=tmp_path, behaviour=is_blind) for is_blind in (False, True))
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.geometry.parquet").write_text("")
+    assert not lab_reference.is_done("a", whole) and not lab_reference.is_done("a", blind)
+    (tmp_path / "a.behaviour.parquet").write_text("")
+    assert lab_reference.is_done("a", whole) and lab_reference.is_done("a", blind)
