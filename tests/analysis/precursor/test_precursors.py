@@ -294,6 +294,12 @@ def test_clustered_tasks_are_untestable() -> None:
     assert "less than 0.5" in found.reason
 
 
+def test_power_falls_with_the_share_of_tasks_whose_geometry_rises() -> None:
+    behaviour = behaviour_table(make("SYNC"))
+    found = [power(behaviour, draws=20, moves=moves).decisive for moves in (1.0, 0.6, 0.0)]
+    assert found[0] == power(behaviour, draws=20).decisive > found[1] + 0.2 and found[2] <= 0.1
+
+
 def test_power_is_repeatable_and_depends_on_its_seed() -> None:
     behaviour = behaviour_table(make("SYNC"))
     first, again, other = (power(behaviour, draws=12, seed=s).rates for s in (1, 1, 2))
