@@ -30,7 +30,8 @@ from reference_tables import write_table
 from slices import SliceEndedError, Spent, stop_after
 
 import pythia_geometry as pg
-from pythia_geometry.analysis.claims.lab_reference import DEEPER
+from pythia_geometry.analysis.claims.lab_reference import DEEPER, is_planted
+from pythia_geometry.analysis.precursor.tidy_tables import last_quarter
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.model import scale_named
 from pythia_geometry.lab.probes import ALGORITHMIC, OWN
@@ -169,7 +170,9 @@ def make(run: Planned, args: argparse.Namespace) -> None:
     tables = {"behaviour": result.behaviour[result.behaviour["metric"].isin(METRICS)]}
     if not args.behaviour:
         kept = ON_SHELVES if run.shelf else MEASURES
-        tables["geometry"] = result.geometry[result.geometry["measure"].isin(kept)]
+        rows = result.geometry[result.geometry["measure"].isin(kept)]
+        # Of a planted run nothing but the test is asked, and it reads the last blocks.
+        tables["geometry"] = last_quarter(rows) if is_planted(asdict(training)) else rows
     for kind, table in tables.items():
         file = args.out / f"{run.name}.{kind}.parquet"
         if kind == "behaviour" and training.release == STAGGERED:

@@ -26,7 +26,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 
 STAGGERED = "staggered"
-DRAWS_AS_MOVED = 100
+DRAWS_AS_MOVED, NEARLY_ALL = 100, 0.95
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
@@ -117,8 +117,10 @@ class Arm:
 
     @cached_property
     def power_as_moved(self) -> float:
-        """Power at half a decade where geometry rises as often as it did: what the test could have seen of a lead."""
-        return power(self.behaviour, draws=DRAWS_AS_MOVED, moves=self.moves).decisive if self.is_released else np.nan
+        """Power at half a decade where geometry rises as often as it did; NaN where it rises in nearly all, or none was released."""
+        if not self.moves < NEARLY_ALL:
+            return float("nan")
+        return power(self.behaviour, draws=DRAWS_AS_MOVED, moves=self.moves).decisive
 
     @cached_property
     def study(self) -> EventStudy:
