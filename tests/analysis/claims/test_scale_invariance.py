@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pythia_geometry.analysis.claims.scale import _on_sizes
 from pythia_geometry.analysis.claims.scale_invariance import scaling
 from pythia_geometry.errors import PythiaGeometryError
 
@@ -55,3 +56,11 @@ def test_bad_tables_are_named() -> None:
         scaling(made(0, 0.1).drop(columns="seed"))
     with pytest.raises(PythiaGeometryError, match="positive"):
         scaling(made(0, 0.1).assign(value=0.0))
+
+
+def test_rates_are_of_the_sizes_at_hand() -> None:
+    """Two sizes .6 decade apart can hardly show a flat slope; three decades can."""
+    near, wide = _on_sizes(np.repeat([5.0, 5.6], 5)), _on_sizes(np.repeat([5.0, 6.0, 7.0, 8.0], 10))
+    assert near.startswith("on these 10 runs' sizes: null: ")
+    assert "replicates" not in near.partition("the paper's effect: ")[2].split(",")[0]
+    assert wide.partition("the paper's effect: ")[2].startswith("replicates")
