@@ -210,11 +210,10 @@ def small(table: pd.DataFrame) -> pd.DataFrame:
 
 def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, object]:
     """What made the tables."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
     training = run.training
     return {
         "command": f"python scripts/lab_reference.py {run.name}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "training": asdict(training),
         "model": training.model,
         "n_parameters": training.n_parameters,
@@ -225,6 +224,12 @@ def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, obje
         "cpu_minutes": round(cpu_seconds / 60, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def commit() -> str:
+    """The commit of this checkout."""
+    said = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    return said.stdout.strip() or "unknown"
 
 
 def machine() -> str:
