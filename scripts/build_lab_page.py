@@ -229,7 +229,7 @@ def parts(reference: Reference) -> dict[str, str]:
         **of_designed(arms),
         **of_sizes(first_steps),
         "depths": table(depths.depth_rows(SHELVES / "transient")),
-        "rotated": table(depths.null_rows(SHELVES / "rotated")) if (SHELVES / "rotated").exists() else NONE_YET,
+        "random_labels": table(null) if len(null := depths.null_rows(SHELVES / "random_labels")) else NONE_YET,
         "n_levels": str(found["task"].nunique()),
         "n_runs": str(len(reference.made)),
     }

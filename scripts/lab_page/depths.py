@@ -44,7 +44,7 @@ def depth_rows(folder: Path) -> pd.DataFrame:
 
 
 def null_rows(folder: Path) -> pd.DataFrame:
-    """As `depth_rows`, of networks that learnt nothing; first whether they fall at all, without which there is no order."""
+    """As `depth_rows`, of networks that learnt no task; first whether they fall at all, without which there is no order."""
     if not list(folder.glob("*.json")):
         return pd.DataFrame()
     found = collapses(read_reference(folder).geometry, tuple(MEASURES))
