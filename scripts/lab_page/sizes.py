@@ -76,7 +76,13 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
     size again; with three a size that is a fifth too narrow.
     """
     rows = []
-    parts = {"own rate": own_rate(found), "peak rate 1e-3": one_rate(found), "NeoX, own rate": of_neox(found)}
+    one = one_rate(found)
+    parts = {
+        "own rate": own_rate(found),
+        "peak rate 1e-3": one,
+        "peak rate 1e-3, without smoke": one[_scales(one) != "smoke"],
+        "NeoX, own rate": of_neox(found),
+    }
     for what, part in parts.items():
         for measure in ("rankme", "rankme_centred"):
             for column, name in VALUES.items():
