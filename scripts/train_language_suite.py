@@ -251,7 +251,7 @@ def train(training: Language, work: Path, out: Path, device: str) -> None:
 def _loop(training: Language, folder: Path, tokens: np.ndarray, held: np.ndarray, device: str) -> None:
     model = build(training).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.1)
-    start, losses = restore(folder, model, optimizer)
+    start, losses = restore(folder, model, optimizer, training.steps)
     wanted, saved_at, progress = set(checkpoint_steps(training.steps)), time.monotonic(), folder / "progress.csv"
     spent = Spent(folder / ".cpu_seconds")
     if not progress.exists():
