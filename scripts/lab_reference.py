@@ -178,9 +178,7 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         if kind == "behaviour" and training.release == STAGGERED:
             table = table.assign(family=table["task"])  # released by itself, exchangeable by itself
         if kind == "behaviour" and file.exists():
-            check_same(
-                small(table), file
-            )  # written by --behaviour: power was computed on it, decision 0013 has its hash
+            check_same(small(table), file)  # written by --behaviour: power rests on it, decision 0013 has its hash
         else:
             write_table(small(table), file)
     seconds = spent.note()

@@ -58,9 +58,11 @@ def progress(folder: Path) -> tuple[int, int]:
         PythiaGeometryError: If the folder's settings are damaged.
     """
     try:
-        steps = int(_held(folder / SETTINGS)["steps"])
+        steps = _held(folder / SETTINGS)["steps"]
+        if type(steps) is not int:  # neither true nor "2"
+            raise TypeError(f"steps {steps!r} is no whole number")
         check_whole("steps", steps, 1, MAX_STEPS)
-    except (ValueError, KeyError, TypeError, OverflowError, PythiaGeometryError) as error:
+    except (ValueError, KeyError, TypeError, PythiaGeometryError) as error:
         raise PythiaGeometryError(f"{folder / SETTINGS} is damaged: {error}. Pass another --out") from error
     wanted = checkpoint_steps(steps)
     return sum((folder / f"step{step}").is_dir() for step in wanted), len(wanted)
@@ -180,8 +182,8 @@ def _holds_facts(folder: Path) -> bool:
     """
     try:
         own = [probe for probe in json.loads((folder / FACTS_NAME).read_text())["probes"] if probe.endswith(".jsonl")]
-        json.loads((folder / TOKENIZER).read_text())
-        return all((folder / probe).stat().st_size for probe in own)
+        vocabulary = json.loads((folder / TOKENIZER).read_text())["model"]["vocab"]
+        return bool(vocabulary) and all((folder / probe).stat().st_size for probe in own)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return False
 

@@ -170,9 +170,17 @@ def test_a_damaged_suite_json_and_a_state_that_was_left_are_mended_by_the_same_c
         (folder / "state.pt").write_text("of a call that was killed after its last word")
         train(run, tmp_path)
         assert (folder / "suite.json").read_bytes() == facts and not (folder / "state.pt").exists()
-    (folder / "tokenizer.json").write_text("")
-    train(run, tmp_path)
-    assert (folder / "tokenizer.json").read_bytes() == tokenizer
+    for damaged in ("", "[]", "{}", '{"model": {"vocab": {}}}'):
+        (folder / "tokenizer.json").write_text(damaged)
+        train(run, tmp_path)
+        assert (folder / "tokenizer.json").read_bytes() == tokenizer
+
+
+@pytest.mark.parametrize("steps", ["true", "1e400", '"2"', "null", "-4", "[2]"])
+def test_settings_whose_steps_are_no_number_are_damaged(tmp_path: Path, steps: str) -> None:
+    (tmp_path / "training.json").write_text(f'{{"steps": {steps}}}')
+    with pytest.raises(PythiaGeometryError, match=r"training.json is damaged: steps"):
+        suite_folder.progress(tmp_path)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
