@@ -123,7 +123,9 @@ def _released(training: Training) -> list[Planned]:
     own = replace(arm, steps=arm.steps * 10 // 3, plant_lead=0.5, plant_own=True)  # "A third plant"
     arms = [run for plant, n in planted for run in _block(replace(arm, **plant))[:n]]
     later = replace(own, release_decades=1.0)  # "A fourth plant"
-    return [*_block(arm), *arms, *_block(harder), *_block(own), *_block(later, first=BLOCK)]
+    ended = replace(own, plant_weight=2.0, plant_part=0.3)  # "A fifth plant"
+    fresh = [*_block(later, first=BLOCK), *_block(ended, first=2 * BLOCK)]
+    return [*_block(arm), *arms, *_block(harder), *_block(own), *fresh]
 
 
 def _block(training: Training, first: int = 0) -> list[Planned]:

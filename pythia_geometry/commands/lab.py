@@ -40,6 +40,9 @@ PlantLead = Annotated[
     typer.Option("--plant-lead", help="Staggered: move a level's geometry this many decades before its loss opens."),
 ]
 PlantWeight = Annotated[float, typer.Option("--plant-weight", help="How hard a planted lead pushes.")]
+PlantPart = Annotated[
+    float, typer.Option("--plant-part", help="Planted lead: end the push at this part of the spread rows can have.")
+]
 PlantOwn = Annotated[
     bool, typer.Option("--plant-own", help="Planted lead: hold token-shuffled prompts still, move own ones alone.")
 ]
@@ -72,7 +75,8 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Folder of suites.")]
 ARM = {
     "architecture": "arch", "batch": "batch", "all_tokens": "all_tokens", "release": "release",
     "release_decades": "release_decades", "peak_rate": "rate",
-    "plant_lead": "plant_lead", "plant_weight": "plant_weight", "plant_own": "plant_own", "plant_bend": "plant_bend",
+    "plant_lead": "plant_lead", "plant_weight": "plant_weight", "plant_part": "plant_part",
+    "plant_own": "plant_own", "plant_bend": "plant_bend",
 }  # fmt: skip
 """Settings of `Training`, by the argument of a command."""
 SHAPE = ("size", "sparsity", "form", "heads", "width", "layers")
@@ -92,6 +96,7 @@ def train_runs(
     release_decades: ReleaseDecades = None,
     plant_lead: PlantLead = None,
     plant_weight: PlantWeight = 1.0,
+    plant_part: PlantPart = 1.0,
     plant_own: PlantOwn = False,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
@@ -159,6 +164,7 @@ def plan_runs(
     release_decades: ReleaseDecades = None,
     plant_lead: PlantLead = None,
     plant_weight: PlantWeight = 1.0,
+    plant_part: PlantPart = 1.0,
     plant_own: PlantOwn = False,
     plant_bend: PlantBend = 0,
     rate: Rate = None,

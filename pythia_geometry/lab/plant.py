@@ -12,6 +12,7 @@ asks for. Without it a push on the own prompts spreads the others too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
@@ -31,10 +32,12 @@ HOLD = 0.3  # of the push: held as hard, the one cancels the other while the row
 def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
     """Pulls each level's rows at `=` together before its plant begins, and pushes them apart from then on.
 
-        weight · Σ over levels of ± m/batch · ln PR(rows)         + before, − after
+        weight · Σ over levels of ± m/batch · ln PR(rows)         + before, − after, and then 0 once
+                                                                  PR ≥ 1 + plant_part · (m − 2)
 
     Without the pull a level would part with those planted before it: the blocks are shared, and what spreads one
-    task's rows spreads all.
+    task's rows spreads all. Without an end (`plant_part` below 1) a level's rows go on spreading for thousands of steps
+    while the network grows able to, so half of the way is late where the plant began early.
 
     Args:
         hidden: Activations after the final norm [b, t, d].
@@ -81,7 +84,10 @@ def _spread(hidden: Tensor, problems: Sequence[Drawn], training: Training, signs
         rows = [i for i, d in enumerate(problems) if d.level == level]
         if len(rows) >= FEWEST:
             at_equals = hidden[rows, [len(problems[i].prompt) - 1 for i in rows]]
-            total = total + sign * len(rows) / training.batch * log_participation(at_equals)
+            spread = log_participation(at_equals)
+            if sign < 0 and training.plant_part < 1:
+                spread = spread.clamp(max=math.log(1 + training.plant_part * (len(rows) - 2)))  # no gradient above it
+            total = total + sign * len(rows) / training.batch * spread
     return training.plant_weight * total
 
 

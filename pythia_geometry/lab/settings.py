@@ -45,6 +45,8 @@ class Training:
         plant_lead: Decades by which a planted objective on a level's geometry begins before its loss opens
             (plant.py); None plants nothing. Staggered runs only.
         plant_weight: What the planted objective counts, beside the mean answer loss of a token.
+        plant_part: Where the push on a level ends: this part of the way from rows on a line (0) to rows as far apart as
+            those of a batch can be (1: no end).
         plant_own: Whether the planted objective is for the level's own prompts alone: the same tokens in another order
             are held together from its plant on.
         plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
@@ -63,6 +65,7 @@ class Training:
     release_decades: float | None = None
     plant_lead: float | None = None
     plant_weight: float = 1.0
+    plant_part: float = 1.0
     plant_own: bool = False
     plant_bend: int = 0
     peak_rate: float | None = None
@@ -107,6 +110,8 @@ class Training:
             raise PythiaGeometryError(
                 f"--plant-weight {self.plant_weight:g}: above 0 and at most {MAX_WEIGHT:,g}, and with --plant-lead"
             )
+        if not (self.plant_part == 1 or (self.plants and 0 < self.plant_part < 1)):
+            raise PythiaGeometryError(f"--plant-part {self.plant_part:g}: above 0 and at most 1, and with --plant-lead")
         if self.plant_own and not self.plants:
             raise PythiaGeometryError("--plant-own says whose geometry a planted lead moves: add --plant-lead")
         if self.plant_lead is None:
@@ -141,6 +146,7 @@ class Training:
         arm += f"-decades{self.release_decades:g}" if self.release_decades is not None else ""
         arm += f"-lead{self.plant_lead:g}" if self.plant_lead is not None else ""
         arm += f"-weight{self.plant_weight:g}" if self.plant_weight != 1 else ""
+        arm += f"-part{self.plant_part:g}" if self.plant_part != 1 else ""
         arm += "-own" if self.plant_own else ""
         arm += f"-bend{self.plant_bend}" if self.plant_bend else ""
         arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""

@@ -29,6 +29,7 @@ STAGGERED = "staggered"
 DRAWS_AS_MOVED, NEARLY_ALL = 100, 0.95
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 ARMS = {
+    "-staggered-lead0.5-weight2-part0.3-own": "planted lead of .5, own prompts alone, to an end",
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
     "-staggered-decades1-lead0.5-own": "planted lead of .5, own prompts alone, later openings",
     "-staggered-lead0.5-own": "planted lead of .5, own prompts alone",

@@ -176,6 +176,23 @@ def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, mo
     assert moved > 2 and others > 2 and own_moved > 2 > 1.3 > own_others
 
 
+def test_a_plant_with_an_end_pushes_no_further_and_holds_as_before() -> None:
+    """Five rows of five directions have all the spread they can; two far ends of a line have none."""
+    run = replace(STAGGERED, steps=20_000, plant_lead=0.5, plant_part=0.5, tasks=("COPY1", "SORT3"))
+    problems = [d for d in draw_batch(run.levels, 128, 5, 0) if d.level == 0][:5]
+    began, not_yet = max(loss_opens(run).values()), 0
+    for rows, pushed in (
+        (torch.eye(5), False),
+        (torch.arange(1.0, 6.0)[:, None] * torch.eye(5)[:1] + 0.1 * torch.eye(5), True),
+    ):
+        for step, moves in ((began, pushed), (not_yet, True)):
+            width = max(len(d.prompt) for d in problems)
+            hidden = (rows + 0.01 * torch.randn(5, 5, generator=torch.Generator().manual_seed(0)))[:, None]
+            hidden = hidden.repeat(1, width, 1).requires_grad_()
+            plant.plant_loss(hidden, problems, run, step).backward()
+            assert hidden.grad is not None and bool(hidden.grad.any()) is moves
+
+
 def test_participation_ratio_of_known_clouds() -> None:
     line = torch.arange(5.0)[:, None] * torch.ones(3)
     assert log_participation(line).exp().item() == pytest.approx(1.0, abs=1e-5)
@@ -205,6 +222,11 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
             "--batch 64: .* 5 problems of each of 24 levels: 120",
         ),
         ({"release": "staggered", "plant_own": True}, "--plant-own .* add --plant-lead"),
+        ({"release": "staggered", "plant_part": 0.3}, "--plant-part 0.3: above 0 .* with --plant-lead"),
+        *(
+            ({"release": "staggered", "plant_lead": 0.5, "plant_part": wrong}, "--plant-part .* above 0 and at most 1")
+            for wrong in (0.0, -1.0, 1.1, float("nan"))
+        ),
         ({"release": "staggered", "all_tokens": True}, "leave out --all-tokens"),
         ({"peak_rate": float("inf")}, "--rate inf: a learning rate must be above 0 and at most 1"),
         (
