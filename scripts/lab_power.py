@@ -13,6 +13,7 @@ import pandas as pd
 
 from pythia_geometry.analysis.claims.lab_reference import CONSTANT
 from pythia_geometry.analysis.precursor.power import power
+from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.settings import STAGGERED
 
 SHELF = Path(__file__).resolve().parents[1] / "data" / "reference" / "staggered"
@@ -34,7 +35,10 @@ def main() -> None:
     rows = rows[~rows["task"].str.endswith(":shuffled")]
     if f"-{STAGGERED}-" in args.arm:  # release was assigned level by level: each level is a family of its own
         rows = rows.assign(family=rows["task"])
-    found = power(rows, draws=args.draws, moves=args.moves)
+    try:
+        found = power(rows, draws=args.draws, moves=args.moves)
+    except PythiaGeometryError as error:
+        raise SystemExit(str(error)) from None
     print(
         f"{len(files)} runs; {len(found.screening.tasks)} levels emerged in every run, {len(found.chosen.tasks)} tested"
     )

@@ -55,6 +55,8 @@ def scale_named(name: str) -> Scale:
     Raises:
         PythiaGeometryError: If there is none.
     """
+    if "," in name:
+        raise PythiaGeometryError(f"--scale {name}: lab train takes one scale a command (lab plan takes several)")
     if name not in SCALES:
         raise PythiaGeometryError(f"There is no scale {name!r}. Scales: {', '.join(SCALES)} (pythia-geom lab list)")
     return SCALES[name]

@@ -21,6 +21,7 @@ from pythia_geometry.lab.settings import STAGGERED, Training
 
 DECADES, LAST = 2.0, 0.4  # the openings' range, and the share of the run at which it ends
 PLANTED_DECADES = 1.3  # a plant takes some fifty steps to take hold: what opens earlier has no lead to show
+FIRST_PLANT = 6  # rounded to a whole step, an earlier one would miss its lead by more than .04 decade
 BLOCK = 5  # seeds that share one random order
 
 
@@ -29,7 +30,8 @@ def loss_opens(training: Training) -> dict[str, int]:
     """By task-level, the first step whose update its loss takes part in: 0 in a `together` run.
 
     Raises:
-        PythiaGeometryError: If a staggered run is too short for its levels: the first slot has no step of its own.
+        PythiaGeometryError: If a staggered run is too short for its levels (the first slot has no step of its own), or
+            for its plants.
     """
     names = [level.name for level in training.levels]
     if training.release != STAGGERED:
@@ -44,6 +46,12 @@ def loss_opens(training: Training) -> dict[str, int]:
         raise PythiaGeometryError(
             f"--steps {training.steps:,}: staggered, {n} levels need {needed:,} steps or more to be released one after "
             "the other. Train longer, or fewer --tasks"
+        )
+    planted = math.ceil(FIRST_PLANT * 10 ** (decades + max(training.plant_lead or 0.0, 0.0)) / LAST)
+    if training.plants and training.steps < planted:
+        raise PythiaGeometryError(
+            f"--steps {training.steps:,}: the first plant would begin before step {FIRST_PLANT}, where whole steps keep no "
+            f"lead of {training.plant_lead:g}. Train {planted:,} steps or more, or choose less --release-decades"
         )
     slots = [last * 10 ** (decades * ((slot + rng.random()) / n - 1)) for slot in range(n)]
     return {name: round(slots[(order[i] + moved) % n]) for i, name in enumerate(names)}

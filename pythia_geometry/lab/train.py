@@ -20,7 +20,7 @@ from pythia_geometry.lab.batches import GROUPS, IGNORE, Drawn, draw_batch, group
 from pythia_geometry.lab.model import build_model, scale_named
 from pythia_geometry.lab.plant import hold_loss, plant_loss, shuffled
 from pythia_geometry.lab.release import loss_opens
-from pythia_geometry.lab.settings import Training, checkpoint_steps
+from pythia_geometry.lab.settings import PLANTED_ROWS, Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import (
     diverged,
     finish,
@@ -50,6 +50,7 @@ class Progress:
     Attributes:
         step: Updates made.
         loss: Mean loss of a scored token in this step's batch.
+        gradient: Norm of the gradient before it was clipped; a planted objective is part of it, and not of `loss`.
         asked: Problems of each task-level in this step's batch.
         solved: How many of them had every answer token right, given the true ones before it: what greedy
             decoding gets exactly right. Training inputs, not held-out ones.
@@ -57,6 +58,7 @@ class Progress:
 
     step: int
     loss: float
+    gradient: float
     asked: list[int]
     solved: list[int]
 
@@ -83,6 +85,11 @@ def train(training: Training, out: str | Path = "lab", watch: Watch | None = Non
     folder, accelerator = typed_path(out) / training.name, Accelerator()
     if training.batch < GROUPS * accelerator.num_processes:
         raise PythiaGeometryError(f"--batch must be {GROUPS} or more for each of {accelerator.num_processes} processes")
+    if training.plants and training.batch < PLANTED_ROWS * len(training.levels) * accelerator.num_processes:
+        raise PythiaGeometryError(
+            f"--batch must be {PLANTED_ROWS} or more for each of {len(training.levels)} planted levels and "
+            f"{accelerator.num_processes} processes"
+        )
     with ExitStack() as stack:
         if accelerator.is_main_process:
             stack.enter_context(writing(folder, training, write_facts))
@@ -111,7 +118,7 @@ def _loop(folder: Path, training: Training, watch: Watch, accelerator: Any) -> N
         if step == training.steps:
             break
         progress = train_step(model, optimizer, training, step, accelerator)
-        if not math.isfinite(progress.loss):
+        if not math.isfinite(progress.loss + progress.gradient):  # all losses can be closed, and the weights no numbers
             raise diverged(training.name, progress.step)
         losses.append(progress.loss)
         if accelerator.is_main_process:
@@ -150,7 +157,7 @@ def train_step(
     """One update: draw the step's batch, sum its gradients, clip them, move."""
     batch = draw_batch(training.levels, training.batch, training.seed, step)
     loss, solved = backward(model, batch, training, step, accelerator)
-    accelerator.clip_grad_norm_(model.parameters(), CLIP)
+    norm = float(accelerator.clip_grad_norm_(model.parameters(), CLIP))
     for group in optimizer.param_groups:
         group["lr"] = training.rate(step)
     optimizer.step()
@@ -158,7 +165,7 @@ def train_step(
     asked = [0] * len(solved)
     for d in batch:
         asked[d.level] += 1
-    return Progress(step + 1, loss, asked, solved)
+    return Progress(step + 1, loss, norm, asked, solved)
 
 
 def backward(

@@ -154,7 +154,7 @@ def test_a_terminal_shows_loss_accuracies_and_time_left() -> None:
     training = Training("smoke", steps=4, tasks=("MOD", "PAR5"))
     with TrainingBar(console, training) as bar:
         for step in range(1, 4):
-            bar(Progress(step, 3.25, [8, 8, 8, 8], [8, 4, 0, 2]))
+            bar(Progress(step, 3.25, 1.0, [8, 8, 8, 8], [8, 4, 0, 2]))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     for part in ("smoke-gpt2-MOD-PAR5-seed0", "loss 3.250", "3/4", "MOD", "PAR", "1.00", "0.50", "0.25"):
         assert part in shown

@@ -59,3 +59,5 @@ def test_a_null_begins_where_its_run_begins_and_learns_no_task(record: Path) -> 
     )
     assert sorted(null.index) == sorted(run.index)
     assert null.loc[0].dropna().to_numpy() == pytest.approx(run.loc[0].dropna().to_numpy(), rel=1e-4)
+    assert not np.allclose(null.loc[60].dropna(), run.loc[60].dropna(), rtol=1e-2)  # other answers, other weights
+    assert made["training"]["scale"] == record.stem.split("-")[0]

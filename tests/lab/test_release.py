@@ -130,10 +130,13 @@ def test_a_planted_lead_is_the_ratio_of_opening_to_release(tmp_path: Path) -> No
     leads = [np.log10(step / released(planted)[name]) for name, step in opens.items()]
     assert leads == pytest.approx([0.5] * 16, abs=0.01)
     assert released(replace(planted, plant_lead=-0.5)) == opens  # the loss is first, the plant half a decade later
-    short = replace(planted, steps=15, tasks=("COPY1", "SORT3"))
+    short = replace(planted, steps=60, tasks=("COPY1", "SORT3"), release_decades=0.1)
     folder = train(short, tmp_path)
     facts = json.loads((folder / "suite.json").read_text())
-    assert folder.name == "smoke-gpt2-staggered-lead0.5-COPY1-SORT3-seed1"
+    assert folder.name == "smoke-gpt2-staggered-decades0.1-lead0.5-COPY1-SORT3-seed1"
+    with pytest.raises(PythiaGeometryError, match=r"--steps 900: the first plant .* Train 947 steps or more"):
+        loss_opens(replace(planted, steps=900, tasks=("COPY1", "SORT3")))
+    loss_opens(replace(planted, steps=900, tasks=("COPY1", "SORT3"), plant_lead=0.0))
     assert facts["released"] == released(short) and facts["loss_opens"] == loss_opens(short)
 
 
@@ -143,7 +146,7 @@ def test_the_plant_spreads_released_levels_and_holds_the_others_together(
     """Seventy updates: the first level's rows at `=` part, the last level's do not."""
     from transformers import AutoModelForCausalLM
 
-    run = replace(STAGGERED, steps=70, plant_lead=0.5, tasks=("COPY1", "SORT3"))
+    run = replace(STAGGERED, steps=70, plant_lead=0.5, tasks=("COPY1", "SORT3"), release_decades=0.1)
     order, begins = ("COPY1", "SORT3"), {"COPY1": 10, "SORT3": 80}
     monkeypatch.setattr(plant, "plant_begins", lambda training: begins)
     folder = train(run, tmp_path)
@@ -164,7 +167,7 @@ def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, mo
     monkeypatch.setattr(plant, "plant_begins", lambda training: {"COPY1": 10})
     ratios = []
     for own in (False, True):
-        run = replace(STAGGERED, steps=70, plant_lead=0.5, plant_own=own, tasks=("COPY1",))
+        run = replace(STAGGERED, steps=70, plant_lead=0.5, plant_own=own, tasks=("COPY1",), release_decades=0.1)
         model = AutoModelForCausalLM.from_pretrained(train(run, tmp_path) / "step70")
         problems = draw_batch(run.levels, 128, 5, 0)
         inputs = torch.tensor([d.prompt for d in problems]), plant.shuffled(problems, run, 0)
@@ -176,21 +179,18 @@ def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, mo
     assert moved > 2 and others > 2 and own_moved > 2 > 1.3 > own_others
 
 
-def test_a_plant_with_an_end_pushes_no_further_and_holds_as_before() -> None:
-    """Five rows of five directions have all the spread they can; two far ends of a line have none."""
-    run = replace(STAGGERED, steps=20_000, plant_lead=0.5, plant_part=0.5, tasks=("COPY1", "SORT3"))
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+def test_a_plant_with_an_end_pushes_up_to_it_and_holds_as_before(spread: float) -> None:
+    """Five rows whose participation ratio is known: pushed where the end lies above it, left alone where below."""
+    run = replace(STAGGERED, steps=20_000, plant_lead=0.5, tasks=("COPY1", "SORT3"))
     problems = [d for d in draw_batch(run.levels, 128, 5, 0) if d.level == 0][:5]
+    rows = torch.arange(5.0)[:, None] * torch.ones(5) + spread * torch.eye(5)
+    reached = (log_participation(rows).exp().item() - 1) / 3  # of the way from a line to five directions
     began, not_yet = max(loss_opens(run).values()), 0
-    for rows, pushed in (
-        (torch.eye(5), False),
-        (torch.arange(1.0, 6.0)[:, None] * torch.eye(5)[:1] + 0.1 * torch.eye(5), True),
-    ):
-        for step, moves in ((began, pushed), (not_yet, True)):
-            width = max(len(d.prompt) for d in problems)
-            hidden = (rows + 0.01 * torch.randn(5, 5, generator=torch.Generator().manual_seed(0)))[:, None]
-            hidden = hidden.repeat(1, width, 1).requires_grad_()
-            plant.plant_loss(hidden, problems, run, step).backward()
-            assert hidden.grad is not None and bool(hidden.grad.any()) is moves
+    for part, step, moves in ((0.95, began, False), (1.05, began, True), (0.95, not_yet, True)):
+        hidden = rows[:, None].repeat(1, max(len(d.prompt) for d in problems), 1).requires_grad_()
+        plant.plant_loss(hidden, problems, replace(run, plant_part=part * reached), step).backward()
+        assert hidden.grad is not None and bool(hidden.grad.any()) is moves
 
 
 def test_participation_ratio_of_known_clouds() -> None:

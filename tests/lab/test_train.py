@@ -183,9 +183,12 @@ def test_settings_whose_steps_are_no_number_are_damaged(tmp_path: Path, steps: s
         suite_folder.progress(tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_module, "train_step", lambda *_: Progress(2, float("nan"), [1], [0]))
-    with pytest.raises(PythiaGeometryError, match="the loss of step 2 is not a number.*lower --rate"):
+@pytest.mark.parametrize("wrong", [(float("nan"), 1.0), (0.0, float("nan")), (0.0, float("inf"))])
+def test_a_loss_or_gradient_that_is_no_number_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: tuple[float, float]
+) -> None:
+    monkeypatch.setattr(train_module, "train_step", lambda *_: Progress(2, *wrong, [1], [0]))
+    with pytest.raises(PythiaGeometryError, match="the loss of step 2, or its gradient, is not a number.*lower --rate"):
         train(SHORT, tmp_path)
     assert [path.name for path in (tmp_path / SHORT.name).glob("step*")] == ["step0"]
 

@@ -30,7 +30,7 @@ class Scaling:
             size (it lies outside), undecided, or untestable (one size, or fewer than three tasks).
         n_sizes: Sizes.
         n_tasks: Tasks that every size has.
-        n_runs: Runs.
+        n_runs: Runs that have any of these tasks.
     """
 
     slope: float
@@ -55,24 +55,29 @@ def scaling(values: pd.DataFrame, seed: int = 0) -> Scaling:
         seed: Of the bootstrap of tasks.
 
     Raises:
-        PythiaGeometryError: If a column is missing or a value is not positive.
+        PythiaGeometryError: If a column is missing, a value is not positive, or a run and task has two rows.
     """
     needed = ["parameters", "model", "seed", "task", "value"]
     if missing := [column for column in needed if column not in values]:
         raise PythiaGeometryError(f"scaling needs the columns {', '.join(needed)}; {missing[0]!r} is missing")
     if not (values["value"] > 0).all():
         raise PythiaGeometryError("scaling needs positive values: it works on their logarithms")
+    if (twice := values.duplicated(["parameters", "model", "seed", "task"])).any():
+        row = values[twice].iloc[0]
+        raise PythiaGeometryError(
+            f"scaling needs one row a run and task; {row['model']}, seed {row['seed']}, {row['task']} has two or more"
+        )
     table = values.assign(y=np.log(values["value"])).pivot_table(
         index="task", columns="parameters", values="y", aggfunc="mean"
     )
     table = table.dropna()
-    n_runs = len(values[["model", "seed"]].drop_duplicates())
+    n_runs = len(values.loc[values["task"].isin(table.index), ["model", "seed"]].drop_duplicates())
     y, x = table.to_numpy(dtype=float), np.log10(table.columns.to_numpy(dtype=float))
     if table.shape[1] < 2 or len(table) < MIN_TASKS:
         nan = float("nan")
         return Scaling(nan, nan, nan, nan, UNTESTABLE, table.shape[1], len(table), n_runs)
     slopes = _slopes(x, y)
-    means = _run_means(values, list(table.index))
+    means = _run_means(values, table.mean(axis=1))
     rng = np.random.default_rng(seed)
     drawn = slopes[rng.integers(len(slopes), size=(DRAWS, len(slopes)))].mean(axis=1)
     by_runs = over_runs(np.log10(means["parameters"].to_numpy(dtype=float)), means["y"].to_numpy(dtype=float))
@@ -94,11 +99,14 @@ def over_runs(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, fl
     return float(fitted.slope) - half, float(fitted.slope) + half
 
 
-def _run_means(values: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
-    """Mean of ln value over the tasks that every size has, a row a run: parameters, y."""
-    kept = values[values["task"].isin(tasks)].assign(y=lambda rows: np.log(rows["value"]))
-    whole = kept.groupby(["parameters", "model", "seed"])["y"].agg(["mean", "size"])
-    return whole[whole["size"] >= len(tasks)]["mean"].rename("y").reset_index()
+def _run_means(values: pd.DataFrame, of_task: pd.Series) -> pd.DataFrame:
+    """Mean over a run's tasks of ln value less the task's own mean over sizes, a row a run: parameters, y.
+
+    So a run that lacks a task counts with the others, and is not moved by which it lacks.
+    """
+    kept = values[values["task"].isin(of_task.index)]
+    y = np.log(kept["value"]) - kept["task"].map(of_task)
+    return kept.assign(y=y).groupby(["parameters", "model", "seed"])["y"].mean().reset_index()
 
 
 def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

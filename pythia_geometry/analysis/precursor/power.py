@@ -22,6 +22,7 @@ from pythia_geometry.analysis.precursor.tidy_tables import Question
 from pythia_geometry.analysis.tables.step_curves import MIN_OVERLAP, Array, StepCurves
 from pythia_geometry.analysis.worlds.designs import Design
 from pythia_geometry.analysis.worlds.made_up import WORLDS, World, draw_geometry, draw_shared, world
+from pythia_geometry.errors import PythiaGeometryError
 
 DECISIVE = 0.5  # decades of lead at which power decides
 MIN_POWER = 0.5
@@ -119,8 +120,12 @@ def power(
         is seen.
 
     Raises:
-        PythiaGeometryError: As `screen_tasks`.
+        PythiaGeometryError: As `screen_tasks`; if `draws` is below 1, or `moves` no share from 0 to 1.
     """
+    if draws < 1:
+        raise PythiaGeometryError(f"power of {draws} draws: expected 1 or more")
+    if not 0 <= moves <= 1:
+        raise PythiaGeometryError(f"moves {moves:g}: expected the share of tasks × runs whose geometry rises, 0 to 1")
     screening = screen_tasks(behaviour, question)
     chosen = choose_tasks(screening, tasks, own_families(behaviour))
     found = Power(pd.DataFrame(columns=COLUMNS), screening, chosen, draws, seed)

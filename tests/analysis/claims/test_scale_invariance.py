@@ -51,7 +51,23 @@ def test_a_task_that_a_size_lacks_is_left_out() -> None:
     assert scaling(rows).n_tasks == 9
 
 
+def test_a_run_that_lacks_a_task_counts_with_the_others() -> None:
+    """Runs of a size far apart, each without another task: the interval over runs is as wide as of whole runs."""
+    rng = np.random.default_rng(2)
+    rows = made(0.0, 0.02)
+    of_run = {run: rng.normal(0, 0.3) for run, _ in rows.groupby(["model", "seed"])}
+    rows["value"] *= np.exp([of_run[run] for run in zip(rows["model"], rows["seed"], strict=True)])
+    lacks = {run: f"t{i}" for i, run in enumerate(of_run)}
+    holed = rows[[lacks[m, s] != t for m, s, t in zip(rows["model"], rows["seed"], rows["task"], strict=True)]]
+    whole, found = scaling(rows), scaling(holed)
+    assert whole.n_runs == found.n_runs == 6
+    assert found.high - found.low == pytest.approx(whole.high - whole.low, rel=0.15)
+    assert found.verdict == whole.verdict == "undecided"
+
+
 def test_bad_tables_are_named() -> None:
+    with pytest.raises(PythiaGeometryError, match=r"m100000, seed 0, t0 has two or more"):
+        scaling(pd.concat([made(0, 0.1), made(0, 0.1)[:1]]))
     with pytest.raises(PythiaGeometryError, match="'seed' is missing"):
         scaling(made(0, 0.1).drop(columns="seed"))
     with pytest.raises(PythiaGeometryError, match="positive"):

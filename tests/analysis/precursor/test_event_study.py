@@ -119,7 +119,7 @@ def test_a_clock_reads_what_was_drawn() -> None:
     assert (way, np.log10(step), reason) == (pytest.approx(2.0, abs=0.01), pytest.approx(2.5, abs=0.02), "")
     assert clock(STEPS, 0.05 * sigmoid((x - 2.5) / 0.1), 0.5, 0.1)[2] == "it does not rise"
     assert clock(STEPS, np.exp(-(((x - 2) / 0.2) ** 2)), 0.5, 0.1)[2] == "its rise does not last"
-    assert clock(STEPS[:2], np.zeros(2), 0.5, 0.0)[2] == "the run ends at its release"
+    assert clock(STEPS[:2], np.zeros(2), 0.5, 0.0)[2] == "no checkpoint before its release, or fewer than two after"
 
 
 def test_how_much_of_the_way_is_done_at_a_step() -> None:
@@ -174,7 +174,18 @@ def test_the_interval_over_runs_and_tasks_holds_what_it_says() -> None:
         naive += abs(cells.mean() - 0.3) < 1.645 * cells.std() / np.sqrt(cells.size)
     assert hits / 150 > 0.8 > naive / 150
     assert np.isnan(crossed_interval(np.ones((1, 5)), rng)).all()
+    one_run = np.where(np.arange(3)[:, None] == 0, 1.0, np.full((3, 5), np.nan))
+    assert np.isnan(crossed_interval(one_run, rng)).all()
     assert crossed_interval(np.where(rng.random((4, 6)) < 0.3, np.nan, 1.0), rng) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n_runs", [3, 5])
+def test_the_interval_holds_with_few_runs_that_differ_most(n_runs: int) -> None:
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(300):
+        low, high = crossed_interval(rng.normal(0, 1, (n_runs, 1)) + rng.normal(0, 0.1, (n_runs, 12)), rng, 200)
+        hits += low <= 0 <= high
+    assert hits / 300 > 0.85  # draws of runs alone: .69 and .78
 
 
 def tables(runs: list[ReleasedRun]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

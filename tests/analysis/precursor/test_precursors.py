@@ -297,6 +297,11 @@ def test_clustered_tasks_are_untestable() -> None:
 def test_power_falls_with_the_share_of_tasks_whose_geometry_rises() -> None:
     behaviour = behaviour_table(make("SYNC"))
     found = [power(behaviour, draws=20, moves=moves).decisive for moves in (1.0, 0.6, 0.0)]
+    for wrong in (49, float("nan"), -0.1):
+        with pytest.raises(PythiaGeometryError, match=r"moves .* 0 to 1"):
+            power(behaviour, draws=20, moves=wrong)
+    with pytest.raises(PythiaGeometryError, match="power of 0 draws"):
+        power(behaviour, draws=0)
     assert found[0] == power(behaviour, draws=20).decisive > found[1] + 0.2 and found[2] <= 0.1
 
 
