@@ -40,9 +40,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what more room would mend
 
 
 def diverged(name: str, step: int) -> PythiaGeometryError:
-    """What is said of a run whose loss or gradient is no number any more: every checkpoint after it would hold none either."""
+    """What is said of a run whose loss or gradient is no number: every checkpoint after it would hold none either."""
     return PythiaGeometryError(
-        f"{name}: the loss of step {step:,}, or its gradient, is not a number. What was saved before is kept; pass a lower --rate"
+        f"{name}: the loss of step {step:,}, or its gradient, is not a number. What was saved before is kept; pass a "
+        "lower --rate"
     )
 
 
