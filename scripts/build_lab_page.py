@@ -224,6 +224,9 @@ def parts(reference: Reference) -> dict[str, str]:
         "matched": table(matched_table(evidence)),
         "answers": table(answers(evidence, first_steps, arms)),
         "checks": table(checks(arms)) if arms else NONE_YET,
+        "released_order": table(depths.order_rows(pd.concat([arm.rows(arm.reference.geometry) for arm in random])))
+        if (random := one_lab.released(arms))
+        else NONE_YET,
         "one_lab": table(one_lab.rows(arms)) if one_lab.released(arms) else NONE_YET,
         **of_surfaces(evidence.surfaces),
         **of_designed(arms),

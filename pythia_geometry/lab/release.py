@@ -51,7 +51,7 @@ def loss_opens(training: Training) -> dict[str, int]:
     if training.plants and training.steps < planted:
         raise PythiaGeometryError(
             f"--steps {training.steps:,}: the first plant would begin before step {FIRST_PLANT}, where whole steps "
-            f"keep no lead of {training.plant_lead:g}. Train {planted:,} steps or more, or choose less --release-decades"
+            f"keep no lead of {training.plant_lead:g}. Train {planted:,} steps or more, or lower --release-decades"
         )
     slots = [last * 10 ** (decades * ((slot + rng.random()) / n - 1)) for slot in range(n)]
     return {name: round(slots[(order[i] + moved) % n]) for i, name in enumerate(names)}

@@ -101,9 +101,8 @@ def _ratio(found: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     span = sized.max() / sized.min()
     told = []
     for of, row in rows.iterrows():
-        flat = {"yes": "does not depend on size, within ± .10 a decade", "no": "not shown to be flat"}
         numbers = f"slope of ln {of} {row['slope a decade']:+.2f} a decade ({row[sizes.WIDER]}, the wider of levels and runs; runs "
         numbers += f"drawn again {row[sizes.DRAWN]}); {row['sizes']} sizes, {row['runs']} runs × {row['levels']} levels"
-        said = flat.get(row["within ± .10 both ways"], "undecided: a size with one run")
+        said = row[sizes.VERDICT]
         told.append((f"C2, transient: {of}, {span:,.0f}× of parameters", said, numbers, "–"))
     return told

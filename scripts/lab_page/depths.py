@@ -17,15 +17,18 @@ MEASURES = {"rankme": "uncentred", "rankme_centred": "centred"}
 
 
 def depth_rows(folder: Path) -> pd.DataFrame:
+    """The order of blocks in the runs of a shelf; no rows where it is empty."""
+    return order_rows(read_reference(folder).geometry) if list(folder.glob("*.json")) else pd.DataFrame()
+
+
+def order_rows(geometry: pd.DataFrame) -> pd.DataFrame:
     """One row a model and convention: how many runs vote which way, and the order beside its null.
 
     The null: a model's blocks in an order drawn at random, the same for all tasks of a run, since they share one
     fall; how often the mean over runs is then as low.
     """
-    if not list(folder.glob("*.json")):
-        return pd.DataFrame()
-    reference = read_reference(folder)
-    found = collapses(reference.geometry, tuple(MEASURES))
+    found = collapses(geometry, tuple(MEASURES))
+    found = found[found["phase"] == TRANSIENT]
     rows = []
     for (model, measure), mine in found.groupby(["model", "measure"]):
         order = layer_order(mine)
@@ -34,7 +37,7 @@ def depth_rows(folder: Path) -> pd.DataFrame:
         rows.append(
             {
                 "model": model, "blocks": scale_named(str(model).split("-")[0]).n_layers, "RankMe": MEASURES[str(measure)],
-                "runs top-down": f"{int((cast['vote'] == 'top-down').sum())} of {len(voted)}",
+                "runs top-down": f"{int((cast['vote'] == 'top-down').sum())} of {len(cast)} that vote",
                 "levels that can vote": int(order["tau"].notna().sum()), "of them top-down": int((order["tau"] < 0).sum()),
                 "τ, mean over runs (range)": told(cast["median_tau"].to_numpy(dtype=float)),
                 "blocks shuffled: p": shuffled_p(mine),

@@ -18,6 +18,8 @@ from pythia_geometry.analysis.precursor.event_study import (
     follows_release,
     released_runs,
     share_done,
+    share_rising,
+    share_rising_by_chance,
     study_runs,
 )
 from pythia_geometry.analysis.precursor.power import power
@@ -27,7 +29,8 @@ from pythia_geometry.analysis.precursor.verdict import Verdict, precursors
 
 STAGGERED = "staggered"
 DRAWS_AS_MOVED, NEARLY_ALL = 100, 0.95
-CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
+UNCENTRED, CENTRED = "rankme", "rankme_centred"
+CONVENTIONS = {UNCENTRED: "uncentred", CENTRED: "centred"}
 ARMS = {
     "-staggered-lead0.5-weight2-part0.3-own": "planted lead of .5, own prompts alone, to an end",
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
@@ -99,29 +102,36 @@ class Arm:
         return released_runs(*tables, self.steps("released"), Question())
 
     @cached_property
+    def uncentred_runs(self) -> list[ReleasedRun]:
+        tables = self.rows(self.reference.geometry), self.behaviour
+        return released_runs(*tables, self.steps("released"), Question(UNCENTRED))
+
+    @cached_property
     def follows(self) -> dict[str, Following]:
         """Whether geometry moves after release, and each behaviour after its loss has opened: it cannot before."""
         tables = self.rows(self.reference.geometry), self.behaviour
         opened = released_runs(*tables, self.steps("loss_opens"), Question())
         behaviours = [name for name in opened[0].curves if name != GEOMETRY]
-        uncentred = released_runs(*tables, self.steps("released"), Question("rankme"))
         return {
             f"{GEOMETRY}, centred": self.study.follows[GEOMETRY],
-            f"{GEOMETRY}, uncentred": follows_release(uncentred, GEOMETRY),
+            f"{GEOMETRY}, uncentred": follows_release(self.uncentred_runs, GEOMETRY),
             **{name: follows_release(opened, name) for name in behaviours},
         }
 
-    @cached_property
-    def moves(self) -> float:
-        """Share of levels × runs whose geometry rises at all after its release; NaN where nothing was released."""
-        return float(np.isfinite(self.done_at_opening).mean()) if self.is_released else float("nan")
+    def moved(self, measure: str) -> dict[str, object]:
+        """How often geometry rises at all after its release, how often it would by chance, and the power that leaves.
 
-    @cached_property
-    def power_as_moved(self) -> float:
-        """Power at half a decade where geometry rises as often as it did; NaN where it rises in nearly all, or none was released."""
-        if not self.moves < NEARLY_ALL:
-            return float("nan")
-        return power(self.behaviour, draws=DRAWS_AS_MOVED, moves=self.moves).decisive
+        Dashes where nothing was released, and for the last two where it rises in nearly all levels.
+        """
+        name = f"{CONVENTIONS[measure]} RankMe rises in"
+        if not self.is_released:
+            return {name: "–", f"{name}, by chance": "–", f"power at 0.5 then, {CONVENTIONS[measure]}": "–"}
+        runs = self.runs if measure == CENTRED else self.uncentred_runs
+        share, chance, left = share_rising(runs), "–", float("nan")
+        if share < NEARLY_ALL:
+            chance = f"{share_rising_by_chance(runs):.0%}"
+            left = power(self.behaviour, draws=DRAWS_AS_MOVED, moves=share).decisive
+        return {name: f"{share:.0%}", f"{name}, by chance": chance, f"power at 0.5 then, {CONVENTIONS[measure]}": left}
 
     @cached_property
     def study(self) -> EventStudy:
@@ -162,8 +172,7 @@ def power_rows(found: list[Arm]) -> pd.DataFrame:
                 "arm": arm.name, "runs": len(arm.made), "loss, last 100 steps": losses(arm), "levels that emerged in every run": len(power.screening.tasks), "of them tested": len(power.chosen.tasks),
                 "spread of halfway steps, decades": spread,
                 **{f"power at {lead:g}": float(rates.get(lead, np.nan)) for lead in (0.3, 0.5)},
-                "geometry rises in": "–" if np.isnan(arm.moves) else f"{arm.moves:.0%}",
-                "power at 0.5 then": arm.power_as_moved,
+                **arm.moved(CENTRED), **arm.moved(UNCENTRED),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

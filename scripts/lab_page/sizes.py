@@ -11,6 +11,7 @@ from pythia_geometry.analysis.claims.lab_reference import grows_whole, read_refe
 from pythia_geometry.analysis.claims.scale_invariance import DRAWS, scaling
 from pythia_geometry.analysis.events.collapse import AT_THE_EDGE, TRANSIENT, collapses
 
+VERDICT = "at ± .10 a decade"
 WIDER, DRAWN = "90 %, wider of levels and runs", "90 %, runs drawn again"
 VALUES = {"floor": "floor", "start": "start", "ratio": "floor ÷ start"}
 
@@ -55,7 +56,7 @@ def _scales(found: pd.DataFrame) -> pd.Series:
 
 
 def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """By model: geometric means over levels and runs, and the range over runs."""
+    """By model: the mean over runs of each run's geometric mean over levels, and the range over runs."""
     rows = []
     mine = found[found["measure"] == "rankme"]
     for (parameters, model), runs in mine.groupby(["parameters", "model"]):
@@ -72,8 +73,8 @@ def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
 def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
     """Slope of the logarithm on log10 parameters, and two intervals.
 
-    The first is `scaling`'s: the wider of levels drawn again and Student's t over runs. The second draws the runs of each
-    size again; with three a size that is a fifth too narrow.
+    The first is `scaling`'s, and the verdict is of it: the wider of levels drawn again and Student's t over runs about the
+    line. The second draws the runs of each size again: with three a size a fifth too narrow, and of these very sizes.
     """
     rows = []
     one = one_rate(found)
@@ -95,17 +96,10 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
                         "runs at": what, "RankMe": "uncentred" if measure == "rankme" else "centred", "of": name,
                         "sizes": s.n_sizes, "runs": s.n_runs, "levels": s.n_tasks, "slope a decade": s.slope,
                         WIDER: f"{s.low:+.2f} … {s.high:+.2f}", DRAWN: "–" if np.isnan(low) else f"{low:+.2f} … {high:+.2f}",
-                        "within ± .10 both ways": flat(s.low, s.high, low, high),
+                        VERDICT: s.verdict,
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def flat(*bounds: float) -> str:
-    """Whether all bounds lie within ± .10; no answer where one is missing (a size with one run)."""
-    if np.isnan(bounds).any():
-        return "needs two runs a size"
-    return "yes" if max(map(abs, bounds)) < 0.10 else "no"
 
 
 def over_runs(values: pd.DataFrame, seed: int = 0) -> tuple[float, float]:

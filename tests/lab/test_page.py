@@ -28,7 +28,18 @@ def test_every_number_of_the_first_screen_is_in_a_table(scripts: None) -> None:
     unfounded = import_module("lab_page.sentences").unfounded
     page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
     assert unfounded(page) == []
-    assert unfounded(page.replace("| C2 one floor", "| C2 (slope +9.87) one floor")) == ["9.87"]
+    assert unfounded(page.replace("| C2 one floor", "| C2 (slope +9.87) one floor")) == ["+9.87"]
+    for claim in ("C2 one floor", "C4 RankMe leads", "C5 the coefficient", "C8 no fine"):
+        false = [unfounded(page.replace(f"| {claim}", f"| {claim} (+.{n:02})", 1)) for n in range(100)]
+        assert sum(map(len, false)) > 40, claim  # most made-up numbers are refused, and each at most once
+
+
+def test_a_number_of_another_claim_or_sign_founds_nothing(scripts: None) -> None:
+    unfounded = import_module("lab_page.sentences").unfounded
+    table = "\n## C2: sizes\n| a |\n|---|\n| x | -0.163 |\n\n## Others\n| **C3** y | 0.45 |\n"
+    page = "## What the lab says, claim by claim\n| C2 floor | {} |\nThe numbers behind each sentence" + table
+    assert unfounded(page.format("falls by .16")) == unfounded(page.format("slope −.16")) == []
+    assert unfounded(page.format("slope +.16")) == ["+.16"] and unfounded(page.format("p .45")) == [".45"]
 
 
 def test_blocks_that_all_fall_at_one_step_have_no_order(scripts: None) -> None:

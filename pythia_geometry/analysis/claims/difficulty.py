@@ -82,8 +82,8 @@ def fine(evidence: Evidence) -> Ruling:
         return not_enough(f"needs floors that differ: {told}, and a geometry that says nothing is no evidence", marked)
     n_runs, families = evidence.runs(model), min(int(runs[0]["family"].nunique()) for runs in halves.values())
     value = ", ".join(
-        f"{name} half {c.fair:.2f} ({c.low:.2f} to {c.high:.2f}), p {c.p:.2g}, {c.n_pairs} pairs"
-        for name, c in found.items()
+        f"{name} half {c.fair:.2f} ({c.low:.2f} to {c.high:.2f}), p {c.p:.2g} (Holm {adjusted:.2g}), {c.n_pairs} pairs"
+        for (name, c), adjusted in zip(found.items(), holm([c.p for c in found.values()]), strict=True)
     )
     last = found["later"]
     effect = Effect(f"concordance of the later half, {model}", last.fair, last.low, last.high, n_runs, 0.15)

@@ -40,7 +40,7 @@ def order(evidence: Evidence) -> Ruling:
 
 
 def _shuffled_p(able: pd.DataFrame, seed: int = 0) -> float:
-    """P of the mean τ over designs if each run's layers stood in a random order, the same for all its tasks."""
+    """P of the mean over runs of τ if each run's layers stood in a random order, the same for all its tasks."""
     rng = np.random.default_rng(seed)
     runs = [(rows["tau"].median(), int(rows["n_layers"].max())) for _, rows in able.groupby(["model", "seed"])]
     own = float(np.mean([tau for tau, _ in runs]))

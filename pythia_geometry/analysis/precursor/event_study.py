@@ -15,7 +15,7 @@ The mean is held where no task is left unreleased.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -190,6 +190,21 @@ def share_done(run: ReleasedRun, curve: str, when: Array) -> Array:
         if len(steps) > 2 and (way := float(running_median(values[None]).max())) > MIN_RETURN:
             found[t] = np.interp(np.log10(when[t]), np.log10(steps), values) / way
     return found
+
+
+def share_rising(runs: Sequence[ReleasedRun], curve: str = GEOMETRY) -> float:
+    """Share of runs × tasks whose effect rises at all, as `share_done` counts it."""
+    return float(np.mean([np.isfinite(share_done(run, curve, run.released)) for run in runs]))
+
+
+def share_rising_by_chance(runs: Sequence[ReleasedRun], curve: str = GEOMETRY, draws: int = 50, seed: int = 0) -> float:
+    """The same with release steps dealt anew to the tasks, one deal for all runs: the mean over deals.
+
+    An effect counts by its highest point, so part of the tasks rise whatever release does: read the two together.
+    """
+    rng, n = np.random.default_rng(seed), len(runs[0].tasks)
+    deals = [rng.permutation(n) for _ in range(draws)]
+    return float(np.mean([share_rising([replace(r, released=r.released[d]) for r in runs], curve) for d in deals]))
 
 
 @dataclass(frozen=True)
