@@ -97,7 +97,7 @@ def _ratio(found: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         return []
     rows = sizes.slope_rows(found)
     rows = rows[(rows["RankMe"] == "uncentred") & (rows["runs at"] == "own rate")].set_index("of")
-    sized = sizes.own_rate(found)["parameters"]
+    sized = sizes.of_several(sizes.own_rate(found))["parameters"]
     span = sized.max() / sized.min()
     told = []
     for of, row in rows.iterrows():

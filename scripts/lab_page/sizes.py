@@ -51,6 +51,11 @@ def one_rate(found: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own[_scales(own).isin(["smoke", "nano", "quad", "micro"])], found[found["rate"] == 1e-3]])
 
 
+def of_several(found: pd.DataFrame) -> pd.DataFrame:
+    """Sizes with two runs or more: one run says nothing of how runs differ, and stands in the table alone."""
+    return found[found.groupby("parameters")["seed"].transform("nunique") > 1]
+
+
 def _scales(found: pd.DataFrame) -> pd.Series:
     return found["model"].str.split("-").str[0]
 
@@ -84,7 +89,7 @@ def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
         "peak rate 1e-3, without smoke": one[_scales(one) != "smoke"],
         "NeoX, own rate": of_neox(found),
     }
-    for what, part in parts.items():
+    for what, part in ((what, of_several(part)) for what, part in parts.items()):
         for measure in ("rankme", "rankme_centred"):
             for column, name in VALUES.items():
                 values = part[part["measure"] == measure].assign(value=lambda f, c=column: f[c])
