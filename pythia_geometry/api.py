@@ -25,6 +25,14 @@ from pythia_geometry.suites.named import OFFLINE, find_suites
 from pythia_geometry.suites.steps.numbering import Naming
 from pythia_geometry.suites.suite import Suite
 
+SAID_ELSEWHERE = {
+    "steps": "measure(steps=…)",
+    **dict.fromkeys(
+        ("models", "seeds", "stage", "pattern"), "the suite, such as pg.pythia(…), pg.hub(…) or pg.local(…)"
+    ),
+}
+"""Settings of a request that would be ignored here, and where they are said."""
+
 
 def pythia(name: str, seed: int = 0) -> Suite:
     """A Pythia training run on the Hub.
@@ -87,8 +95,7 @@ def measure(
         probes: From `probes`; or names, or a file, as after `--probes`. The suite's own default where empty.
         steps: Selection as after `--steps`; a step, or several.
         out: Run folder, continued if it exists; `runs/<model>` where None.
-        request: Everything else, such as `pg.Request(position="mean", dtype="bfloat16")`; its steps and
-            models are not read.
+        request: Everything else, such as `pg.Request(position="mean", dtype="bfloat16")`.
         progress: Whether to say on standard error where the walk is; or whom to tell.
 
     Returns:
@@ -96,8 +103,12 @@ def measure(
         file and pictures are the command's.
 
     Raises:
-        PythiaGeometryError: If there is no such model, step or probe, or an argument is of a wrong type.
+        PythiaGeometryError: If there is no such model, step or probe, an argument is of a wrong type, or the request
+            names what the other arguments say.
     """
+    for setting, place in SAID_ELSEWHERE.items():
+        if request and getattr(request, setting) != getattr(Request(), setting):
+            raise PythiaGeometryError(f"measure() does not read {setting!r} of a request: give it to {place}")
     at_hand, names = _probes(probes)
     asked = replace(request or Request(), steps=_steps(steps))
     plan = plan_suite(_suite(suite), replace(asked, probes=names) if names else asked, at_hand)

@@ -19,6 +19,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,14 +51,16 @@ BLIND = ("anisotropy",)  # a walk needs a measure; none of those that a claim is
 ONE_EACH = ("COPY2", "REV2", "SORT2", "CMP2", "PAR2", "ADD2", "MOD2", "MUL2")
 SIZES = ("smoke", "nano", "quad", "micro", "small", "medium")
 COSTLY = ("large", "xl")
-FEWER_STEPS = (
-    "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,45,51,58,60"  # a walk of these costs what training does
-)
+ON_PLATEAU, MOD, PLATEAU_STEPS = ("small", "medium"), ("MOD1", "MOD2", "MOD3"), "0,302,342,388,441,500,600"
 NEOX_SIZES = ("smoke", "nano", "quad", "micro", "small")
 RAISED = {("small", "gpt2"), ("medium", "gpt2")}  # at the rate of the smaller ones too: the control of C2
 SHUFFLED = ":shuffled"
 METRICS = ("accuracy", "exact_match", "log_prob")
 DROPPED = ["suite", "probe", "ceiling", "position", "precision", "reference_step"]
+
+
+class FarEnoughError(BaseException):
+    """Ends a training that is wanted up to a step."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ class Planned:
     Attributes:
         training: What is trained.
         shelf: Folder below --out: "" for runs of the usual regime in full, `staggered` for the designed runs,
-            `transient` for the first 60 steps of any size.
+            `transient` for the first 60 steps of any size, `plateau` for MOD's rows at steps 300 to 600.
         levels: Task-levels that are walked; empty for those that were trained.
         has_companion: Whether their token-shuffled prompts are walked too.
         steps: Steps that are walked, as after `--steps`.
+        until: Step at which training stops for good, with the learning rate of the whole run; 0 trains to its end.
     """
 
     training: Training
@@ -78,6 +82,7 @@ class Planned:
     levels: tuple[str, ...] = ()
     has_companion: bool = False
     steps: str = "all"
+    until: int = 0
 
     @property
     def name(self) -> str:
@@ -96,7 +101,8 @@ def planned() -> dict[str, Planned]:
     """Every reference run, in the order in which --all makes them (docs/decisions/0013-lab-design.md)."""
     smoke = Training("smoke", steps=6_000, tasks=(QUICK,))
     nano = replace(smoke, scale="nano", steps=10_000)
-    runs = [*_usual(), *_released(smoke), *_transients(), *_block(smoke), *_released(nano), *_block(nano), *_large()]
+    runs = [*_usual(), *_released(smoke), *_transients(), *_plateaus()]
+    runs += [*_block(smoke), *_released(nano), *_block(nano), *_large()]
     return {run.name: run for run in runs}
 
 
@@ -142,11 +148,17 @@ def _transients() -> list[Planned]:
     return [Planned(run, "transient", ONE_EACH) for run in [*own, *raised]]
 
 
+def _plateaus() -> list[Planned]:
+    """MOD's plateau above the sizes whose runs are whole."""
+    runs = [Training(scale, "gpt2", seed, scale_named(scale).steps) for scale in ON_PLATEAU for seed in range(3)]
+    return [Planned(run, "plateau", MOD, steps=PLATEAU_STEPS, until=600) for run in runs]
+
+
 def _large() -> list[Planned]:
     """As far as time allows; a GPU (scripts/lab_gpu) makes them in minutes."""
     runs = [Training(scale, seed=seed, steps=60) for scale in COSTLY for seed in range(3)]
     whole = [Training(scale, "gpt2", 0, scale_named(scale).steps) for scale in ("small", "medium", *COSTLY)]
-    return [*(Planned(run, "transient", ONE_EACH, steps=FEWER_STEPS) for run in runs), *map(Planned, whole)]
+    return [*(Planned(run, "transient", ONE_EACH) for run in runs), *map(Planned, whole)]
 
 
 def make(run: Planned, args: argparse.Namespace) -> None:
@@ -159,15 +171,20 @@ def make(run: Planned, args: argparse.Namespace) -> None:
         if made.step % 250 == 0 or training.steps < 250:
             spent.note()
             print(f"{run.name} step {made.step} loss {made.loss:.3f} {time.time() - began:.0f} s", flush=True)
+        if run.until and made.step > run.until:  # its checkpoint is written
+            raise FarEnoughError
 
-    folder = train(training, args.work / "suites" / run.shelf, watch)
+    suites = args.work / "suites" / run.shelf
+    folder = suites / training.name
+    if not (run.until and (folder / f"step{run.until}").is_dir()):
+        with suppress(FarEnoughError):
+            folder = train(training, suites, watch)
     result = pg.measure(
         pg.local(folder),
         pg.probes(*run.probes(folder)),
+        steps=run.steps,
         out=args.work / "runs" / run.name,
-        request=Request(
-            measures=BLIND if args.behaviour else MEASURES, steps=run.steps, activations="none", threads=args.threads
-        ),
+        request=Request(measures=BLIND if args.behaviour else MEASURES, activations="none", threads=args.threads),
     )
     tables = {"behaviour": result.behaviour[result.behaviour["metric"].isin(METRICS)]}
     if not args.behaviour:
@@ -218,12 +235,18 @@ def provenance(run: Planned, folder: Path, cpu_seconds: float) -> dict[str, obje
         "model": training.model,
         "n_parameters": training.n_parameters,
         **({"released": released(training), "loss_opens": loss_opens(training)} if run.shelf == "staggered" else {}),
-        "loss": round(float(pd.read_csv(folder / LOSSES)["loss"].tail(100).mean()), 4),  # of the last hundred steps
+        **loss_of(folder),
         "machine": machine(),
         "cpu_seconds": round(cpu_seconds),
         "cpu_minutes": round(cpu_seconds / 60, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def loss_of(folder: Path) -> dict[str, float]:
+    """Of the last hundred steps; nothing of a run that was not trained to its end."""
+    file = folder / LOSSES
+    return {"loss": round(float(pd.read_csv(file)["loss"].tail(100).mean()), 4)} if file.exists() else {}
 
 
 def commit() -> str:

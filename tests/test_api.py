@@ -76,10 +76,21 @@ def test_parquet_files_hold_the_same_and_read_finds_them(suite: SuiteOnDisk, tmp
 
 
 def test_request_is_heard(suite: SuiteOnDisk, tmp_path: Path) -> None:
-    request = Request(position="mean", measures=("rankme",), steps="no such", models=("no such",))
+    request = Request(position="mean", measures=("rankme",))
     result = pg.measure(pg.local(suite.folder), pg.probes(str(suite.probes)), "0", tmp_path / "run", request)
     assert set(result.geometry["position"]) == {"mean"}
     assert set(result.geometry["measure"]) == {"rankme"}
+
+
+@pytest.mark.parametrize(
+    "ignored", [{"steps": "0,1"}, {"models": ("a",)}, {"seeds": (1,)}, {"stage": "x"}, {"pattern": r"s(?P<step>\d+)"}]
+)
+def test_what_a_request_cannot_say_here_is_refused(suite: SuiteOnDisk, tmp_path: Path, ignored: dict[str, Any]) -> None:
+    with pytest.raises(
+        pg.PythiaGeometryError, match=rf"does not read '{next(iter(ignored))}' of a request: give it to"
+    ):
+        pg.measure(pg.local(suite.folder), pg.probes(str(suite.probes)), out=tmp_path, request=Request(**ignored))
+    assert not list(tmp_path.iterdir())
 
 
 def test_run_folder_without_out_is_named_after_the_model(

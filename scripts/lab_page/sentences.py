@@ -43,7 +43,8 @@ def _held(sign: str, number: str, known: set[tuple[str, str]]) -> bool:
     """Whether a number of the tables, rounded to this one's digits, is it."""
     digits = len(number.partition(".")[2])
     return any(
-        abs(float(number) - float(other)) <= 0.5 * 10**-digits + 1e-9 and (not sign or _is_minus(sign) == _is_minus(its))
+        abs(float(number) - float(other)) <= 0.5 * 10**-digits + 1e-9
+        and (not sign or _is_minus(sign) == _is_minus(its))
         for its, other in known
     )
 

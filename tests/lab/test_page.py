@@ -87,3 +87,20 @@ def test_a_run_is_done_when_all_its_files_are_there(lab_reference: ModuleType, t
     assert not lab_reference.is_done("a", whole) and not lab_reference.is_done("a", blind)
     (tmp_path / "a.behaviour.parquet").write_text("")
     assert lab_reference.is_done("a", whole) and lab_reference.is_done("a", blind)
+
+
+def test_a_run_that_is_wanted_up_to_a_step_stops_there_and_is_not_trained_again(
+    lab_reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = lab_reference.Training("smoke", steps=400, tasks=("MOD1",))
+    run = lab_reference.Planned(training, "plateau", ("MOD1",), steps="0,12", until=12)
+    args = Namespace(out=tmp_path / "out", work=tmp_path / "work", behaviour=False, threads=1)
+    lab_reference.make(run, args)
+    steps = [int(p.name[4:]) for p in (args.work / "suites" / run.name).glob("step*")]
+    made = pd.read_parquet(args.out / f"{run.name}.geometry.parquet")
+    assert max(steps) == 12 and sorted(made["step"].unique()) == [0, 12]
+    assert "loss" not in (args.out / f"{run.name}.json").read_text()
+    (args.out / f"{run.name}.geometry.parquet").unlink()
+    monkeypatch.setattr(lab_reference, "train", lambda *_: pytest.fail("trained again"))
+    lab_reference.make(run, args)
+    assert lab_reference.is_done(run.name, args)
