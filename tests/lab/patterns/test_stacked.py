@@ -153,6 +153,6 @@ def test_a_loss_that_is_no_number_ends_the_run():
     members = [Member.fresh(network, seed) for seed in range(2)]
     members[1].params["lm_head.weight"][0, 0] = float("nan")
     with pytest.raises(
-        PythiaGeometryError, match="seed 1 of linear-map-5-2-leaking.* the loss of step 1 is not a number"
+        PythiaGeometryError, match="seed 1 of linear-map-5-2-leaking.* the loss of step 1, or its gradient"
     ):
         Stack(network, members).update()
