@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from scipy.stats import gmean
 
 from lab_page.designed import Arm
 from pythia_geometry.analysis.events.collapse import COLLAPSES, PLATEAU, TRANSIENT, WINDOWS
@@ -126,19 +127,19 @@ def sizes_picture(found: pd.DataFrame) -> Any:
     for what, title in titles.items():
         mine = rows[rows["what"] == what]
         y = alt.Y("value:Q", title=None, scale=alt.Scale(type="log", nice=False))
-        of_level = mine.groupby(["parameters", "task"], as_index=False)["value"].mean()
+        of_level = mine.groupby(["parameters", "task"], as_index=False)["value"].agg(gmean)
         lines = (
             alt.Chart(of_level)
             .mark_line(strokeWidth=1, opacity=0.35, color=PALETTE[0])
             .encode(x=x, y=y, detail="task:N")
         )
-        of_run = mine.groupby(["parameters", "seed"], as_index=False)["value"].mean()
+        of_run = mine.groupby(["parameters", "seed"], as_index=False)["value"].agg(gmean)
         points = alt.Chart(of_run).mark_point(filled=True, size=40, color=PALETTE[1]).encode(x=x, y=y)
         panels.append(alt.layer(lines, points).properties(width=240, height=200, title=title))
     return _styled(
         alt.hconcat(*panels, spacing=18),
         "The transient by size of model",
-        "first 60 steps, after the final norm, uncentred; a line a task-level (mean of runs), a point a run (mean of levels)",
+        "first 60 steps, after the final norm, uncentred; a line a task-level, a point a run (geometric means)",
     )
 
 
