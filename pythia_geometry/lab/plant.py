@@ -36,8 +36,8 @@ def plant_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, st
                                                                   PR ≥ 1 + plant_part · (m − 2)
 
     Without the pull a level would part with those planted before it: the blocks are shared, and what spreads one
-    task's rows spreads all. Where the push has no end (a `plant_part` of 1) a level's rows go on spreading for thousands of steps
-    while the network grows able to, so half of the way is late where the plant began early.
+    task's rows spreads all. Where the push has no end (a `plant_part` of 1) a level's rows go on spreading
+    for thousands of steps while the network grows able to, so half of the way is late where the plant began early.
 
     Args:
         hidden: Activations after the final norm [b, t, d].
