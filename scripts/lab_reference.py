@@ -149,9 +149,15 @@ def _transients() -> list[Planned]:
 
 
 def _plateaus() -> list[Planned]:
-    """MOD's plateau above the sizes whose runs are whole."""
-    runs = [Training(scale, "gpt2", seed, scale_named(scale).steps) for scale in ON_PLATEAU for seed in range(3)]
+    """MOD's plateau where no whole run shows it: at the rates of whole runs, three seeds a size with those."""
+    runs = [replace(run.training, seed=seed) for run in _usual() if _is_alone(run.training) for seed in (1, 2)]
+    runs += [Training(scale, "gpt2", seed, scale_named(scale).steps) for scale in ON_PLATEAU for seed in range(3)]
     return [Planned(run, "plateau", MOD, steps=PLATEAU_STEPS, until=600) for run in runs]
+
+
+def _is_alone(training: Training) -> bool:
+    """Whether the usual runs have one seed of its model."""
+    return [run.training.model for run in _usual()].count(training.model) == 1
 
 
 def _large() -> list[Planned]:
