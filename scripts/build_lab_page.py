@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from lab_page import depths, designed, numbers, one_lab, pictures, sizes, surfaces
+from lab_page import depths, designed, numbers, one_lab, pictures, plateau, sizes, surfaces
 from lab_page.answers import answers, checks
 from lab_page.designed import Arm
 from lab_page.sentences import unfounded
@@ -143,19 +143,6 @@ def matched_table(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mod_table(reference: Reference) -> pd.DataFrame:
-    means = numbers.mod_plateau(reference)
-    rows = []
-    for (model, seed), row in means.iterrows():
-        cells = {
-            f"{task}, {CONVENTIONS[measure]}": row[measure, task]
-            for measure in ("rankme", "rankme_centred")
-            for task in ("MOD1", "MOD2", "MOD3")
-        }
-        rows.append({"model": model, "seed": seed} | cells)
-    return pd.DataFrame(rows)
-
-
 def universality_table(found: pd.DataFrame) -> pd.DataFrame:
     rows = numbers.universality(found)
     rows["measure"] = rows["measure"].map(CONVENTIONS)
@@ -182,7 +169,7 @@ def of_sizes(first_steps: pd.DataFrame) -> dict[str, str]:
     """The tables of the first 60 steps by size."""
     if first_steps.empty:
         return {"sizes": NONE_YET, "slopes": NONE_YET}
-    slopes = sizes.slope_rows(first_steps)  # none of one size
+    slopes = sizes.slope_rows(sizes.by_rate(first_steps))  # none of one size
     picture = "\n![Start, floor and floor ÷ start by size](figures/lab-sizes.svg)\n"
     return {
         "sizes": table(sizes.sizes_rows(first_steps)),
@@ -206,7 +193,7 @@ def parts(reference: Reference) -> dict[str, str]:
     """Every table of the page, by the name at which head.md wants it."""
     found, emerged = numbers.falls(reference), numbers.emergence(reference)
     evidence, arms = lab_evidence(), designed.arms(SHELVES / "staggered")
-    first_steps = sizes.transients(SHELVES / "transient")
+    first_steps, mod = sizes.transients(SHELVES / "transient"), plateau.plateaus(reference, SHELVES / "plateau")
     models = sorted(found["model"].unique(), key=lambda m: (numbers.parameters(m), m))
     return {
         "runs": table(runs_table(reference)),
@@ -217,12 +204,13 @@ def parts(reference: Reference) -> dict[str, str]:
         ),
         "universality": table(universality_table(found)),
         "scaling": table(scaling_table(found)),
-        "mod": table(mod_table(reference)),
+        "mod": table(plateau.run_rows(mod)),
+        "mod_slopes": table(plateau.slope_rows(mod)),
         "order": table(order_table(found)),
         "votes": table(votes_table(found)),
         "leads": table(leads_table(found, emerged)),
         "matched": table(matched_table(evidence)),
-        "answers": table(answers(evidence, first_steps, arms)),
+        "answers": table(answers(evidence, first_steps, mod, arms)),
         "checks": table(checks(arms)) if arms else NONE_YET,
         "released_order": table(depths.order_rows(pd.concat([arm.rows(arm.reference.geometry) for arm in random])))
         if (random := one_lab.released(arms))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lab_page import sizes
+from lab_page import plateau, sizes
 from lab_page.designed import CONVENTIONS, Arm
 from pythia_geometry.analysis.claims.evidence import Evidence
+from pythia_geometry.analysis.claims.lab_reference import grows_whole
 from pythia_geometry.analysis.claims.ruling import NOT_ENOUGH
 from pythia_geometry.analysis.claims.table import judge_claims
 from pythia_geometry.analysis.precursor.verdict import Verdict
@@ -18,12 +19,13 @@ PLANTED = "planted"
 NOT_RUN = "not measured on these runs"
 
 
-def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.DataFrame:
+def answers(evidence: Evidence, found: pd.DataFrame, mod: pd.DataFrame, designed: list[Arm]) -> pd.DataFrame:
     """One row a claim; C4 one row a design.
 
     Args:
         evidence: The usual runs.
         found: Transients by size, from `sizes.transients`.
+        mod: MOD's plateau by size, from `plateau.plateaus`.
         designed: Arms of the staggered shelf.
     """
     judged = judge_claims([evidence]).table.set_index("id")
@@ -45,7 +47,7 @@ def answers(evidence: Evidence, found: pd.DataFrame, designed: list[Arm]) -> pd.
         else:
             rows.append((title, judged.loc[claim, "verdict"], judged.loc[claim, "value"], "–"))
             if claim == "C2":
-                rows += _ratio(found)
+                rows += [*_ratio(found), *_plateau(mod)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -93,16 +95,25 @@ def _lead(verdict: Verdict) -> tuple[str, str, str]:
 
 def _ratio(found: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Floor ÷ start, the fairer reading of C2: the floor cannot but follow the value it falls from."""
-    if found.empty or found["parameters"].nunique() < 2:
+    if found.empty:
         return []
-    rows = sizes.slope_rows(found)
-    rows = rows[(rows["RankMe"] == "uncentred") & (rows["runs at"] == "own rate")].set_index("of")
-    sized = sizes.of_several(sizes.own_rate(found))["parameters"]
+    own = sizes.own_rate(found)
+    return _slopes("transient", sizes.slope_rows({"own rate": own}), own)
+
+
+def _plateau(mod: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """The paper's own number, MOD's plateau, over sizes."""
+    return _slopes("MOD's plateau", plateau.slope_rows(mod), mod[mod["model"].map(grows_whole)])
+
+
+def _slopes(what: str, rows: pd.DataFrame, of_sizes: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    if rows.empty:
+        return []
+    sized = sizes.of_several(of_sizes)["parameters"]
     span = sized.max() / sized.min()
     told = []
-    for of, row in rows.iterrows():
-        numbers = f"slope of ln {of} {row['slope a decade']:+.2f} a decade ({row[sizes.WIDER]}, the wider of levels and runs; runs "
+    for _, row in rows[rows["RankMe"] == "uncentred"].iterrows():
+        numbers = f"slope of ln {row['of']} {row['slope a decade']:+.2f} a decade ({row[sizes.WIDER]}, the wider of levels and runs; runs "
         numbers += f"drawn again {row[sizes.DRAWN]}); {row['sizes']} sizes, {row['runs']} runs × {row['levels']} levels"
-        said = row[sizes.VERDICT]
-        told.append((f"C2, transient: {of}, {span:,.0f}× of parameters", said, numbers, "–"))
+        told.append((f"C2, {what}: {row['of']}, {span:,.0f}× of parameters", row[sizes.VERDICT], numbers, "–"))
     return told

@@ -15,7 +15,6 @@ from pythia_geometry.lab.model import SCALES, count_parameters
 MEASURES = ("rankme", "rankme_centred", "rankme_rownorm")
 FORMAT_KNOWN = 60  # steps: by then every run writes digits where digits belong (assumption A21)
 RUN, LEVEL = ["model", "seed"], ["model", "seed", "task"]
-MOD_WINDOW = (300, 620)  # the prototype's
 
 
 def falls(reference: Reference) -> pd.DataFrame:
@@ -103,16 +102,6 @@ def floor_scaling(found: pd.DataFrame, architecture: str) -> list[tuple[str, str
             values = values.assign(value=values[column]).dropna(subset=["value"])
             rows.append((measure, name, scaling(values)))
     return rows
-
-
-def mod_plateau(reference: Reference) -> pd.DataFrame:
-    """Geometric mean of RankMe over steps 300–620 for the MOD levels, one row a run."""
-    rows = reference.geometry
-    rows = rows[(rows["layer"] == "final_norm") & rows["task"].str.startswith("MOD")]
-    rows = rows[(rows["step"] >= MOD_WINDOW[0]) & (rows["step"] <= MOD_WINDOW[1])]
-    rows = rows[rows["measure"].isin(["rankme", "rankme_centred"])]
-    mean = rows.groupby([*RUN, "measure", "task"])["value"].agg(lambda v: float(np.exp(np.log(v).mean())))
-    return mean.unstack(["measure", "task"])
 
 
 def order_votes(found: pd.DataFrame) -> dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]]:

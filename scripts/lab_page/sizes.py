@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -75,23 +76,31 @@ def sizes_rows(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """Slope of the logarithm on log10 parameters, and two intervals.
-
-    The first is `scaling`'s, and the verdict is of it: the wider of levels drawn again and Student's t over runs about the
-    line. The second draws the runs of each size again: with three a size a fifth too narrow, and of these very sizes.
-    """
-    rows = []
+def by_rate(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs that a slope is of, by the rate at which they were trained."""
     one = one_rate(found)
-    parts = {
+    return {
         "own rate": own_rate(found),
         "peak rate 1e-3": one,
         "peak rate 1e-3, without smoke": one[_scales(one) != "smoke"],
         "NeoX, own rate": of_neox(found),
     }
+
+
+def slope_rows(parts: Mapping[str, pd.DataFrame], named: Mapping[str, str] = VALUES) -> pd.DataFrame:
+    """Slope of the logarithm on log10 parameters, and two intervals; none of one size.
+
+    The first is `scaling`'s, and the verdict is of it: the wider of levels drawn again and Student's t over runs about the
+    line. The second draws the runs of each size again: with three a size a fifth too narrow, and of these very sizes.
+
+    Args:
+        parts: Rows by run and level with `parameters`, and the values that are asked about; sizes of one run are left out.
+        named: Columns of values, and what to call them.
+    """
+    rows = []
     for what, part in ((what, of_several(part)) for what, part in parts.items()):
         for measure in ("rankme", "rankme_centred"):
-            for column, name in VALUES.items():
+            for column, name in named.items():
                 values = part[part["measure"] == measure].assign(value=lambda f, c=column: f[c])
                 if values["parameters"].nunique() < 2:
                     continue

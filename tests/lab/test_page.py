@@ -71,6 +71,49 @@ def test_the_slope_over_runs_drawn_again_needs_two_a_size(scripts: None) -> None
     assert np.isnan(over_runs(pd.DataFrame(rows[:-2]))).all()
 
 
+def test_the_plateau_is_read_from_both_shelves_and_a_lone_run_is_in_no_slope(scripts: None, tmp_path: Path) -> None:
+    module = import_module("lab_page.plateau")
+    lab = import_module("pythia_geometry.analysis.claims.lab_reference")
+
+    def geometry(model: str, seed: int, value: float) -> pd.DataFrame:
+        steps = {0: 8.0, 20: 1.0, 302: value / 2, 600: value * 2, 700: 99.0}  # geometric mean over the window: value
+        return pd.DataFrame(
+            [
+                {
+                    "model": model,
+                    "seed": seed,
+                    "step": step,
+                    "task": task,
+                    "layer": "final_norm",
+                    "measure": m,
+                    "value": v,
+                }
+                for step, v in steps.items()
+                for task in ("MOD1", "MOD2", "MOD3", "ADD1")
+                for m in ("rankme", "rankme_rownorm")
+            ]
+        )
+
+    usual = pd.concat([geometry("nano-gpt2", seed, 2.0) for seed in (0, 1)] + [geometry("micro-gpt2", 0, 7.0)])
+    (tmp_path / "small-gpt2-seed0.json").write_text("{}")
+    geometry("small-gpt2", 0, 4.0).to_parquet(tmp_path / "small-gpt2-seed0.geometry.parquet")
+    pd.DataFrame({"task": ["MOD1"]}).to_parquet(tmp_path / "small-gpt2-seed0.behaviour.parquet")
+    found = module.plateaus(lab.Reference(usual, usual, {}), tmp_path)
+    assert found.groupby("model")["mean"].first().round(6).to_dict() == {
+        "micro-gpt2": 7,
+        "nano-gpt2": 2,
+        "small-gpt2": 4,
+    }
+    assert (found["ratio"] == found["mean"] / 8).all() and set(found["task"]) == {"MOD1", "MOD2", "MOD3"}
+    assert module.slope_rows(found).empty  # one size has two runs
+    (more := found[found["model"] == "small-gpt2"].copy())["seed"] = 1
+    slopes = module.slope_rows(pd.concat([found, more])).set_index("of")
+    sizes = found.groupby("model")["parameters"].first()
+    wanted = np.log(4 / 2) / np.log10(sizes["small-gpt2"] / sizes["nano-gpt2"])
+    assert slopes.loc["mean", "slope a decade"] == pytest.approx(wanted) and slopes.loc["mean", "runs"] == 4
+    assert slopes.loc["start", "slope a decade"] == pytest.approx(0)
+
+
 def test_behaviour_of_other_weights_is_not_joined_to_this_geometry(lab_reference: ModuleType, tmp_path: Path) -> None:
     table = pd.DataFrame({"seed": 0, "step": [0, 1], "task": "COPY1", "metric": "accuracy", "value": [0.1, np.nan]})
     table.to_parquet(tmp_path / "held.parquet")
