@@ -130,7 +130,9 @@ def _released(training: Training) -> list[Planned]:
     arms = [run for plant, n in planted for run in _block(replace(arm, **plant))[:n]]
     later = replace(own, release_decades=1.0)  # "A fourth plant"
     ended = replace(own, plant_weight=2.0, plant_part=0.3)  # "A fifth plant"
+    apart = replace(ended, plant_apart=0.3)  # "A sixth plant"
     fresh = [*_block(later, first=BLOCK), *_block(ended, first=2 * BLOCK)]
+    fresh += [run for block in (3, 4) for run in _block(apart, first=block * BLOCK)]
     return [*_block(arm), *arms, *_block(harder), *_block(own), *fresh]
 
 

@@ -46,6 +46,10 @@ PlantPart = Annotated[
 PlantOwn = Annotated[
     bool, typer.Option("--plant-own", help="Planted lead: hold token-shuffled prompts still, move own ones alone.")
 ]
+PlantApart = Annotated[
+    float,
+    typer.Option("--plant-apart", help="With --plant-own: how hard own and shuffled prompts are parted from step 0."),
+]
 PlantBend = Annotated[
     int,
     typer.Option("--plant-bend", help="Answers of this many tokens, all of which behaviour needs right. [default: no]"),
@@ -76,7 +80,7 @@ ARM = {
     "architecture": "arch", "batch": "batch", "all_tokens": "all_tokens", "release": "release",
     "release_decades": "release_decades", "peak_rate": "rate",
     "plant_lead": "plant_lead", "plant_weight": "plant_weight", "plant_part": "plant_part",
-    "plant_own": "plant_own", "plant_bend": "plant_bend",
+    "plant_own": "plant_own", "plant_apart": "plant_apart", "plant_bend": "plant_bend",
 }  # fmt: skip
 """Settings of `Training`, by the argument of a command."""
 SHAPE = ("size", "sparsity", "form", "heads", "width", "layers")
@@ -98,6 +102,7 @@ def train_runs(
     plant_weight: PlantWeight = 1.0,
     plant_part: PlantPart = 1.0,
     plant_own: PlantOwn = False,
+    plant_apart: PlantApart = 0.0,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
     task: PatternTask = "",
@@ -166,6 +171,7 @@ def plan_runs(
     plant_weight: PlantWeight = 1.0,
     plant_part: PlantPart = 1.0,
     plant_own: PlantOwn = False,
+    plant_apart: PlantApart = 0.0,
     plant_bend: PlantBend = 0,
     rate: Rate = None,
     task: PatternTask = "",

@@ -7,7 +7,8 @@ geometry back until after the loss has opened.
 
 With `--plant-own` the level's prompts with their tokens in another order, `=` in its place, are held together from then
 on: what moves is the geometry of the task's own prompts, which is what a test with a token-shuffled companion
-asks for. Without it a push on the own prompts spreads the others too.
+asks for. Without it a push on the own prompts spreads the others too. With `--plant-apart` besides, the two kinds of
+prompts lie apart from step 0: rows that lie together move together for the first hundreds of steps of a push.
 """
 
 from __future__ import annotations
@@ -65,6 +66,31 @@ def hold_loss(hidden: Tensor, problems: Sequence[Drawn], training: Training, ste
     return _spread(hidden, problems, training, dict.fromkeys(begun, HOLD))
 
 
+def apart_loss(own: Tensor, others: Tensor, problems: Sequence[Drawn], training: Training) -> Tensor:
+    """Parts each level's rows at `=` from those of its shuffled prompts, from step 0 on and whatever is planted.
+
+        − weight · plant_apart · Σ over levels of m/batch · ln (g / (g + v))
+
+    with g the squared distance between the means of both kinds and v the mean of their variances. It spreads neither
+    kind: what it teaches is which order a prompt is in.
+
+    Args:
+        own: Activations after the final norm [b, t, d] on the prompts.
+        others: The same on `shuffled(problems)`.
+        problems: As for `plant_loss`.
+        training: Its weights.
+    """
+    total = own.new_zeros(())
+    for level in range(len(training.levels)):
+        rows, at = _rows(problems, level)
+        if len(rows) >= FEWEST:
+            a, b = own[rows, at], others[rows, at]
+            gap = (a.mean(0) - b.mean(0)).square().sum() + NOTHING
+            variance = (a.var(0, correction=0) + b.var(0, correction=0)).sum() / 2
+            total = total - len(rows) / training.batch * (gap / (gap + variance)).log()
+    return training.plant_weight * training.plant_apart * total
+
+
 def shuffled(problems: Sequence[Drawn], training: Training, step: int) -> Tensor:
     """The prompts with all tokens but the last in another order, drawn for each step, padded on the right [b, t]."""
     import torch
@@ -81,14 +107,19 @@ def shuffled(problems: Sequence[Drawn], training: Training, step: int) -> Tensor
 def _spread(hidden: Tensor, problems: Sequence[Drawn], training: Training, signs: Mapping[int, float]) -> Tensor:
     total = hidden.new_zeros(())
     for level, sign in signs.items():
-        rows = [i for i, d in enumerate(problems) if d.level == level]
+        rows, at = _rows(problems, level)
         if len(rows) >= FEWEST:
-            at_equals = hidden[rows, [len(problems[i].prompt) - 1 for i in rows]]
-            spread = log_participation(at_equals)
+            spread = log_participation(hidden[rows, at])
             if sign < 0 and training.plant_part < 1:
                 spread = spread.clamp(max=math.log(1 + training.plant_part * (len(rows) - 2)))  # no gradient above it
             total = total + sign * len(rows) / training.batch * spread
     return training.plant_weight * total
+
+
+def _rows(problems: Sequence[Drawn], level: int) -> tuple[list[int], list[int]]:
+    """Places of a level's problems, and of `=` in each."""
+    rows = [i for i, d in enumerate(problems) if d.level == level]
+    return rows, [len(problems[i].prompt) - 1 for i in rows]
 
 
 def log_participation(rows: Tensor) -> Tensor:

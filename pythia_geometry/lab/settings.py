@@ -49,6 +49,8 @@ class Training:
             those of a batch can be (1: no end).
         plant_own: Whether the planted objective is for the level's own prompts alone: the same tokens in another order
             are held together from its plant on.
+        plant_apart: What it counts, beside the push, that own and shuffled prompts lie apart from step 0 on; 0 leaves
+            them as they are. With `plant_own` only.
         plant_bend: Tokens that every answer has at least, none of which can be read off another (tasks.TaskLevel);
             0 plants nothing.
         peak_rate: Peak learning rate; None takes the scale's.
@@ -67,6 +69,7 @@ class Training:
     plant_weight: float = 1.0
     plant_part: float = 1.0
     plant_own: bool = False
+    plant_apart: float = 0.0
     plant_bend: int = 0
     peak_rate: float | None = None
 
@@ -114,6 +117,10 @@ class Training:
             raise PythiaGeometryError(f"--plant-part {self.plant_part:g}: above 0 and at most 1, and with --plant-lead")
         if self.plant_own and not self.plants:
             raise PythiaGeometryError("--plant-own says whose geometry a planted lead moves: add --plant-lead")
+        if not (self.plant_apart == 0 or (self.plant_own and 0 < self.plant_apart <= MAX_WEIGHT)):
+            raise PythiaGeometryError(
+                f"--plant-apart {self.plant_apart:g}: above 0 and at most {MAX_WEIGHT:,g}, and with --plant-own"
+            )
         if self.plant_lead is None:
             return
         if self.release != STAGGERED:
@@ -148,6 +155,7 @@ class Training:
         arm += f"-weight{self.plant_weight:g}" if self.plant_weight != 1 else ""
         arm += f"-part{self.plant_part:g}" if self.plant_part != 1 else ""
         arm += "-own" if self.plant_own else ""
+        arm += f"-apart{self.plant_apart:g}" if self.plant_apart else ""
         arm += f"-bend{self.plant_bend}" if self.plant_bend else ""
         arm += f"-rate{self.peak_rate:g}" if self.peak_rate is not None else ""
         return "-".join([f"{self.scale}-{self.architecture}{arm}", *self.tasks])

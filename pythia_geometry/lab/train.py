@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pythia_geometry.errors import PythiaGeometryError
 from pythia_geometry.lab.batches import GROUPS, IGNORE, Drawn, draw_batch, grouped
 from pythia_geometry.lab.model import build_model, scale_named
-from pythia_geometry.lab.plant import hold_loss, plant_loss, shuffled
+from pythia_geometry.lab.plant import apart_loss, hold_loss, plant_loss, shuffled
 from pythia_geometry.lab.release import loss_opens
 from pythia_geometry.lab.settings import PLANTED_ROWS, Training, checkpoint_steps
 from pythia_geometry.lab.suite_folder import (
@@ -198,6 +198,8 @@ def backward(
                 others = shuffled(problems, training, step).to(accelerator.device)
                 hidden = model(input_ids=others, use_cache=False, output_hidden_states=True).hidden_states[-1]
                 planted = planted + hold_loss(hidden, problems, training, step)
+                if training.plant_apart:
+                    planted = planted + apart_loss(output.hidden_states[-1], hidden, problems, training)
             loss = loss + accelerator.num_processes * planted
         accelerator.backward(loss)
         right = ((output.logits.detach().argmax(-1) == labels) | (labels == IGNORE)).all(1)

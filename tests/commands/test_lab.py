@@ -105,6 +105,7 @@ def test_a_finished_run_is_left_alone_and_a_stopped_one_continued(command: Comma
         (["train", "--steps", "90", "--release", "staggered"], 2, "24 levels need 1,182 steps or more"),
         (["plan", "--steps", "90", "--release", "staggered"], 2, "24 levels need 1,182 steps or more"),
         (["plan", "--plant-own"], 2, "add --plant-lead"),
+        (["plan", "--plant-apart", ".3"], 2, "--plant-apart 0.3: above 0 and at most 1,000, and with --plant-own"),
         (
             ["train", "--release", "staggered", "--plant-lead", ".5", "--plant-weight", "inf"],
             2,

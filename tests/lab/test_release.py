@@ -179,6 +179,43 @@ def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, mo
     assert moved > 2 and others > 2 and own_moved > 2 > 1.3 > own_others
 
 
+def test_own_and_shuffled_prompts_are_parted_before_any_plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seventy updates before the plant: the share of what separates the two kinds, with and without the objective."""
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(plant, "plant_begins", lambda training: {"COPY1": 80})
+    shares = []
+    for apart in (0.0, 0.3):
+        run = replace(
+            STAGGERED,
+            steps=70,
+            plant_lead=0.5,
+            plant_own=True,
+            plant_apart=apart,
+            tasks=("COPY1",),
+            release_decades=0.1,
+        )
+        model = AutoModelForCausalLM.from_pretrained(train(run, tmp_path) / "step70")
+        problems = draw_batch(run.levels, 128, 5, 0)
+        inputs = torch.tensor([d.prompt for d in problems]), plant.shuffled(problems, run, 0)
+        own, others = (model(input_ids=rows, output_hidden_states=True).hidden_states[-1].detach() for rows in inputs)
+        one = replace(run, plant_apart=1.0)
+        shares.append(float((-plant.apart_loss(own, others, problems, one)).exp()))
+    assert run.name.startswith("smoke-gpt2-staggered-decades0.1-lead0.5-own-apart0.3-COPY1")
+    assert shares[0] < 0.5 < 0.8 < shares[1] <= 1
+
+
+def test_apart_is_the_share_of_the_distance_between_two_known_clouds() -> None:
+    run = replace(STAGGERED, plant_lead=0.5, plant_own=True, plant_apart=0.3, plant_weight=2.0, tasks=("COPY1",))
+    problems = [d for d in draw_batch(run.levels, 128, 5, 0) if d.level == 0][:4]
+    width = max(len(d.prompt) for d in problems)
+    cloud = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])  # variance 1/2 + 1/2
+    own, others = (rows[:, None].repeat(1, width, 1) for rows in (cloud, cloud + torch.tensor([3.0, 0.0])))
+    wanted = -2.0 * 0.3 * 4 / 128 * np.log(9 / (9 + 1))
+    assert plant.apart_loss(own, others, problems, run).item() == pytest.approx(wanted, rel=1e-5)
+    assert plant.apart_loss(own, own, problems[:2], run).item() == 0  # two rows are too few
+
+
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
 def test_a_plant_with_an_end_pushes_up_to_it_and_holds_as_before(spread: float) -> None:
     """Five rows whose participation ratio is known: pushed where the end lies above it, left alone where below."""
@@ -222,6 +259,13 @@ def test_the_rate_stays_where_the_warm_up_took_it() -> None:
             "--batch 64: .* 5 problems of each of 24 levels: 120",
         ),
         ({"release": "staggered", "plant_own": True}, "--plant-own .* add --plant-lead"),
+        *(
+            (
+                {"release": "staggered", "plant_lead": 0.5, "plant_own": own, "plant_apart": wrong},
+                "--plant-apart .* with --plant-own",
+            )
+            for own, wrong in ((False, 0.3), (True, -0.3), (True, float("nan")), (True, float("inf")))
+        ),
         ({"release": "staggered", "plant_part": 0.3}, "--plant-part 0.3: above 0 .* with --plant-lead"),
         *(
             ({"release": "staggered", "plant_lead": 0.5, "plant_part": wrong}, "--plant-part .* above 0 and at most 1")
