@@ -13,11 +13,12 @@ from pythia_geometry.analysis.claims.lab_reference import Reference, grows_whole
 
 WINDOW = (300, 620)  # the prototype's; steps 302 to 600 of the lab's checkpoints
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
-VALUES = {"mean": "mean", "start": "start", "ratio": "mean ÷ start"}
+# The lowest was added once the means had been seen: from 3M parameters up MOD1 is being learnt within the window.
+VALUES = {"mean": "mean", "lowest": "lowest", "start": "start", "ratio": "mean ÷ start"}
 
 
 def plateaus(usual: Reference, shelf: Path) -> pd.DataFrame:
-    """One row a run, level and convention: geometric mean over the window, start, and their ratio.
+    """One row a run, level and convention: geometric mean and lowest value over the window, start, and mean ÷ start.
 
     Args:
         usual: Whole runs.
@@ -29,9 +30,10 @@ def plateaus(usual: Reference, shelf: Path) -> pd.DataFrame:
         (rows["layer"] == "final_norm") & rows["task"].str.startswith("MOD") & rows["measure"].isin(CONVENTIONS)
     ]
     by, inside = [*RUN, "measure", "task"], rows["step"].between(*WINDOW)
-    means = rows[inside].groupby(by)["value"].agg(lambda v: float(np.exp(np.log(v).mean())))
+    of_window = rows[inside].groupby(by)["value"]
+    means = of_window.agg(lambda v: float(np.exp(np.log(v).mean())))
     starts = rows[rows["step"] == 0].groupby(by)["value"].first()
-    made = pd.DataFrame({"mean": means, "start": starts}).reset_index()
+    made = pd.DataFrame({"mean": means, "lowest": of_window.min(), "start": starts}).reset_index()
     return made.assign(ratio=made["mean"] / made["start"], parameters=made["model"].map(parameters))
 
 
@@ -48,5 +50,5 @@ def run_rows(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def slope_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """Slopes of GPT-2's mean, start and ratio over its sizes, as those of the transient."""
+    """Slopes of GPT-2's values over its sizes, as those of the transient."""
     return sizes.slope_rows({"own rate": found[found["model"].map(grows_whole)]}, VALUES)
