@@ -180,28 +180,20 @@ def test_a_plant_of_own_prompts_leaves_shuffled_ones_together(tmp_path: Path, mo
 
 
 def test_own_and_shuffled_prompts_are_parted_before_any_plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seventy updates before the plant: the share of what separates the two kinds, with and without the objective."""
+    """Seventy updates before the plant: the share of what separates the two kinds, before and after them."""
     from transformers import AutoModelForCausalLM
 
     monkeypatch.setattr(plant, "plant_begins", lambda training: {"COPY1": 80})
+    run = replace(STAGGERED, steps=70, plant_lead=0.5, plant_own=True, plant_apart=0.3, tasks=("COPY1",))
+    folder = train(replace(run, release_decades=0.1), tmp_path)
+    assert folder.name.startswith("smoke-gpt2-staggered-decades0.1-lead0.5-own-apart0.3-COPY1")
+    problems = draw_batch(run.levels, 128, 5, 0)
+    inputs = torch.tensor([d.prompt for d in problems]), plant.shuffled(problems, run, 0)
     shares = []
-    for apart in (0.0, 0.3):
-        run = replace(
-            STAGGERED,
-            steps=70,
-            plant_lead=0.5,
-            plant_own=True,
-            plant_apart=apart,
-            tasks=("COPY1",),
-            release_decades=0.1,
-        )
-        model = AutoModelForCausalLM.from_pretrained(train(run, tmp_path) / "step70")
-        problems = draw_batch(run.levels, 128, 5, 0)
-        inputs = torch.tensor([d.prompt for d in problems]), plant.shuffled(problems, run, 0)
+    for step in (0, 70):
+        model = AutoModelForCausalLM.from_pretrained(folder / f"step{step}")
         own, others = (model(input_ids=rows, output_hidden_states=True).hidden_states[-1].detach() for rows in inputs)
-        one = replace(run, plant_apart=1.0)
-        shares.append(float((-plant.apart_loss(own, others, problems, one)).exp()))
-    assert run.name.startswith("smoke-gpt2-staggered-decades0.1-lead0.5-own-apart0.3-COPY1")
+        shares.append(float((-plant.apart_loss(own, others, problems, replace(run, plant_apart=1.0))).exp()))
     assert shares[0] < 0.5 < 0.8 < shares[1] <= 1
 
 
