@@ -12,6 +12,7 @@ from lab_page.numbers import RUN, parameters
 from pythia_geometry.analysis.claims.lab_reference import Reference, grows_whole, read_reference
 
 WINDOW = (300, 620)  # the prototype's; steps 302 to 600 of the lab's checkpoints
+END = 600
 CONVENTIONS = {"rankme": "uncentred", "rankme_centred": "centred"}
 # The lowest was added once the means had been seen: from 3M parameters up MOD1 is being learnt within the window.
 VALUES = {"mean": "mean", "lowest": "lowest", "start": "start", "ratio": "mean ÷ start"}
@@ -19,6 +20,8 @@ VALUES = {"mean": "mean", "lowest": "lowest", "start": "start", "ratio": "mean �
 
 def plateaus(usual: Reference, shelf: Path) -> pd.DataFrame:
     """One row a run, level and convention: geometric mean and lowest value over the window, start, and mean ÷ start.
+
+    Beside them the exact match at the window's end: where a level is learnt by then the mean holds its recovery too.
 
     Args:
         usual: Whole runs.
@@ -34,18 +37,22 @@ def plateaus(usual: Reference, shelf: Path) -> pd.DataFrame:
     means = of_window.agg(lambda v: float(np.exp(np.log(v).mean())))
     starts = rows[rows["step"] == 0].groupby(by)["value"].first()
     made = pd.DataFrame({"mean": means, "lowest": of_window.min(), "start": starts}).reset_index()
+    told = pd.concat([part.behaviour for part in found])
+    told = told[(told["metric"] == "exact_match") & (told["step"] == END)].set_index([*RUN, "task"])["value"]
+    made = made.join(told.rename("learnt"), on=[*RUN, "task"])
     return made.assign(ratio=made["mean"] / made["start"], parameters=made["model"].map(parameters))
 
 
 def run_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a run: the mean of each level in both conventions."""
-    wide = found.pivot_table(index=["parameters", *RUN], columns=["measure", "task"], values="mean")
+    """One row a run: the mean of each level in both conventions, and how much of it is learnt by then."""
     rows = []
-    for (size, model, seed), row in wide.iterrows():
-        cells = {
-            f"{task}, {name}": row[measure, task] for measure, name in CONVENTIONS.items() for task in wide["rankme"]
-        }
-        rows.append({"model": model, "parameters": f"{size:,}", "seed": seed} | cells)
+    for (size, model, seed), mine in found.groupby(["parameters", *RUN]):
+        row: dict[str, object] = {"model": model, "parameters": f"{size:,}", "seed": seed}
+        for measure, name in CONVENTIONS.items():
+            means = mine[mine["measure"] == measure].set_index("task")["mean"]
+            row |= {f"{task}, {name}": value for task, value in means.items()}
+        learnt = mine.drop_duplicates("task").set_index("task")["learnt"]
+        rows.append(row | {f"{task}, exact match at step {END}": value for task, value in learnt.items()})
     return pd.DataFrame(rows)
 
 

@@ -94,11 +94,17 @@ def test_the_plateau_is_read_from_both_shelves_and_a_lone_run_is_in_no_slope(scr
             ]
         )
 
+    def behaviour(model: str, value: float) -> pd.DataFrame:
+        rows = pd.DataFrame({"task": ["MOD1", "MOD2"], "step": 600, "metric": "exact_match", "value": [value, 0.0]})
+        return rows.assign(model=model, seed=0)
+
     usual = pd.concat([geometry("nano-gpt2", seed, 2.0) for seed in (0, 1)] + [geometry("micro-gpt2", 0, 7.0)])
     (tmp_path / "small-gpt2-seed0.json").write_text("{}")
     geometry("small-gpt2", 0, 4.0).to_parquet(tmp_path / "small-gpt2-seed0.geometry.parquet")
-    pd.DataFrame({"task": ["MOD1"]}).to_parquet(tmp_path / "small-gpt2-seed0.behaviour.parquet")
-    found = module.plateaus(lab.Reference(usual, usual, {}), tmp_path)
+    behaviour("small-gpt2", 0.75).to_parquet(tmp_path / "small-gpt2-seed0.behaviour.parquet")
+    found = module.plateaus(lab.Reference(usual, behaviour("nano-gpt2", 0.25), {}), tmp_path)
+    learnt = module.run_rows(found).set_index(["model", "seed"])["MOD1, exact match at step 600"]
+    assert learnt["nano-gpt2", 0] == 0.25 and learnt["small-gpt2", 0] == 0.75 and np.isnan(learnt["nano-gpt2", 1])
     assert found.groupby("model")["mean"].first().round(6).to_dict() == {
         "micro-gpt2": 7,
         "nano-gpt2": 2,
