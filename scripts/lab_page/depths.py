@@ -31,7 +31,7 @@ def order_rows(geometry: pd.DataFrame) -> pd.DataFrame:
     found = found[found["phase"] == TRANSIENT]
     rows = []
     for (model, measure), mine in found.groupby(["model", "measure"]):
-        order = layer_order(mine)
+        order, blocks = layer_order(mine), mine[mine["layer"].str.startswith("resid_")]
         voted = votes(order)
         cast = voted.dropna(subset="median_tau")
         rows.append(
@@ -41,6 +41,8 @@ def order_rows(geometry: pd.DataFrame) -> pd.DataFrame:
                 "levels that can vote": int(order["tau"].notna().sum()), "of them top-down": int((order["tau"] < 0).sum()),
                 "τ, mean over runs (range)": told(cast["median_tau"].to_numpy(dtype=float)),
                 "blocks shuffled: p": shuffled_p(mine),
+                "lowest RankMe ÷ start, median of blocks": float((blocks["floor"] / blocks["start"]).median()),
+                "at step, median": f"{blocks['floor_step'].median():.0f}",
             }
         )  # fmt: skip
     return pd.DataFrame(rows).sort_values(["RankMe", "blocks", "model"], ascending=[False, True, True])
@@ -58,7 +60,6 @@ def null_rows(folder: Path) -> pd.DataFrame:
         rows.append(
             {
                 "model": model, "RankMe": MEASURES[str(measure)], "levels × runs in which a block falls": f"{int(falls.sum())} of {len(falls)}",
-                "lowest RankMe ÷ start, median of blocks": float((mine["floor"] / mine["start"]).median()),
             }
         )  # fmt: skip
     return pd.DataFrame(rows).merge(depth_rows(folder), on=["model", "RankMe"])
