@@ -133,6 +133,7 @@ def _released(training: Training) -> list[Planned]:
     apart = replace(ended, plant_apart=0.3)  # "A sixth plant"
     fresh = [*_block(later, first=BLOCK), *_block(ended, first=2 * BLOCK)]
     fresh += [run for block in (3, 4) for run in _block(apart, first=block * BLOCK)]
+    fresh += _block(replace(apart, plant_lead=0.0), first=3 * BLOCK)  # its control
     return [*_block(arm), *arms, *_block(harder), *_block(own), *fresh]
 
 

@@ -33,6 +33,7 @@ UNCENTRED, CENTRED = "rankme", "rankme_centred"
 CONVENTIONS = {UNCENTRED: "uncentred", CENTRED: "centred"}
 ARMS = {
     "-staggered-lead0.5-weight2-part0.3-own-apart0.3": "planted lead of .5, own prompts alone, apart from the start, to an end",
+    "-staggered-lead0-weight2-part0.3-own-apart0.3": "planted lead of 0, own prompts alone, apart from the start, to an end",
     "-staggered-lead0.5-weight2-part0.3-own": "planted lead of .5, own prompts alone, to an end",
     "-staggered-lead0.5-weight4": "planted lead of .5, pushed four times as hard",
     "-staggered-decades1-lead0.5-own": "planted lead of .5, own prompts alone, later openings",
