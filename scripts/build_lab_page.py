@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from lab_page import depths, designed, numbers, one_lab, pictures, plateau, sizes, surfaces
+from lab_page import depths, designed, numbers, one_lab, paired, pictures, plateau, sizes, surfaces
 from lab_page.answers import answers, checks
 from lab_page.designed import Arm
 from lab_page.sentences import unfounded
@@ -159,7 +159,7 @@ def of_designed(arms: list[Arm]) -> dict[str, str]:
     """The tables of the designed runs; one sentence where none is done."""
     made = {
         "power": designed.power_rows, "follows": designed.follows_rows, "events": designed.event_rows,
-        "designed": designed.matched_rows,
+        "designed": designed.matched_rows, "paired": paired.rows,
     }  # fmt: skip
     tables = {name: rows(arms) for name, rows in made.items()}
     return {name: table(rows) if len(rows) else NONE_YET for name, rows in tables.items()}

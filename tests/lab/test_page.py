@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -119,6 +119,33 @@ def test_the_plateau_is_read_from_both_shelves_and_a_lone_run_is_in_no_slope(scr
     wanted = np.log(4 / 2) / np.log10(sizes["small-gpt2"] / sizes["nano-gpt2"])
     assert slopes.loc["mean", "slope a decade"] == pytest.approx(wanted) and slopes.loc["mean", "runs"] == 4
     assert slopes.loc["start", "slope a decade"] == pytest.approx(0)
+
+
+def test_a_planted_lead_is_set_beside_the_same_seeds_without_it(scripts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    paired = import_module("lab_page.paired")
+
+    def arm(name: str, seeds: range, **training: object) -> SimpleNamespace:
+        settings = {"scale": "smoke", "steps": 6000, "tasks": ["quick"], "release": "staggered", **training}
+        return SimpleNamespace(name=name, made=[{"training": {**settings, "seed": seed}} for seed in seeds])
+
+    lags = {"lead": {2: 0.5, 3: 0.7, 4: 0.6}, "nought": {2: 0.1, 3: 0.1, 4: 0.3}}
+    monkeypatch.setattr(
+        paired,
+        "_legs",
+        lambda one, seeds: {"accuracy": SimpleNamespace(run_lags=tuple(lags[one.name][seed] for seed in seeds))},
+    )
+    found = paired.rows(
+        [
+            arm("lead", range(5), plant_lead=0.5),
+            arm("nought", range(2, 7), plant_lead=0.0, plant_own=False),  # as its default: the same design
+            arm("another plant", range(5), plant_lead=0.0, plant_own=True),
+            arm("other seeds", range(4, 9), plant_lead=0.0),
+            arm("none", range(5)),
+        ]
+    )
+    assert list(found["the same seeds"]) == ["nought"] and list(found["pairs"]) == [3]
+    assert found["difference, pair by pair"][0] == "+0.40, +0.60, +0.30"
+    assert found["mean (90 % interval over pairs)"][0] == "+0.43 (+0.18 … +0.69)"  # .433 ± 2.92 × .0882
 
 
 def test_behaviour_of_other_weights_is_not_joined_to_this_geometry(lab_reference: ModuleType, tmp_path: Path) -> None:
