@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import permutations
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from lab_page.designed import CENTRED, Arm
-from pythia_geometry.analysis.precursor.task_matched_lag import LEVEL, Leg
+from pythia_geometry.analysis.claims.moves import half_width
 from pythia_geometry.analysis.precursor.verdict import precursors
 from pythia_geometry.lab.settings import Training
 
@@ -27,16 +25,18 @@ def rows(found: list[Arm]) -> pd.DataFrame:
         if not _differ_in_lead(arm, control):
             continue
         seeds = sorted(set(_seeds(arm)) & set(_seeds(control)))
-        with_lead, without = _legs(arm, seeds), _legs(control, seeds)
-        for metric in with_lead.keys() & without.keys():
-            gained = np.subtract(with_lead[metric].run_lags, without[metric].run_lags)
+        with_lead, without = _lags(arm, seeds), _lags(control, seeds)
+        for metric, gained in (with_lead - without).dropna().items():
+            if len(gained) < 2:  # one of the two could not be asked
+                continue
+            mean, half = float(gained.mean()), half_width(gained.to_numpy())
             told.append(
                 {
                     "arm": arm.name, "the same seeds": control.name, "pairs": len(gained), "behaviour": metric,
-                    "lag with": f"{np.mean(with_lead[metric].run_lags):+.2f}",
-                    "lag without": f"{np.mean(without[metric].run_lags):+.2f}",
+                    "lag with": f"{with_lead.loc[gained.index, metric].mean():+.2f}",
+                    "lag without": f"{without.loc[gained.index, metric].mean():+.2f}",
                     "difference, pair by pair": ", ".join(f"{one:+.2f}" for one in gained),
-                    "mean (90 % interval over pairs)": _interval(gained),
+                    "mean (90 % interval over pairs)": f"{mean:+.2f} ({mean - half:+.2f} … {mean + half:+.2f})",
                 }
             )  # fmt: skip
     return pd.DataFrame(told).sort_values(["arm", "behaviour"]) if told else pd.DataFrame()
@@ -57,14 +57,11 @@ def _seeds(arm: Arm) -> list[int]:
     return [made["training"]["seed"] for made in arm.made]
 
 
-def _legs(arm: Arm, seeds: list[int]) -> dict[str, Leg]:
-    """The legs of these runs alone, by behaviour; empty where they cannot be asked."""
+def _lags(arm: Arm, seeds: list[int]) -> pd.DataFrame:
+    """Each of these runs' own lag [run × behaviour], by the end of the run's name; empty where they cannot be asked."""
     tables = [table[table["seed"].isin(seeds)] for table in (arm.rows(arm.reference.geometry), arm.behaviour)]
-    finding = precursors(*tables, measures=(CENTRED,))[0].finding
-    return dict(finding.legs) if finding else {}
-
-
-def _interval(gained: np.ndarray) -> str:
-    mean, error = float(gained.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained)))
-    reach = float(student.ppf(1 - LEVEL, len(gained) - 1)) * error
-    return f"{mean:+.2f} ({mean - reach:+.2f} … {mean + reach:+.2f})"
+    verdict = precursors(*tables, measures=(CENTRED,))[0]
+    if verdict.finding is None:
+        return pd.DataFrame()
+    ends = [run.name.removeprefix(arm.model) for run in verdict.power.chosen.runs]
+    return pd.DataFrame({metric: leg.run_lags for metric, leg in verdict.finding.legs.items()}, index=ends)

@@ -129,11 +129,12 @@ def test_a_planted_lead_is_set_beside_the_same_seeds_without_it(scripts: None, m
         return SimpleNamespace(name=name, made=[{"training": {**settings, "seed": seed}} for seed in seeds])
 
     lags = {"lead": {2: 0.5, 3: 0.7, 4: 0.6}, "nought": {2: 0.1, 3: 0.1, 4: 0.3}}
-    monkeypatch.setattr(
-        paired,
-        "_legs",
-        lambda one, seeds: {"accuracy": SimpleNamespace(run_lags=tuple(lags[one.name][seed] for seed in seeds))},
-    )
+
+    def of(one: SimpleNamespace, seeds: list[int]) -> pd.DataFrame:
+        order = seeds if one.name == "lead" else seeds[::-1]  # paired by seed, not by place
+        return pd.DataFrame({"accuracy": [lags[one.name][seed] for seed in order]}, index=order)
+
+    monkeypatch.setattr(paired, "_lags", of)
     found = paired.rows(
         [
             arm("lead", range(5), plant_lead=0.5),
